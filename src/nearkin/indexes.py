@@ -1,0 +1,498 @@
+"""Index contract: k nearest positions among prepared rows. FlatIndex in numpy, the exact oracle.
+
+An index sees float32 (or packed-bit), C-contiguous, finite rows, already prepared for its space, and knows them only by
+position 0..n-1. Ids, tombstones and the user's metric belong to the collection. An author writes `_train`, `_add`,
+`_search`, `_cost`, `_allocated`, `_state` and `_restore` (and `_range` if a range can be searched natively); the base class checks,
+pads, sorts and grows.
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from nearkin.centroids import Clusterer
+from nearkin.codecs import Codec
+from nearkin.errors import NotTrainedError, ParameterError, PluginContractError, VectorError
+from nearkin.metrics import Space
+from nearkin.state import State
+from nearkin.vectors import block_rows
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What an index is built from, resolved and checked for legality before.
+
+    Attributes
+    ----------
+    dim
+        Columns of the prepared rows.
+    refinement
+        Codec of the copy that candidates are re-ranked on, or None.
+    clusterer
+        Finds the centroids of an IVF index, or None where the index has none.
+    """
+
+    space: Space
+    dim: int
+    codec: Codec
+    refinement: Codec | None = None
+    clusterer: Clusterer | None = None
+    seed: int = 0
+
+
+class Mask:
+    """Which positions a search may return.
+
+    >>> mask = Mask(np.array([True, False, True]))
+    >>> mask.count, mask.packed.tolist()
+    (2, [5])
+    """
+
+    def __init__(self, allowed: np.ndarray) -> None:
+        self.allowed = allowed
+
+    @cached_property
+    def packed(self) -> np.ndarray:
+        """Little-endian bits, as faiss's IDSelectorBitmap reads them."""
+        return np.packbits(self.allowed, bitorder="little")
+
+    @cached_property
+    def count(self) -> int:
+        """Positions that may be returned."""
+        return int(np.count_nonzero(self.allowed))
+
+
+class SearchParameter(NamedTuple):
+    """One knob of a search: a whole number, at least `least`."""
+
+    summary: str
+    least: int = 1
+
+
+RERANK = SearchParameter("candidates re-ranked on the refinement copy for each query, at least k")
+
+
+class Found(NamedTuple):
+    """Answer of a search: (nq, k) positions padded with -1, and distances padded with +inf, nearest first."""
+
+    positions: np.ndarray
+    distances: np.ndarray
+
+
+class RangeFound(NamedTuple):
+    """Answer of a range search in faiss's layout: hits of query i are at ``limits[i]:limits[i + 1]``."""
+
+    limits: np.ndarray
+    positions: np.ndarray
+    distances: np.ndarray
+
+
+class Index(ABC):
+    """Base of every index.
+
+    Attributes
+    ----------
+    name
+        How users ask for it.
+    search_params
+        Name to `SearchParameter`: what may be set at each search.
+    """
+
+    name: ClassVar[str]
+    search_params: ClassVar[Mapping[str, SearchParameter]] = {}
+
+    def __init__(self, layout: Layout, **params: Any) -> None:
+        self.layout = layout
+        self.params = params
+        self.n = 0
+        self.is_trained = False
+        self._defaults: dict[str, int] = {}
+
+    # ---- what an author writes -------------------------------------------------------------------------------------
+
+    def train_rows(self) -> int:
+        """Fewest rows that training needs."""
+        return max(1, self.layout.codec.train_rows, self.layout.refinement.train_rows if self.layout.refinement else 0)
+
+    def sample_rows(self, n: int) -> int:
+        """Of n rows, how many training can use; it is given a random sample of that many."""
+        return min(n, max(self.train_rows(), 65_536))
+
+    @abstractmethod
+    def _train(self, vectors: np.ndarray) -> None:
+        """Learn from a sample of the rows to come."""
+
+    @abstractmethod
+    def _add(self, vectors: np.ndarray) -> None:
+        """Append rows at the next positions."""
+
+    @abstractmethod
+    def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
+        """Nearest k <= n positions of each query."""
+
+    @abstractmethod
+    def _cost(self, n: int) -> dict[str, int]:
+        """Bytes by component for n rows, known before training."""
+
+    @abstractmethod
+    def _allocated(self) -> dict[str, int]:
+        """Bytes by component as they are now."""
+
+    @abstractmethod
+    def _state(self) -> State: ...
+
+    @abstractmethod
+    def _restore(self, state: State) -> None: ...
+
+    def _range(
+        self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]
+    ) -> RangeFound | None:
+        """Positions within the radius, any order; None if the index cannot (the base class then grows k)."""
+        return None
+
+    def search_defaults(self, n: int) -> dict[str, int]:
+        """Search parameters used where a search sets none, for n rows."""
+        return {}
+
+    def use_threads(self, threads: int) -> None:
+        """Let the library behind this index use so many threads in calls from this thread."""
+
+    # ---- what the base class makes of it ---------------------------------------------------------------------------
+
+    @property
+    def knobs(self) -> dict[str, SearchParameter]:
+        """Search parameters that this index takes, `rerank` included where it refines."""
+        return {**self.search_params, **({"rerank": RERANK} if self.layout.refinement else {})}
+
+    def train(self, vectors: np.ndarray) -> None:
+        """Learn from (n, dim) prepared rows.
+
+        Raises
+        ------
+        VectorError
+            Too few rows, or values out of the codec's range.
+        """
+        needed = self.train_rows()
+        if len(vectors) < needed:
+            raise VectorError(
+                f"{self.name} with codec {self.layout.codec.label} needs at least {needed:,} rows to train, "
+                f"got {len(vectors):,}",
+                hint="use flat, fewer cells, or a codec that needs fewer rows (f32, f16, int8)",
+            )
+        self._check_rows(vectors)
+        self._train(vectors)
+        self.is_trained = True
+
+    def add(self, vectors: np.ndarray) -> None:
+        """Append (n, dim) prepared rows at positions `n`, `n` + 1, ..."""
+        if not self.is_trained:
+            raise NotTrainedError(f"index {self.name} has not been trained", hint="call train(vectors) first")
+        self._check_rows(vectors)
+        self._add(vectors)
+        self.n += len(vectors)
+        self._defaults = self._full_defaults()
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        *,
+        mask: Mask | None = None,
+        params: Mapping[str, Any] | None = None,
+        threads: int = 0,
+    ) -> Found:
+        """Nearest k positions of (nq, dim) prepared queries.
+
+        Parameters
+        ----------
+        mask
+            Positions allowed; None for all.
+        params
+            Search parameters; see `knobs`.
+        threads
+            Threads for this call; 0 leaves the library's setting.
+        """
+        if k > self.n:
+            return self._search_padded(queries, k, mask, params, threads)
+        resolved = self.resolve(params) if params else self._defaults
+        if threads:
+            self.use_threads(threads)
+        positions, distances = self._search(queries, k, mask, resolved)
+        return self._tidied(positions, distances, len(queries), k)
+
+    def _search_padded(
+        self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, Any] | None, threads: int
+    ) -> Found:
+        """More asked than there are rows: search for all of them and pad the rest."""
+        padded = empty_found(len(queries), k)
+        if self.n:
+            found = self.search(queries, self.n, mask=mask, params=params, threads=threads)
+            padded.positions[:, : self.n] = found.positions
+            padded.distances[:, : self.n] = found.distances
+        return padded
+
+    def range_search(
+        self,
+        queries: np.ndarray,
+        radius: float,
+        *,
+        mask: Mask | None = None,
+        params: Mapping[str, Any] | None = None,
+        threads: int = 0,
+    ) -> RangeFound:
+        """Positions whose value in the index's space is at most `radius`, nearest first for each query.
+
+        Values are the index's own: over a lossy codec they are not the true ones, so whoever asks must check them.
+        """
+        if not self.n:
+            return RangeFound(
+                np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+            )
+        resolved = self.resolve(params) if params else self._defaults
+        if threads:
+            self.use_threads(threads)
+        found = self._range(queries, radius, mask, resolved)
+        if found is None:
+            found = self._range_by_growing(queries, radius, mask, resolved)
+        return _sorted_range(found)
+
+    def _range_by_growing(
+        self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]
+    ) -> RangeFound:
+        """Ask for more and more neighbours until the last one lies outside the radius or there are no more."""
+        allowed = self.n if mask is None else max(1, mask.count)
+        k = min(64, allowed)
+        while True:
+            found = self.search(queries, k, mask=mask, params=params)
+            last = found.distances[:, -1]
+            if k >= allowed or not (last <= radius).any():
+                break
+            k = min(4 * k, allowed)
+        inside = (found.distances <= radius) & (found.positions >= 0)
+        limits = np.concatenate([[0], np.cumsum(inside.sum(axis=1))]).astype(np.int64)
+        return RangeFound(limits, found.positions[inside], found.distances[inside])
+
+    def resolve(self, params: Mapping[str, Any]) -> dict[str, int]:
+        """Search parameters with the defaults filled in.
+
+        Raises
+        ------
+        ParameterError
+            An unknown name, or a value that is not a whole number in range.
+        """
+        knobs = self.knobs
+        resolved = dict(self._defaults)
+        for name, value in params.items():
+            if name not in knobs:
+                raise ParameterError(_unknown_knob(self.name, name, knobs))
+            resolved[name] = whole_number(name, value, knobs[name].least)
+        return resolved
+
+    def cost(self, n: int) -> dict[str, int]:
+        """Bytes by component for n rows, predicted before building; without the copy of the rows that a collection keeps."""
+        return {part: size for part, size in self._cost(n).items() if size}
+
+    def allocated(self) -> dict[str, int]:
+        """Bytes by component as built."""
+        return {part: size for part, size in self._allocated().items() if size}
+
+    def state(self) -> State:
+        """Everything needed to `restore` this index."""
+        inner = self._state()
+        return State(inner.arrays, {"rows": self.n, "index": dict(inner.meta)})
+
+    def restore(self, state: State) -> None:
+        """Take back what `state` gave; the arrays must have been verified before."""
+        self._restore(State(state.arrays, state.meta["index"]))
+        self.n = int(state.meta["rows"])
+        self.is_trained = True
+        self._defaults = self._full_defaults()
+
+    def _full_defaults(self) -> dict[str, int]:
+        defaults = self.search_defaults(self.n)
+        if self.layout.refinement:
+            defaults.setdefault("rerank", 100)
+        return defaults
+
+    def _check_rows(self, vectors: np.ndarray) -> None:
+        wanted = np.float32 if self.layout.space.dtype == "float32" else np.uint8
+        if vectors.ndim != 2 or vectors.shape[1] != self.layout.dim or vectors.dtype != wanted:
+            raise VectorError(
+                f"index {self.name} was made for {np.dtype(wanted)} rows of {self.layout.dim} columns, "
+                f"got {vectors.dtype} of shape {vectors.shape}"
+            )
+        self.layout.codec.check(vectors)
+        if self.layout.refinement:
+            self.layout.refinement.check(vectors)
+
+    def _tidied(self, positions: np.ndarray, distances: np.ndarray, nq: int, k: int) -> Found:
+        """Check the shape, pad with -1 and +inf, and sort rows that are not sorted."""
+        if positions.shape != (nq, k) or distances.shape != (nq, k):
+            raise PluginContractError(
+                f"index {self.name!r} answered {nq} queries with arrays of shapes {positions.shape} and "
+                f"{distances.shape}, {(nq, k)} expected"
+            )
+        if positions.min() < 0:
+            distances = np.where(positions < 0, np.float32(np.inf), distances)
+        if k > 1 and (distances[:, 1:] < distances[:, :-1]).any():
+            order = np.argsort(distances, axis=1, kind="stable")
+            positions = np.take_along_axis(positions, order, axis=1)
+            distances = np.take_along_axis(distances, order, axis=1)
+        return Found(positions, distances)
+
+
+def empty_found(nq: int, k: int) -> Found:
+    """An answer of padding only."""
+    return Found(np.full((nq, k), -1, dtype=np.int64), np.full((nq, k), np.inf, dtype=np.float32))
+
+
+def merge_found(first: Found, second: Found, k: int) -> Found:
+    """The k nearest of two answers whose positions do not overlap.
+
+    >>> near = Found(np.array([[0, 1]]), np.float32([[0.1, 0.4]]))
+    >>> far = Found(np.array([[5, -1]]), np.float32([[0.2, np.inf]]))
+    >>> merge_found(near, far, 2).positions.tolist()
+    [[0, 5]]
+    """
+    positions = np.concatenate([first.positions, second.positions], axis=1)
+    distances = np.concatenate([first.distances, second.distances], axis=1)
+    order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    return Found(np.take_along_axis(positions, order, axis=1), np.take_along_axis(distances, order, axis=1))
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """A whole number of at least `least`, or a ParameterError that says what was given."""
+    try:
+        number = int(value)
+        exact = number == float(value) and not isinstance(value, bool)
+    except (TypeError, ValueError, OverflowError):
+        exact, number = False, 0
+    if not exact or number < least:
+        raise ParameterError(f"{name} is {value!r}, a whole number of at least {least} expected")
+    return number
+
+
+def _unknown_knob(index: str, name: str, knobs: Mapping[str, SearchParameter]) -> str:
+    close = difflib.get_close_matches(name, knobs, n=1)
+    takes = f"it takes {', '.join(sorted(knobs))}" if knobs else "it takes none"
+    return f"{name!r} is not a search parameter of {index}: {takes}" + (f" (did you mean {close[0]}?)" if close else "")
+
+
+def _sorted_range(found: RangeFound) -> RangeFound:
+    query = np.repeat(np.arange(len(found.limits) - 1), np.diff(found.limits))
+    order = np.lexsort((found.positions, found.distances, query))
+    return RangeFound(found.limits, found.positions[order], found.distances[order])
+
+
+@dataclass
+class _Codes:
+    """Encoded rows in the blocks that they were added in."""
+
+    blocks: list[np.ndarray] = field(default_factory=list)
+
+    def joined(self, code_size: int) -> np.ndarray:
+        if len(self.blocks) != 1:
+            joined = np.concatenate(self.blocks) if self.blocks else np.empty((0, code_size), np.uint8)
+            self.blocks = [joined]
+        return self.blocks[0]
+
+
+class FlatIndex(Index):
+    """Every row is compared with every query, by the space's own `pairwise` in numpy.
+
+    With a lossless codec the answer is exact; with another it is exact for the decoded rows. It takes every space and every
+    codec, so it is both the oracle of the tests and the home of pairs that no faster index takes. Ties go to the
+    smaller position.
+
+    Examples
+    --------
+    >>> from nearkin.codecs import Float32
+    >>> from nearkin.metrics import L2
+    >>> index = FlatIndex(Layout(L2, 1, Float32(1)))
+    >>> rows = np.float32([[0], [4], [1]])
+    >>> index.train(rows); index.add(rows)
+    >>> index.search(np.float32([[0.9]]), 2).positions.tolist()
+    [[2, 0]]
+    """
+
+    name = "flat"
+
+    def __init__(self, layout: Layout, **params: Any) -> None:
+        super().__init__(layout, **params)
+        self._codes = _Codes()
+
+    def _train(self, vectors: np.ndarray) -> None:
+        if not self.layout.codec.is_trained:
+            self.layout.codec.train(vectors)
+
+    def _add(self, vectors: np.ndarray) -> None:
+        self._codes.blocks.append(self.layout.codec.encode(vectors))
+
+    def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
+        best = empty_found(len(queries), k)
+        for start, values in self._scan(queries, mask):
+            block = _nearest_of_block(values, start, k)
+            best = merge_found(best, block, k)
+        return best
+
+    def _range(
+        self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]
+    ) -> RangeFound:
+        found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        for start, values in self._scan(queries, mask):
+            query, column = np.nonzero(values <= radius)
+            found.append((query, column + start, values[query, column]))
+        query, positions, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        order = np.argsort(query, kind="stable")
+        limits = np.concatenate([[0], np.cumsum(np.bincount(query, minlength=len(queries)))]).astype(np.int64)
+        return RangeFound(limits, positions[order].astype(np.int64), distances[order].astype(np.float32))
+
+    def _scan(self, queries: np.ndarray, mask: Mask | None) -> Any:
+        """Blocks of (first position, (nq, rows) values), +inf where the mask forbids."""
+        codes = self._codes.joined(self.layout.codec.code_size)
+        step = block_rows(8 * max(len(queries), self.layout.dim))
+        for start in range(0, self.n, step):
+            rows = self.layout.codec.decode(codes[start : start + step])
+            values = np.asarray(self.layout.space.pairwise(queries, rows), dtype=np.float64)
+            if mask is not None:
+                values = np.where(mask.allowed[start : start + step], values, np.inf)
+            yield start, values
+
+    def rows(self, positions: np.ndarray) -> np.ndarray:
+        """Decoded rows at these positions."""
+        return self.layout.codec.decode(self._codes.joined(self.layout.codec.code_size)[positions])
+
+    def _cost(self, n: int) -> dict[str, int]:
+        return self.layout.codec.cost(n)
+
+    def _allocated(self) -> dict[str, int]:
+        return {"codes": sum(block.nbytes for block in self._codes.blocks), "codebooks": self.layout.codec.overhead()}
+
+    def _state(self) -> State:
+        codec = self.layout.codec.state()
+        codes = self._codes.joined(self.layout.codec.code_size)
+        arrays = {f"codec.{name}": array for name, array in codec.arrays.items()}
+        return State({"codes": codes, **arrays}, {"codec": dict(codec.meta)})
+
+    def _restore(self, state: State) -> None:
+        arrays = {name.removeprefix("codec."): array for name, array in state.arrays.items() if name != "codes"}
+        self.layout.codec.restore(State(arrays, state.meta["codec"]))
+        self._codes.blocks = [np.ascontiguousarray(state.arrays["codes"])]
+
+
+def _nearest_of_block(values: np.ndarray, start: int, k: int) -> Found:
+    """The k smallest of each row of a block, ties to the left, padded if the block is narrower than k."""
+    take = min(k, values.shape[1])
+    found = empty_found(len(values), k)
+    order = np.argsort(values, axis=1, kind="stable")[:, :take]
+    nearest = np.take_along_axis(values, order, axis=1)
+    found.positions[:, :take] = np.where(np.isfinite(nearest), order + start, -1)
+    found.distances[:, :take] = nearest
+    return found

@@ -1,0 +1,299 @@
+"""Metric contract: what "similar" means. Euclidean, inner product and cosine, the references.
+
+Inside nearkin every metric is a distance: smaller is nearer, always. A metric is computed in one of these ways, the best
+that it offers:
+
+- *reduction*: rows are mapped exactly into a space where squared L2 or inner product gives the same order, and the value
+  found there is turned into the distance (`prepare`, `finish`, `unfinish`);
+- *native*: a library computes it (``native = {"faiss": "METRIC_L1"}``), and `pairwise` says the same in numpy;
+- *pairwise*: numpy over whole blocks, never called for a single pair.
+
+An index never sees a metric, only the `Space` that it works in and rows prepared for it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from nearkin.errors import NotTrainedError, PluginContractError
+from nearkin.state import State
+from nearkin.vectors import DType
+
+Axiom = Literal["non-negative", "identity", "symmetric", "triangle"]
+ALL_AXIOMS: frozenset[Axiom] = frozenset({"non-negative", "identity", "symmetric", "triangle"})
+
+Pairwise = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where an index works: how values between prepared rows are computed. Smaller is nearer.
+
+    Attributes
+    ----------
+    label
+        ``"l2"`` (squared Euclidean), ``"inner-product"`` (negated), ``"faiss:METRIC_…"`` (that library's own), or
+        ``"pairwise"`` (only `pairwise` knows). Indexes declare the labels that they accept; one that accepts
+        ``"pairwise"`` accepts every space, since each carries `pairwise`.
+    pairwise
+        ``(nq, dim), (n, dim) -> (nq, n)`` in numpy.
+    dtype
+        What prepared rows are: float32, or packed bits.
+    """
+
+    label: str
+    pairwise: Pairwise
+    dtype: DType = "float32"
+
+
+def squared_l2(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distances in float64: ||q - x||² = ||q||² - 2 q·x + ||x||².
+
+    Double precision keeps the cancellation of that formula below float32's own rounding.
+
+    >>> squared_l2(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])).tolist()
+    [[25.0]]
+    """
+    q = queries.astype(np.float64)
+    x = vectors.astype(np.float64)
+    values = q @ x.T
+    values *= -2.0
+    values += np.einsum("ij,ij->i", q, q)[:, None]
+    values += np.einsum("ij,ij->i", x, x)[None, :]
+    return np.maximum(values, 0.0, out=values)
+
+
+def negated_inner_product(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """-q·x in float64.
+
+    >>> negated_inner_product(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])).tolist()
+    [[-11.0]]
+    """
+    return -(queries.astype(np.float64) @ vectors.astype(np.float64).T)
+
+
+L2 = Space("l2", squared_l2)
+INNER_PRODUCT = Space("inner-product", negated_inner_product)
+
+
+class Metric(ABC):
+    """Base of every metric. Subclass it, set the declarations, and give one way to compute.
+
+    Attributes
+    ----------
+    name
+        How users ask for it.
+    axioms
+        Which of ``non-negative``, ``identity`` (d(x, x) = 0), ``symmetric`` and ``triangle`` it holds. The contract kit
+        tests each on random and on your own rows.
+    dtype
+        ``"float32"``, or ``"bits"`` for rows of packed bits (uint8).
+    reduces_to
+        ``"l2"`` or ``"inner-product"`` if `prepare` maps rows into that space, else None.
+    native
+        Library to the library's own name of this metric, for example ``{"faiss": "METRIC_L1"}``.
+    needs_fit
+        Whether `fit` must see rows before anything else is called.
+    similarity_rule
+        The formula of `similarity` in words, for help and docs.
+    bad_row_reason
+        Why `refuses` refuses, as the start of an error sentence.
+
+    Examples
+    --------
+    A metric in numpy:
+
+    >>> class Canberra(Metric):
+    ...     name = "my-canberra"
+    ...     axioms = ALL_AXIOMS
+    ...     def pairwise(self, queries, vectors):
+    ...         q, x = queries[:, None, :], vectors[None, :, :]
+    ...         total = np.abs(q) + np.abs(x)
+    ...         return (np.abs(q - x) / np.where(total == 0, 1, total)).sum(axis=2)
+    >>> Canberra().distances(np.float32([[1, 0]]), np.float32([[1, 2], [3, 0]])).tolist()
+    [[1.0, 0.5]]
+    """
+
+    name: ClassVar[str]
+    axioms: ClassVar[frozenset[Axiom]] = frozenset()
+    dtype: ClassVar[DType] = "float32"
+    reduces_to: ClassVar[Literal["l2", "inner-product"] | None] = None
+    native: ClassVar[Mapping[str, str]] = {}
+    needs_fit: ClassVar[bool] = False
+    similarity_rule: ClassVar[str] = "1 / (1 + distance)"
+    bad_row_reason: ClassVar[str] = "rows cannot be compared under this metric"
+    refuses_rows: ClassVar[bool] = False
+
+    # ---- what an author writes -------------------------------------------------------------------------------------
+
+    def fit(self, sample: np.ndarray) -> None:
+        """Learn parameters from (n, dim) rows; metrics without any leave this alone."""
+
+    def prepare(self, vectors: np.ndarray) -> np.ndarray:
+        """Map (n, dim) rows into the space that `reduces_to` names; must not change `vectors`."""
+        return vectors
+
+    def prepare_queries(self, queries: np.ndarray) -> np.ndarray:
+        """Map queries; the same as `prepare` unless a reduction treats both sides differently."""
+        return self.prepare(queries)
+
+    def finish(self, values: np.ndarray) -> np.ndarray:
+        """Turn values of the space into distances: non-decreasing, element by element, +inf stays +inf."""
+        return values
+
+    def unfinish(self, distance: float) -> float:
+        """The value of the space that `finish` turns into `distance`; used for the radius of a range search."""
+        return distance
+
+    def pairwise(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """(nq, dim) and (n, dim) rows to (nq, n) distances in numpy; metrics that reduce need not write it."""
+        if self.reduces_to is None:
+            raise PluginContractError(
+                f"metric {self.name!r} gives no way to compute it",
+                hint="set reduces_to and write prepare, or write pairwise",
+            )
+        values = self.space.pairwise(self.prepare_queries(queries), self.prepare(vectors))
+        return self.finish(values)
+
+    def similarity(self, distances: np.ndarray) -> np.ndarray:
+        """Distances to similarities, larger is more alike; describe it in `similarity_rule`."""
+        return np.asarray(1.0 / (1.0 + distances))
+
+    def refuses(self, vectors: np.ndarray) -> np.ndarray:
+        """Boolean mask of the rows that the metric is not defined on; set `refuses_rows` if you write it."""
+        return np.zeros(len(vectors), dtype=bool)
+
+    def state(self) -> State:
+        """Fitted parameters; they travel with the index."""
+        return State()
+
+    def restore(self, state: State) -> None:
+        """Take back what `state` gave."""
+
+    # ---- what the base class makes of it ---------------------------------------------------------------------------
+
+    @property
+    def space(self) -> Space:
+        """Where an index that serves this metric works."""
+        if self.reduces_to is not None:
+            return L2 if self.reduces_to == "l2" else INNER_PRODUCT
+        for library, constant in self.native.items():
+            return Space(f"{library}:{constant}", self.pairwise, self.dtype)
+        return Space("pairwise", self.pairwise, self.dtype)
+
+    def distances(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """(nq, n) distances, float64, checked for shape; the reference that everything else is compared with."""
+        values = np.asarray(self.pairwise(queries, vectors), dtype=np.float64)
+        if values.shape != (len(queries), len(vectors)):
+            raise PluginContractError(
+                f"metric {self.name!r} gave distances of shape {values.shape}, {(len(queries), len(vectors))} expected"
+            )
+        return values
+
+
+class SquaredEuclidean(Metric):
+    """Σ (a_i - b_i)². Keeps the order of Euclidean distance and saves the root; no triangle inequality."""
+
+    name = "sqeuclidean"
+    axioms = frozenset({"non-negative", "identity", "symmetric"})
+    reduces_to = "l2"
+
+
+class Euclidean(Metric):
+    """√ Σ (a_i - b_i)².
+
+    >>> Euclidean().distances(np.float32([[0, 0]]), np.float32([[3, 4]])).tolist()
+    [[5.0]]
+    """
+
+    name = "euclidean"
+    axioms = ALL_AXIOMS
+    reduces_to = "l2"
+
+    def finish(self, values: np.ndarray) -> np.ndarray:
+        return np.sqrt(values)
+
+    def unfinish(self, distance: float) -> float:
+        return distance * abs(distance)
+
+
+class InnerProduct(Metric):
+    """-Σ a_i b_i: the larger the inner product, the nearer. Long rows are near to everything; it is no distance.
+
+    >>> metric = InnerProduct()
+    >>> metric.similarity(metric.distances(np.float32([[1, 2]]), np.float32([[3, 4]]))).tolist()
+    [[11.0]]
+    """
+
+    name = "inner-product"
+    axioms = frozenset({"symmetric"})
+    reduces_to = "inner-product"
+    similarity_rule = "the inner product itself, -distance"
+
+    def similarity(self, distances: np.ndarray) -> np.ndarray:
+        return -distances
+
+
+class Cosine(Metric):
+    """1 - cos(a, b), from 0 (same direction) to 2 (opposite). Rows of length zero have no direction and are refused.
+
+    Reduction: for rows of length one, ||a - b||² = 2 - 2 cos(a, b).
+
+    >>> Cosine().distances(np.float32([[1, 0]]), np.float32([[5, 0], [0, 2], [-1, 0]])).tolist()
+    [[0.0, 1.0, 2.0]]
+    """
+
+    name = "cosine"
+    axioms = frozenset({"non-negative", "identity", "symmetric"})
+    reduces_to = "l2"
+    similarity_rule = "the cosine itself, 1 - distance, from -1 to 1"
+    bad_row_reason = "cosine needs a direction, and rows of length zero have none"
+    refuses_rows = True
+
+    def prepare(self, vectors: np.ndarray) -> np.ndarray:
+        if len(vectors) == 1:  # one query at a time: the cheapest way
+            row = vectors[0]
+            square = float(np.dot(row, row))
+            if 1e-30 < square < 1e30:
+                return np.asarray(vectors * np.float32(square**-0.5))
+        return unit_rows(vectors)
+
+    def finish(self, values: np.ndarray) -> np.ndarray:
+        distances = values * values.dtype.type(0.5)
+        finite = np.isfinite(distances)
+        return np.clip(distances, 0.0, 2.0, out=distances, where=finite)
+
+    def unfinish(self, distance: float) -> float:
+        return 2.0 * distance
+
+    def similarity(self, distances: np.ndarray) -> np.ndarray:
+        return 1.0 - distances
+
+    def refuses(self, vectors: np.ndarray) -> np.ndarray:
+        return ~vectors.any(axis=1)
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Rows scaled to length one, without overflow or underflow for very long and very short ones.
+
+    >>> unit_rows(np.float32([[3e30, 4e30]])).round(3).tolist()
+    [[0.6000000238418579, 0.800000011920929]]
+    """
+    with np.errstate(over="ignore"):
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not ((norms > 1e-15) & (norms < 1e15)).all():
+        largest = np.abs(vectors).max(axis=1, keepdims=True)
+        vectors = vectors / np.where(largest == 0, 1, largest)
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(norms == 0, 1, norms), dtype=np.float32)
+
+
+def need_fitted(metric: Metric, fitted: object) -> None:
+    """Raise NotTrainedError if `fitted` is None."""
+    if fitted is None:
+        raise NotTrainedError(f"metric {metric.name!r} has not been fitted", hint="call fit(sample) or build a collection")

@@ -1,0 +1,92 @@
+"""Re-ranking: candidates of a coarse index, ordered again by their distance to a finer copy of the rows.
+
+Indexes that re-rank in their own library say so in their spec (`IndexSpec.refines`); every other index is wrapped in
+`RefinedIndex`, so that any index, space and codec can be refined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from nearkin.errors import ParameterError
+from nearkin.indexes import RERANK, FlatIndex, Found, Index, Layout, Mask, SearchParameter, empty_found
+from nearkin.state import State
+
+
+class RefinedIndex(Index):
+    """An index whose candidates are re-ranked in numpy on rows kept by `layout.refinement`.
+
+    Parameters
+    ----------
+    inner
+        Index that gives the candidates; its own layout has no refinement.
+    """
+
+    name = "refined"
+
+    def __init__(self, layout: Layout, inner: Index) -> None:
+        if layout.refinement is None:
+            raise ParameterError("a refined index needs a refinement codec in its layout")
+        super().__init__(layout)
+        self.inner = inner
+        self._copy = FlatIndex(Layout(layout.space, layout.dim, layout.refinement, seed=layout.seed))
+
+    @property
+    def knobs(self) -> dict[str, SearchParameter]:
+        return {**self.inner.knobs, "rerank": RERANK}
+
+    def train_rows(self) -> int:
+        return max(self.inner.train_rows(), self._copy.train_rows())
+
+    def sample_rows(self, n: int) -> int:
+        return max(self.inner.sample_rows(n), self._copy.train_rows())
+
+    def search_defaults(self, n: int) -> dict[str, int]:
+        return self.inner.search_defaults(n)
+
+    def use_threads(self, threads: int) -> None:
+        self.inner.use_threads(threads)
+
+    def _train(self, vectors: np.ndarray) -> None:
+        self.inner.train(vectors)
+        self._copy.train(vectors)
+
+    def _add(self, vectors: np.ndarray) -> None:
+        self.inner.add(vectors)
+        self._copy.add(vectors)
+
+    def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
+        inner_params = {name: value for name, value in params.items() if name != "rerank"}
+        wanted = min(self.inner.n, max(k, params["rerank"]))
+        candidates = self.inner.search(queries, wanted, mask=mask, params=inner_params)
+        best = empty_found(len(queries), k)
+        for row, positions in enumerate(candidates.positions):
+            positions = positions[positions >= 0]
+            values = self.layout.space.pairwise(queries[row : row + 1], self._copy.rows(positions))[0]
+            order = np.argsort(values, kind="stable")[:k]
+            best.positions[row, : order.size] = positions[order]
+            best.distances[row, : order.size] = values[order]
+        return best
+
+    def _cost(self, n: int) -> dict[str, int]:
+        return {**self.inner.cost(n), "refinement": sum(self._copy.cost(n).values())}
+
+    def _allocated(self) -> dict[str, int]:
+        return {**self.inner.allocated(), "refinement": sum(self._copy.allocated().values())}
+
+    def _state(self) -> State:
+        inner, copy = self.inner.state(), self._copy.state()
+        arrays = {f"inner.{name}": array for name, array in inner.arrays.items()}
+        arrays |= {f"copy.{name}": array for name, array in copy.arrays.items()}
+        return State(arrays, {"inner": dict(inner.meta), "copy": dict(copy.meta)})
+
+    def _restore(self, state: State) -> None:
+        for part, index in (("inner", self.inner), ("copy", self._copy)):
+            arrays = {
+                name.removeprefix(f"{part}."): array
+                for name, array in state.arrays.items()
+                if name.startswith(f"{part}.")
+            }
+            index.restore(State(arrays, state.meta[part]))

@@ -1,0 +1,313 @@
+"""The single gate for arrays coming in, and the result that goes out.
+
+Everything downstream may rely on what `as_vectors` returns: two-dimensional, C-contiguous, finite, float32 (or uint8 for
+packed bits). The caller's array is never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from nearkin.errors import MissingDependencyError, ParameterError, VectorError
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+DType = Literal["float32", "bits"]
+OnBad = Literal["fail", "skip"]
+
+BLOCK_BYTES = 32 << 20
+"""Work over large arrays goes in blocks of about this many bytes, so that memory stays bounded."""
+
+
+def block_rows(row_bytes: int, budget: int = BLOCK_BYTES) -> int:
+    """Rows in a block of about `budget` bytes, at least one."""
+    return max(1, budget // max(1, row_bytes))
+
+
+def as_vectors(vectors: Any, *, dim: int | None = None, dtype: DType = "float32", what: str = "vectors") -> np.ndarray:
+    """Check an array of vectors and return it as C-contiguous float32 (or uint8 packed bits), copying only if needed.
+
+    Parameters
+    ----------
+    vectors
+        Anything that numpy reads as an (n, dim) array of numbers: lists, float64, float16, integers, Fortran order,
+        strided views, read-only and memory-mapped arrays. For ``dtype="bits"``, uint8 rows of packed bits.
+    dim
+        Columns expected, if known.
+    what
+        What the array is called in an error message.
+
+    Raises
+    ------
+    VectorError
+        Not two-dimensional, no columns, a wrong width, not numbers, or NaN, infinite and over-large values (rows named).
+
+    Examples
+    --------
+    >>> as_vectors([[1, 2], [3, 4]]).dtype
+    dtype('float32')
+    >>> as_vectors([[1.0, float("nan")]])
+    Traceback (most recent call last):
+        ...
+    nearkin.errors.VectorError: vectors have NaN or infinite values in 1 of 1 rows (row 0); remove them, or pass on_bad="skip"
+    """
+    array = as_matrix(vectors, dim=dim, dtype=dtype, what=what)
+    if dtype == "float32" and not _surely_finite(array):
+        bad = nonfinite_rows(array)
+        if bad.size:
+            raise VectorError(
+                f"{what} have NaN or infinite values in {name_rows(bad, len(array))}",
+                hint='remove them, or pass on_bad="skip"',
+            )
+    return array
+
+
+def as_matrix(vectors: Any, *, dim: int | None = None, dtype: DType = "float32", what: str = "vectors") -> np.ndarray:
+    """`as_vectors` without the check of the values: shape and type only."""
+    array = vectors if isinstance(vectors, np.ndarray) else _read_as_array(vectors, what)
+    if array.ndim != 2:
+        hint = "for a single vector pass vector[None, :]" if array.ndim == 1 else None
+        raise VectorError(f"{what} must be 2-D (rows, columns), got {array.ndim}-D of shape {array.shape}", hint=hint)
+    if array.shape[1] == 0:
+        raise VectorError(f"{what} have 0 columns, at least 1 is needed")
+    if dim is not None and array.shape[1] != dim:
+        raise VectorError(f"{what} have {array.shape[1]} columns, {dim} expected")
+    wanted = np.dtype(np.float32 if dtype == "float32" else np.uint8)
+    if array.dtype == wanted and array.flags.c_contiguous:
+        return array
+    if dtype == "bits":
+        if array.dtype != np.uint8:
+            raise VectorError(
+                f"{what} are {array.dtype}, packed bits (uint8) expected",
+                hint="np.packbits(array_of_bool, axis=1) packs them",
+            )
+        return np.ascontiguousarray(array)
+    if array.dtype.kind not in "fiub":
+        raise VectorError(f"{what} are of type {array.dtype}, numbers expected")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _read_as_array(vectors: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(vectors)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise VectorError(f"{what} cannot be read as a rectangular array of numbers: {error}") from error
+
+
+def _surely_finite(array: np.ndarray) -> bool:
+    """True if a cheap test proves that all values are finite; False proves nothing (a sum may overflow)."""
+    if array.size > 1 << 20:
+        return False
+    flat = array.ravel()
+    return bool(np.isfinite(np.dot(flat, flat)))
+
+
+def nonfinite_rows(array: np.ndarray) -> np.ndarray:
+    """Numbers of the rows with a NaN or infinite value, ascending."""
+    step = block_rows(array.shape[1] * 4)
+    found = [
+        np.flatnonzero(~np.isfinite(array[start : start + step]).all(axis=1)) + start
+        for start in range(0, len(array), step)
+    ]
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+
+def name_rows(rows: Sequence[int] | np.ndarray, total: int) -> str:
+    """"3 of 10 rows (rows 1, 4, 7)", with the list cut after five."""
+    shown = ", ".join(str(int(row)) for row in rows[:5])
+    more = ", ..." if len(rows) > 5 else ""
+    return f"{len(rows):,} of {total:,} rows (row{'s' if len(rows) > 1 else ''} {shown}{more})"
+
+
+class Screened(NamedTuple):
+    """Rows that passed the gate."""
+
+    vectors: np.ndarray
+    kept: np.ndarray | None
+    """Row numbers of the input that were kept; None if all were."""
+    skipped: np.ndarray
+    """Row numbers of the input that were left out."""
+
+
+def screen(
+    vectors: Any,
+    *,
+    dim: int | None = None,
+    dtype: DType = "float32",
+    on_bad: OnBad = "fail",
+    refuse: Callable[[np.ndarray], np.ndarray] | None = None,
+    reason: str = "",
+) -> Screened:
+    """Gate for rows to be stored: refuse bad rows, or leave them out and say which.
+
+    Parameters
+    ----------
+    on_bad
+        ``"fail"`` raises on the first kind of bad row found, ``"skip"`` leaves bad rows out.
+    refuse
+        A metric's own test: rows to a boolean mask of the rows it cannot take, with `reason` in words.
+
+    Examples
+    --------
+    >>> screened = screen([[1.0], [float("nan")], [2.0]], on_bad="skip")
+    >>> screened.kept.tolist(), screened.skipped.tolist()
+    ([0, 2], [1])
+    """
+    if on_bad not in ("fail", "skip"):
+        raise ParameterError(f"on_bad is {on_bad!r}, 'fail' or 'skip' expected")
+    array = as_matrix(vectors, dim=dim, dtype=dtype)
+    bad = nonfinite_rows(array) if dtype == "float32" else np.empty(0, dtype=np.int64)
+    if bad.size and on_bad == "fail":
+        raise VectorError(
+            f"vectors have NaN or infinite values in {name_rows(bad, len(array))}",
+            hint='remove them, or pass on_bad="skip" (--on-bad skip)',
+        )
+    if refuse is not None:
+        bad = _add_refused(array, bad, refuse, reason, on_bad)
+    if not bad.size:
+        return Screened(array, None, bad)
+    kept = np.setdiff1d(np.arange(len(array)), bad, assume_unique=True)
+    return Screened(np.ascontiguousarray(array[kept]), kept, bad)
+
+
+def _add_refused(
+    array: np.ndarray, bad: np.ndarray, refuse: Callable[[np.ndarray], np.ndarray], reason: str, on_bad: OnBad
+) -> np.ndarray:
+    step = block_rows(array.shape[1] * array.itemsize)
+    found = [
+        np.flatnonzero(refuse(array[start : start + step])) + start for start in range(0, len(array), step)
+    ]
+    refused = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+    refused = np.setdiff1d(refused, bad)
+    if refused.size and on_bad == "fail":
+        raise VectorError(
+            f"{reason}: {name_rows(refused, len(array))}",
+            hint='remove them, or pass on_bad="skip" (--on-bad skip)',
+        )
+    return np.union1d(bad, refused)
+
+
+class Hit(NamedTuple):
+    """One neighbour of one query."""
+
+    id: Any
+    distance: float
+    similarity: float
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """The neighbours of nq queries, nearest first.
+
+    Rows with fewer than k neighbours are padded: position -1, distance +inf, id None (-1 where ids are integers).
+    Iterating gives, for each query, the list of its `Hit`s without padding.
+
+    Attributes
+    ----------
+    positions
+        (nq, k) int64 row numbers in the collection.
+    distances
+        (nq, k) float32, smaller is nearer.
+
+    Examples
+    --------
+    >>> found = SearchResult(np.array([[4, -1]]), np.array([[0.5, np.inf]], dtype=np.float32), wanted=2)
+    >>> found.counts.tolist(), found.complete.tolist()
+    ([1], [False])
+    >>> [hit.id for hit in found[0]]
+    [4]
+    """
+
+    positions: np.ndarray
+    distances: np.ndarray
+    wanted: int
+    id_table: np.ndarray | None = None
+    similarity: Callable[[np.ndarray], np.ndarray] | None = None
+    explain: Callable[[int], str] | None = None
+
+    @property
+    def ids(self) -> np.ndarray:
+        """(nq, k) ids as the user gave them; -1 (integer ids) or None (string ids) where there is no neighbour."""
+        if self.id_table is None:
+            return self.positions
+        if not len(self.id_table):
+            return np.full(self.positions.shape, None, dtype=object)
+        ids = self.id_table[self.positions]
+        missing = self.positions < 0
+        if missing.any():
+            ids[missing] = None if ids.dtype == object else -1
+        return ids
+
+    @property
+    def similarities(self) -> np.ndarray:
+        """(nq, k) float32, larger is more alike, by the metric's documented rule; -inf where there is no neighbour."""
+        if self.similarity is None:
+            raise ParameterError("this result has no similarity rule", hint="it was not made by a collection")
+        values = np.asarray(self.similarity(self.distances), dtype=np.float32)
+        return np.where(self.positions < 0, np.float32(-np.inf), values)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(nq,) number of neighbours found for each query."""
+        return np.count_nonzero(self.positions >= 0, axis=1)
+
+    @property
+    def complete(self) -> np.ndarray:
+        """(nq,) whether each query got the k neighbours asked for."""
+        return self.counts >= self.wanted
+
+    @property
+    def reason(self) -> list[str]:
+        """For each query, why it got fewer than k neighbours; empty where it did not."""
+        counts = self.counts
+        explain = self.explain or (lambda count: f"{count} rows found")
+        return ["" if count >= self.wanted else explain(int(count)) for count in counts]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, query: int) -> list[Hit]:
+        count = int(np.count_nonzero(self.positions[query] >= 0))
+        ids = self.ids[query][:count].tolist()
+        distances = self.distances[query][:count].tolist()
+        similarities = self.similarities[query][:count].tolist() if self.similarity else [float("nan")] * count
+        return [Hit(*each) for each in zip(ids, distances, similarities, strict=True)]
+
+    def __iter__(self) -> Iterator[list[Hit]]:
+        return (self[query] for query in range(len(self)))
+
+    def to_faiss(self) -> tuple[np.ndarray, np.ndarray]:
+        """``(D, I)`` in faiss's order: distances, then positions."""
+        return self.distances, self.positions
+
+    def to_columns(self) -> dict[str, np.ndarray]:
+        """Long form, one row a hit: query, rank, id, distance, similarity."""
+        queries, ranks = np.nonzero(self.positions >= 0)
+        columns = {"query": queries, "rank": ranks, "id": self.ids[queries, ranks]}
+        columns["distance"] = self.distances[queries, ranks]
+        if self.similarity is not None:
+            columns["similarity"] = self.similarities[queries, ranks]
+        return columns
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Long form as a DataFrame (needs pandas)."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingDependencyError("to_pandas needs pandas", hint="pip install pandas") from error
+        return pandas.DataFrame(self.to_columns())
+
+    def to_arrow(self) -> pyarrow.Table:
+        """Long form as a pyarrow Table (needs pyarrow)."""
+        try:
+            import pyarrow
+        except ImportError as error:
+            raise MissingDependencyError("to_arrow needs pyarrow", hint='pip install "nearkin[files]"') from error
+        return pyarrow.table({name: pyarrow.array(column.tolist()) for name, column in self.to_columns().items()})
