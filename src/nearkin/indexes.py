@@ -37,6 +37,8 @@ class Layout:
         Codec of the copy that candidates are re-ranked on, or None.
     clusterer
         Finds the centroids of an IVF index, or None where the index has none.
+    rows
+        Rows expected; numbers that a plan leaves out are chosen from it.
     """
 
     space: Space
@@ -44,6 +46,7 @@ class Layout:
     codec: Codec
     refinement: Codec | None = None
     clusterer: Clusterer | None = None
+    rows: int = 0
     seed: int = 0
 
 
@@ -113,9 +116,15 @@ class Index(ABC):
         self.params = params
         self.n = 0
         self.is_trained = False
+        self._chosen: dict[str, int] = {}
         self._defaults: dict[str, int] = {}
 
     # ---- what an author writes -------------------------------------------------------------------------------------
+
+    @property
+    def label(self) -> str:
+        """Name with the numbers filled in, as in a plan: ``flat``, ``ivf245``."""
+        return self.name
 
     def train_rows(self) -> int:
         """Fewest rows that training needs."""
@@ -279,6 +288,11 @@ class Index(ABC):
         limits = np.concatenate([[0], np.cumsum(inside.sum(axis=1))]).astype(np.int64)
         return RangeFound(limits, found.positions[inside], found.distances[inside])
 
+    def set_defaults(self, params: Mapping[str, Any]) -> None:
+        """Use these search parameters wherever a search sets none."""
+        self._chosen = {name: self.resolve(params)[name] for name in params}
+        self._defaults = self._full_defaults()
+
     def resolve(self, params: Mapping[str, Any]) -> dict[str, int]:
         """Search parameters with the defaults filled in.
 
@@ -319,7 +333,7 @@ class Index(ABC):
         defaults = self.search_defaults(self.n)
         if self.layout.refinement:
             defaults.setdefault("rerank", 100)
-        return defaults
+        return {**defaults, **self._chosen}
 
     def _check_rows(self, vectors: np.ndarray) -> None:
         wanted = np.float32 if self.layout.space.dtype == "float32" else np.uint8
