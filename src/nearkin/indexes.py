@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -379,6 +379,33 @@ def merge_found(first: Found, second: Found, k: int) -> Found:
     distances = np.concatenate([first.distances, second.distances], axis=1)
     order = np.argsort(distances, axis=1, kind="stable")[:, :k]
     return Found(np.take_along_axis(positions, order, axis=1), np.take_along_axis(distances, order, axis=1))
+
+
+def masked_by_growing(search: Callable[[int], Found], k: int, mask: Mask, n: int) -> Found:
+    """Apply a mask outside a library that knows none: ask for more until every query has k allowed positions.
+
+    Parameters
+    ----------
+    search
+        k to the unmasked answer with (nq, k) entries.
+    n
+        Rows in the index; nothing more can be asked for.
+    """
+    wanted = min(k, mask.count)
+    ask = min(n, k + (n - mask.count))
+    ask = min(ask, 4 * k + 16)
+    while True:
+        found = search(ask)
+        keep = (found.positions >= 0) & mask.allowed[found.positions]
+        if ask >= n or not len(keep) or int(keep.sum(axis=1).min()) >= wanted:
+            break
+        ask = min(n, 4 * ask)
+    answer = empty_found(len(keep), k)
+    rank = np.cumsum(keep, axis=1) - 1
+    query, column = np.nonzero(keep & (rank < k))
+    answer.positions[query, rank[query, column]] = found.positions[query, column]
+    answer.distances[query, rank[query, column]] = found.distances[query, column]
+    return answer
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
