@@ -135,18 +135,17 @@ class Mahalanobis(Metric):
             raise VectorError(f"metric 'mahalanobis' needs at least 2 rows to fit, got {len(sample)}")
         mean, covariance = _moments(sample)
         dim = len(mean)
-        target = np.trace(covariance) / dim * np.eye(dim)
-        covariance += self.shrinkage * (target - covariance)
         largest = np.maximum(sample.max(axis=0), -sample.min(axis=0)).astype(np.float64)
         rounding = (2.0**-24 * largest) ** 2 / 3.0
+        if self.shrinkage:
+            covariance += self.shrinkage * (np.trace(covariance) / dim * np.eye(dim) - covariance)
+            rounding[:] = 0.0  # spread along every direction is now given, not measured
         whitening, rank = _whitening(covariance, rounding)
         if rank < dim:
             raise VectorError(
                 f"metric 'mahalanobis' cannot invert the covariance of {len(sample):,} rows: its rank is {rank} "
                 f"of {dim} columns",
-                hint="pass shrinkage=0.01, or leave out constant and dependent columns"
-                if rank
-                else "all rows are equal",
+                hint="pass shrinkage=0.01, or leave out constant and dependent columns" if rank else "no column varies",
             )
         self._mean, self._whitening = mean, whitening
 
@@ -199,15 +198,15 @@ def _moments(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _whitening(covariance: np.ndarray, rounding: np.ndarray) -> tuple[np.ndarray, int]:
     """(dim, dim) matrix D^(-1/2) R^(-1/2) and the rank; the matrix is meaningless where the rank is too low.
 
-    Work goes on with the correlations, so that columns in small units are not taken for missing ones. Variances no
-    larger than float32's rounding of the values (`rounding`) count as none.
+    Work goes on with the correlations, so that columns in small units are not taken for missing ones. A direction
+    counts if the rows spread more along it than float32 rounds the values (`rounding`, a variance for each column).
     """
     variances = np.diag(covariance)
     varies = variances > rounding
     scale = np.where(varies, 1.0 / np.sqrt(np.where(varies, variances, 1.0)), 0.0)
     values, directions = np.linalg.eigh(covariance * scale[:, None] * scale[None, :])
-    noise = float((rounding * scale**2).max())
-    real = values > max(4.0 * noise, len(values) * np.finfo(np.float64).eps * float(values[-1]))
+    noise = directions.T**2 @ (rounding * scale**2)
+    real = values > np.maximum(2.0 * noise, len(values) * np.finfo(np.float64).eps * values[-1])
     roots = np.where(real, 1.0 / np.sqrt(np.where(real, values, 1.0)), 0.0)
     return scale[:, None] * ((directions * roots) @ directions.T), int(np.count_nonzero(real))
 
