@@ -1,1 +1,1 @@
-"""The built-in components, written against public names only, as anyone's plugin would be."""
+"""The built-in components, written as a third party would write them: against nearkin's public names only."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -37,6 +37,8 @@ class Layout:
         Codec of the copy that candidates are re-ranked on, or None.
     clusterer
         Finds the centroids of an IVF index, or None where the index has none.
+    rows
+        Rows expected; numbers that a plan leaves out are chosen from it.
     """
 
     space: Space
@@ -44,6 +46,7 @@ class Layout:
     codec: Codec
     refinement: Codec | None = None
     clusterer: Clusterer | None = None
+    rows: int = 0
     seed: int = 0
 
 
@@ -113,9 +116,15 @@ class Index(ABC):
         self.params = params
         self.n = 0
         self.is_trained = False
+        self._chosen: dict[str, int] = {}
         self._defaults: dict[str, int] = {}
 
     # ---- what an author writes -------------------------------------------------------------------------------------
+
+    @property
+    def label(self) -> str:
+        """Name with the numbers filled in, as in a plan: ``flat``, ``ivf245``."""
+        return self.name
 
     def train_rows(self) -> int:
         """Fewest rows that training needs."""
@@ -179,16 +188,19 @@ class Index(ABC):
         VectorError
             Too few rows, or values out of the codec's range.
         """
-        needed = self.train_rows()
-        if len(vectors) < needed:
-            raise VectorError(
-                f"{self.name} with codec {self.layout.codec.label} needs at least {needed:,} rows to train, "
-                f"got {len(vectors):,}",
-                hint="use flat, fewer cells, or a codec that needs fewer rows (f32, f16, int8)",
-            )
+        self.check_rows_suffice(len(vectors))
         self._check_rows(vectors)
         self._train(vectors)
         self.is_trained = True
+
+    def check_rows_suffice(self, n: int) -> None:
+        """Raise VectorError if n rows are too few to train on."""
+        needed = self.train_rows()
+        if n < needed:
+            raise VectorError(
+                f"{self.label} with codec {self.layout.codec.label} needs at least {needed:,} rows to train, got {n:,}",
+                hint="use flat, fewer cells, or a codec that needs fewer rows (f32, f16, int8)",
+            )
 
     def add(self, vectors: np.ndarray) -> None:
         """Append (n, dim) prepared rows at positions `n`, `n` + 1, ..."""
@@ -279,6 +291,11 @@ class Index(ABC):
         limits = np.concatenate([[0], np.cumsum(inside.sum(axis=1))]).astype(np.int64)
         return RangeFound(limits, found.positions[inside], found.distances[inside])
 
+    def set_defaults(self, params: Mapping[str, Any]) -> None:
+        """Use these search parameters wherever a search sets none."""
+        self._chosen = {name: self.resolve(params)[name] for name in params}
+        self._defaults = self._full_defaults()
+
     def resolve(self, params: Mapping[str, Any]) -> dict[str, int]:
         """Search parameters with the defaults filled in.
 
@@ -319,7 +336,7 @@ class Index(ABC):
         defaults = self.search_defaults(self.n)
         if self.layout.refinement:
             defaults.setdefault("rerank", 100)
-        return defaults
+        return {**defaults, **self._chosen}
 
     def _check_rows(self, vectors: np.ndarray) -> None:
         wanted = np.float32 if self.layout.space.dtype == "float32" else np.uint8
@@ -365,6 +382,33 @@ def merge_found(first: Found, second: Found, k: int) -> Found:
     distances = np.concatenate([first.distances, second.distances], axis=1)
     order = np.argsort(distances, axis=1, kind="stable")[:, :k]
     return Found(np.take_along_axis(positions, order, axis=1), np.take_along_axis(distances, order, axis=1))
+
+
+def masked_by_growing(search: Callable[[int], Found], k: int, mask: Mask, n: int) -> Found:
+    """Apply a mask outside a library that knows none: ask for more until every query has k allowed positions.
+
+    Parameters
+    ----------
+    search
+        k to the unmasked answer with (nq, k) entries.
+    n
+        Rows in the index; nothing more can be asked for.
+    """
+    wanted = min(k, mask.count)
+    ask = min(n, k + (n - mask.count))
+    ask = min(ask, 4 * k + 16)
+    while True:
+        found = search(ask)
+        keep = (found.positions >= 0) & mask.allowed[found.positions]
+        if ask >= n or not len(keep) or int(keep.sum(axis=1).min()) >= wanted:
+            break
+        ask = min(n, 4 * ask)
+    answer = empty_found(len(keep), k)
+    rank = np.cumsum(keep, axis=1) - 1
+    query, column = np.nonzero(keep & (rank < k))
+    answer.positions[query, rank[query, column]] = found.positions[query, column]
+    answer.distances[query, rank[query, column]] = found.distances[query, column]
+    return answer
 
 
 def whole_number(name: str, value: Any, least: int) -> int:

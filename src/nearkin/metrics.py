@@ -1,10 +1,10 @@
 """Metric contract: what "similar" means. Euclidean, inner product and cosine, the references.
 
-Inside nearkin every metric is a distance: smaller is nearer, always. A metric is computed in one of these ways, the best
-that it offers:
+Inside nearkin every metric is a distance: smaller is nearer, always. A metric is computed in one of these ways, the
+best that it offers:
 
-- *reduction*: rows are mapped exactly into a space where squared L2 or inner product gives the same order, and the value
-  found there is turned into the distance (`prepare`, `finish`, `unfinish`);
+- *reduction*: rows are mapped exactly into a space where squared L2 or inner product gives the same order, and the
+  value found there is turned into the distance (`prepare`, `finish`, `unfinish`);
 - *native*: a library computes it (``native = {"faiss": "METRIC_L1"}``), and `pairwise` says the same in numpy;
 - *pairwise*: numpy over whole blocks, never called for a single pair.
 
@@ -13,16 +13,15 @@ An index never sees a metric, only the `Space` that it works in and rows prepare
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from nearkin.errors import NotTrainedError, PluginContractError
+from nearkin.errors import NotTrainedError, PluginContractError, VectorError
 from nearkin.state import State
-from nearkin.vectors import DType
+from nearkin.vectors import DType, block_rows
 
 Axiom = Literal["non-negative", "identity", "symmetric", "triangle"]
 ALL_AXIOMS: frozenset[Axiom] = frozenset({"non-negative", "identity", "symmetric", "triangle"})
@@ -54,18 +53,32 @@ class Space:
 def squared_l2(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Squared Euclidean distances in float64: ||q - x||² = ||q||² - 2 q·x + ||x||².
 
-    Double precision keeps the cancellation of that formula below float32's own rounding.
+    That formula cancels where two rows are much closer to each other than to the origin; such pairs are computed again
+    from their difference, so that every value is right to about 1e-7 of itself and equal rows are exactly 0 apart.
 
     >>> squared_l2(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])).tolist()
     [[25.0]]
     """
     q = queries.astype(np.float64)
     x = vectors.astype(np.float64)
+    q_squares = np.einsum("ij,ij->i", q, q)
     values = q @ x.T
     values *= -2.0
-    values += np.einsum("ij,ij->i", q, q)[:, None]
+    values += q_squares[:, None]
     values += np.einsum("ij,ij->i", x, x)[None, :]
-    return np.maximum(values, 0.0, out=values)
+    # The error is about 1e-16 (||q||² + ||x||²). Where the value is so small beside it, both norms are nearly equal, so
+    # that comparing with the query's alone is enough.
+    rows, columns = np.nonzero(values < (_CANCELLED * q_squares)[:, None])
+    step = block_rows(24 * q.shape[1])
+    for start in range(0, len(rows), step):
+        row, column = rows[start : start + step], columns[start : start + step]
+        difference = q[row] - x[column]
+        values[row, column] = np.einsum("ij,ij->i", difference, difference)
+    return values
+
+
+_CANCELLED = 1e-7
+"""Squared distances below this share of ||q||² are computed again from the difference."""
 
 
 def negated_inner_product(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -81,7 +94,7 @@ L2 = Space("l2", squared_l2)
 INNER_PRODUCT = Space("inner-product", negated_inner_product)
 
 
-class Metric(ABC):
+class Metric:
     """Base of every metric. Subclass it, set the declarations, and give one way to compute.
 
     Attributes
@@ -187,7 +200,17 @@ class Metric(ABC):
         return Space("pairwise", self.pairwise, self.dtype)
 
     def distances(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        """(nq, n) distances, float64, checked for shape; the reference that everything else is compared with."""
+        """(nq, n) distances, float64, checked for shape; the reference that everything else is compared with.
+
+        Raises
+        ------
+        VectorError
+            Queries and vectors differ in width.
+        PluginContractError
+            `pairwise` gave another shape.
+        """
+        if queries.shape[1] != vectors.shape[1]:
+            raise VectorError(f"queries have {queries.shape[1]} columns, vectors have {vectors.shape[1]}")
         values = np.asarray(self.pairwise(queries, vectors), dtype=np.float64)
         if values.shape != (len(queries), len(vectors)):
             raise PluginContractError(
@@ -197,15 +220,28 @@ class Metric(ABC):
 
 
 class SquaredEuclidean(Metric):
-    """Σ (a_i - b_i)². Keeps the order of Euclidean distance and saves the root; no triangle inequality."""
+    """Σ (a_i - b_i)²: the order of Euclidean distance without the root.
+
+    Source: the metric that k-means minimizes; ``sqeuclidean`` in SciPy, ``METRIC_L2`` in faiss. Axioms: non-negative,
+    identity, symmetric; the triangle inequality fails (0, 1, 2 on a line: 4 > 1 + 1). It is squared L2 itself.
+
+    >>> SquaredEuclidean().distances(np.float32([[0, 0]]), np.float32([[3, 4]])).tolist()
+    [[25.0]]
+    """
 
     name = "sqeuclidean"
     axioms = frozenset({"non-negative", "identity", "symmetric"})
     reduces_to = "l2"
 
+    def finish(self, values: np.ndarray) -> np.ndarray:
+        # A codec's approximate values may fall a little below zero.
+        return np.asarray(np.maximum(values, 0))
+
 
 class Euclidean(Metric):
-    """√ Σ (a_i - b_i)².
+    """√ Σ (a_i - b_i)², the length of the straight line.
+
+    Axioms: all four. Reduces to squared L2, whose root it is; a negative radius of a range search finds nothing.
 
     >>> Euclidean().distances(np.float32([[0, 0]]), np.float32([[3, 4]])).tolist()
     [[5.0]]
@@ -216,7 +252,8 @@ class Euclidean(Metric):
     reduces_to = "l2"
 
     def finish(self, values: np.ndarray) -> np.ndarray:
-        return np.sqrt(values)
+        # A codec's approximate values may fall a little below zero.
+        return np.asarray(np.sqrt(np.maximum(values, 0)))
 
     def unfinish(self, distance: float) -> float:
         return distance * abs(distance)
@@ -225,8 +262,13 @@ class Euclidean(Metric):
 class InnerProduct(Metric):
     """-Σ a_i b_i: the larger the inner product, the nearer. Long rows are near to everything; it is no distance.
 
+    Source: maximum inner product search, the score of matrix factorization and of many embedding models. Axioms:
+    symmetric only; it may be negative, and a row need not be its own nearest neighbour. It is inner product itself.
+
     >>> metric = InnerProduct()
-    >>> metric.similarity(metric.distances(np.float32([[1, 2]]), np.float32([[3, 4]]))).tolist()
+    >>> metric.distances(np.float32([[1, 2]]), np.float32([[3, 4]])).tolist()
+    [[-11.0]]
+    >>> metric.similarity(np.float32([[-11]])).tolist()
     [[11.0]]
     """
 
@@ -236,13 +278,16 @@ class InnerProduct(Metric):
     similarity_rule = "the inner product itself, -distance"
 
     def similarity(self, distances: np.ndarray) -> np.ndarray:
-        return -distances
+        return np.asarray(-distances)
 
 
 class Cosine(Metric):
-    """1 - cos(a, b), from 0 (same direction) to 2 (opposite). Rows of length zero have no direction and are refused.
+    """1 - a·b / (||a|| ||b||), from 0 (same direction) to 2 (opposite). Rows of length zero have no direction: refused.
 
-    Reduction: for rows of length one, ||a - b||² = 2 - 2 cos(a, b).
+    Source: the vector space model (G. Salton, A. Wong and C. S. Yang, 1975). Axioms: symmetric, non-negative and
+    identity (a row is 0 from itself, and from its multiples); the triangle inequality fails. Reduces to squared L2 of
+    rows scaled to length one: ||a - b||² = 2 - 2 cos(a, b). Prepared rows are float32, so angles below about 1e-7
+    radians (distances of 1e-14) are rounding.
 
     >>> Cosine().distances(np.float32([[1, 0]]), np.float32([[5, 0], [0, 2], [-1, 0]])).tolist()
     [[0.0, 1.0, 2.0]]
@@ -258,7 +303,8 @@ class Cosine(Metric):
     def prepare(self, vectors: np.ndarray) -> np.ndarray:
         if len(vectors) == 1:  # one query at a time: the cheapest way
             row = vectors[0]
-            square = float(np.dot(row, row))
+            with np.errstate(over="ignore"):
+                square = float(np.dot(row, row))
             if 1e-30 < square < 1e30:
                 return np.asarray(vectors * np.float32(square**-0.5))
         return unit_rows(vectors)
@@ -266,16 +312,16 @@ class Cosine(Metric):
     def finish(self, values: np.ndarray) -> np.ndarray:
         distances = values * values.dtype.type(0.5)
         finite = np.isfinite(distances)
-        return np.clip(distances, 0.0, 2.0, out=distances, where=finite)
+        return np.asarray(np.clip(distances, 0.0, 2.0, out=distances, where=finite))
 
     def unfinish(self, distance: float) -> float:
         return 2.0 * distance
 
     def similarity(self, distances: np.ndarray) -> np.ndarray:
-        return 1.0 - distances
+        return np.asarray(1.0 - distances)
 
     def refuses(self, vectors: np.ndarray) -> np.ndarray:
-        return ~vectors.any(axis=1)
+        return np.asarray(~vectors.any(axis=1))
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:
@@ -296,4 +342,6 @@ def unit_rows(vectors: np.ndarray) -> np.ndarray:
 def need_fitted(metric: Metric, fitted: object) -> None:
     """Raise NotTrainedError if `fitted` is None."""
     if fitted is None:
-        raise NotTrainedError(f"metric {metric.name!r} has not been fitted", hint="call fit(sample) or build a collection")
+        raise NotTrainedError(
+            f"metric {metric.name!r} has not been fitted", hint="call fit(sample) or build a collection"
+        )

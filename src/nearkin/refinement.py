@@ -34,6 +34,10 @@ class RefinedIndex(Index):
         self._copy = FlatIndex(Layout(layout.space, layout.dim, layout.refinement, seed=layout.seed))
 
     @property
+    def label(self) -> str:
+        return self.inner.label
+
+    @property
     def knobs(self) -> dict[str, SearchParameter]:
         return {**self.inner.knobs, "rerank": RERANK}
 

@@ -1,4 +1,4 @@
-"""The single gate for arrays coming in, and the result that goes out.
+"""The single gate for arrays coming in.
 
 Everything downstream may rely on what `as_vectors` returns: two-dimensional, C-contiguous, finite, float32 (or uint8 for
 packed bits). The caller's array is never changed.
@@ -6,17 +6,12 @@ packed bits). The caller's array is never changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from nearkin.errors import MissingDependencyError, ParameterError, VectorError
-
-if TYPE_CHECKING:
-    import pandas
-    import pyarrow
+from nearkin.errors import ParameterError, VectorError
 
 DType = Literal["float32", "bits"]
 OnBad = Literal["fail", "skip"]
@@ -192,122 +187,3 @@ def _add_refused(
             hint='remove them, or pass on_bad="skip" (--on-bad skip)',
         )
     return np.union1d(bad, refused)
-
-
-class Hit(NamedTuple):
-    """One neighbour of one query."""
-
-    id: Any
-    distance: float
-    similarity: float
-
-
-@dataclass(frozen=True, eq=False)
-class SearchResult:
-    """The neighbours of nq queries, nearest first.
-
-    Rows with fewer than k neighbours are padded: position -1, distance +inf, id None (-1 where ids are integers).
-    Iterating gives, for each query, the list of its `Hit`s without padding.
-
-    Attributes
-    ----------
-    positions
-        (nq, k) int64 row numbers in the collection.
-    distances
-        (nq, k) float32, smaller is nearer.
-
-    Examples
-    --------
-    >>> found = SearchResult(np.array([[4, -1]]), np.array([[0.5, np.inf]], dtype=np.float32), wanted=2)
-    >>> found.counts.tolist(), found.complete.tolist()
-    ([1], [False])
-    >>> [hit.id for hit in found[0]]
-    [4]
-    """
-
-    positions: np.ndarray
-    distances: np.ndarray
-    wanted: int
-    id_table: np.ndarray | None = None
-    similarity: Callable[[np.ndarray], np.ndarray] | None = None
-    explain: Callable[[int], str] | None = None
-
-    @property
-    def ids(self) -> np.ndarray:
-        """(nq, k) ids as the user gave them; -1 (integer ids) or None (string ids) where there is no neighbour."""
-        if self.id_table is None:
-            return self.positions
-        if not len(self.id_table):
-            return np.full(self.positions.shape, None, dtype=object)
-        ids = self.id_table[self.positions]
-        missing = self.positions < 0
-        if missing.any():
-            ids[missing] = None if ids.dtype == object else -1
-        return ids
-
-    @property
-    def similarities(self) -> np.ndarray:
-        """(nq, k) float32, larger is more alike, by the metric's documented rule; -inf where there is no neighbour."""
-        if self.similarity is None:
-            raise ParameterError("this result has no similarity rule", hint="it was not made by a collection")
-        values = np.asarray(self.similarity(self.distances), dtype=np.float32)
-        return np.where(self.positions < 0, np.float32(-np.inf), values)
-
-    @property
-    def counts(self) -> np.ndarray:
-        """(nq,) number of neighbours found for each query."""
-        return np.count_nonzero(self.positions >= 0, axis=1)
-
-    @property
-    def complete(self) -> np.ndarray:
-        """(nq,) whether each query got the k neighbours asked for."""
-        return self.counts >= self.wanted
-
-    @property
-    def reason(self) -> list[str]:
-        """For each query, why it got fewer than k neighbours; empty where it did not."""
-        counts = self.counts
-        explain = self.explain or (lambda count: f"{count} rows found")
-        return ["" if count >= self.wanted else explain(int(count)) for count in counts]
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, query: int) -> list[Hit]:
-        count = int(np.count_nonzero(self.positions[query] >= 0))
-        ids = self.ids[query][:count].tolist()
-        distances = self.distances[query][:count].tolist()
-        similarities = self.similarities[query][:count].tolist() if self.similarity else [float("nan")] * count
-        return [Hit(*each) for each in zip(ids, distances, similarities, strict=True)]
-
-    def __iter__(self) -> Iterator[list[Hit]]:
-        return (self[query] for query in range(len(self)))
-
-    def to_faiss(self) -> tuple[np.ndarray, np.ndarray]:
-        """``(D, I)`` in faiss's order: distances, then positions."""
-        return self.distances, self.positions
-
-    def to_columns(self) -> dict[str, np.ndarray]:
-        """Long form, one row a hit: query, rank, id, distance, similarity."""
-        queries, ranks = np.nonzero(self.positions >= 0)
-        columns = {"query": queries, "rank": ranks, "id": self.ids[queries, ranks]}
-        columns["distance"] = self.distances[queries, ranks]
-        if self.similarity is not None:
-            columns["similarity"] = self.similarities[queries, ranks]
-        return columns
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """Long form as a DataFrame (needs pandas)."""
-        try:
-            import pandas
-        except ImportError as error:
-            raise MissingDependencyError("to_pandas needs pandas", hint="pip install pandas") from error
-        return pandas.DataFrame(self.to_columns())
-
-    def to_arrow(self) -> pyarrow.Table:
-        """Long form as a pyarrow Table (needs pyarrow)."""
-        try:
-            import pyarrow
-        except ImportError as error:
-            raise MissingDependencyError("to_arrow needs pyarrow", hint='pip install "nearkin[files]"') from error
-        return pyarrow.table({name: pyarrow.array(column.tolist()) for name, column in self.to_columns().items()})

@@ -1,0 +1,38 @@
+"""Clusterers: what finds the centroids of an IVF index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from nearkin.errors import ParameterError
+from nearkin.hooks import ClustererSpec, hookimpl
+
+
+@dataclass(frozen=True)
+class KMeansParams:
+    """Options of k-means: iterations at most."""
+
+    max_iter: int = 20
+
+    def __post_init__(self) -> None:
+        if self.max_iter < 1:
+            raise ParameterError(f"max_iter is {self.max_iter}, at least 1 expected")
+
+
+@hookimpl
+def nearkin_clusterers() -> Iterable[ClustererSpec]:
+    return [
+        ClustererSpec(
+            name="kmeans",
+            summary="k-means by faiss: Lloyd's iterations from random rows, multithreaded",
+            make="nearkin_plugins.faiss_kmeans:KMeans",
+            params=KMeansParams,
+        ),
+        ClustererSpec(
+            name="lloyd",
+            summary="Lloyd's k-means from a k-means++ start, in numpy: the reference",
+            make="nearkin.centroids:Lloyd",
+            params=KMeansParams,
+        ),
+    ]

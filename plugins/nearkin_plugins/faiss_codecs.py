@@ -1,0 +1,208 @@
+"""Codecs that faiss scans in its own code."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from math import log
+from typing import Any
+
+import numpy as np
+
+from nearkin.codecs import Codec, NativeCodec
+from nearkin.errors import NotTrainedError, ParameterError, VectorError
+from nearkin.state import State
+from nearkin.vectors import name_rows
+
+FLOAT16_MAX = 65504.0
+
+
+class Float16(Codec):
+    """IEEE half precision: 2 bytes a column, 11 significant bits, values up to 65,504.
+
+    >>> codec = Float16(dim=2)
+    >>> codec.decode(codec.encode(np.float32([[1.5, 0.1]]))).round(5).tolist()
+    [[1.5, 0.09998000413179398]]
+    """
+
+    name = "f16"
+
+    @property
+    def code_size(self) -> int:
+        return 2 * self.dim
+
+    @property
+    def native(self) -> NativeCodec:
+        return NativeCodec("faiss", "sq", "SQfp16")
+
+    def check(self, vectors: np.ndarray) -> None:
+        if vectors.size and max(float(vectors.max()), -float(vectors.min())) > FLOAT16_MAX:
+            beyond = np.flatnonzero((np.abs(vectors) > FLOAT16_MAX).any(axis=1))
+            raise VectorError(
+                f"f16 holds values up to {FLOAT16_MAX:,.0f}, {name_rows(beyond, len(vectors))} of this block go beyond",
+                hint="scale the vectors, or use f32 or int8",
+            )
+
+    def _encode(self, vectors: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(vectors, dtype="<f2").view(np.uint8)
+
+    def _decode(self, codes: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(codes).view("<f2").astype(np.float32)
+
+
+class FaissCodec(Codec):
+    """A codec that faiss trains, encodes and decodes."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self._quantizer: Any = None
+
+    @abstractmethod
+    def _make(self) -> Any:
+        """An untrained faiss index with a standalone codec."""
+
+    def _train(self, vectors: np.ndarray) -> None:
+        quantizer = self._make()
+        quantizer.train(vectors)
+        self._quantizer = quantizer
+
+    def _encode(self, vectors: np.ndarray) -> np.ndarray:
+        codes: np.ndarray = self._quantizer.sa_encode(np.ascontiguousarray(vectors, dtype=np.float32))
+        return codes
+
+    def _decode(self, codes: np.ndarray) -> np.ndarray:
+        vectors: np.ndarray = self._quantizer.sa_decode(np.ascontiguousarray(codes))
+        return vectors
+
+    def state(self) -> State:
+        import faiss
+
+        if self._quantizer is None:
+            raise NotTrainedError(f"codec {self.label} has not been trained", hint="call train(vectors) first")
+        return State({"quantizer": faiss.serialize_index(self._quantizer)})
+
+    def _restore(self, state: State) -> None:
+        import faiss
+
+        self._quantizer = faiss.deserialize_index(np.ascontiguousarray(state.arrays["quantizer"]))
+
+
+class Int8(FaissCodec):
+    """Scalar quantization: each column's range is cut into 255 steps, one byte a column.
+
+    Values outside the range seen in training are moved to its end.
+
+    Source: faiss, ScalarQuantizer QT_8bit.
+    """
+
+    name = "int8"
+
+    @property
+    def code_size(self) -> int:
+        return self.dim
+
+    @property
+    def train_rows(self) -> int:
+        return 1
+
+    @property
+    def native(self) -> NativeCodec:
+        return NativeCodec("faiss", "sq", "SQ8")
+
+    def overhead(self) -> int:
+        return 2 * 4 * self.dim
+
+    def _make(self) -> Any:
+        import faiss
+
+        return faiss.IndexScalarQuantizer(self.dim, faiss.ScalarQuantizer.QT_8bit)
+
+
+class ProductQuantizer(FaissCodec):
+    """Product quantization: columns are cut into M groups, each replaced by the number of the nearest of 2**bits centroids.
+
+    Source: H. Jégou, M. Douze and C. Schmid, "Product quantization for nearest neighbor search" (2011).
+
+    Parameters
+    ----------
+    M
+        Groups; must divide `dim`. Left out, the divisor of `dim` nearest to dim / 2.
+    bits
+        4 or 8.
+
+    Examples
+    --------
+    >>> ProductQuantizer(dim=384).label, ProductQuantizer(dim=384, M=96, bits=8).code_size
+    ('pq192x4', 96)
+    """
+
+    name = "pq"
+
+    def __init__(self, dim: int, M: int | None = None, bits: int = 4) -> None:
+        self.bits = bits
+        self.M = M if M is not None else nearest_divisor(dim, dim / 2)
+        super().__init__(dim)
+        if dim % self.M:
+            lower, upper = neighbouring_divisors(dim, self.M)
+            raise ParameterError(
+                f"pq cuts columns into M equal groups, and M={self.M} does not divide {dim} columns",
+                hint=f"use M={lower} or M={upper}",
+            )
+
+    @property
+    def label(self) -> str:
+        return f"pq{self.M}x{self.bits}"
+
+    @property
+    def code_size(self) -> int:
+        return (self.M * self.bits + 7) // 8
+
+    @property
+    def train_rows(self) -> int:
+        return int(2**self.bits)
+
+    @property
+    def native(self) -> NativeCodec:
+        if self.bits == 4:
+            return NativeCodec("faiss", "pqfs", f"PQ{self.M}x4fs")
+        return NativeCodec("faiss", "pq", f"PQ{self.M}x{self.bits}")
+
+    def overhead(self) -> int:
+        return int(4 * self.dim * 2**self.bits)
+
+    def _make(self) -> Any:
+        import faiss
+
+        quantizer = faiss.IndexPQ(self.dim, self.M, self.bits)
+        quantizer.pq.cp.min_points_per_centroid = 1  # the warning would go to stderr from C++, unnamed
+        return quantizer
+
+
+def divisors(number: int) -> list[int]:
+    """Divisors in ascending order.
+
+    >>> divisors(12)
+    [1, 2, 3, 4, 6, 12]
+    """
+    small = [each for each in range(1, int(number**0.5) + 1) if number % each == 0]
+    return sorted({*small, *(number // each for each in small)})
+
+
+def nearest_divisor(number: int, target: float) -> int:
+    """The divisor whose ratio to `target` is nearest to one; of two, the larger.
+
+    >>> nearest_divisor(384, 192), nearest_divisor(7, 3.5)
+    (192, 7)
+    """
+    return min(reversed(divisors(number)), key=lambda each: abs(log(each / target)))
+
+
+def neighbouring_divisors(number: int, near: int) -> tuple[int, int]:
+    """The divisors just below and just above a number that is none.
+
+    >>> neighbouring_divisors(384, 100)
+    (96, 128)
+    """
+    known = divisors(number)
+    below = [each for each in known if each < near]
+    above = [each for each in known if each > near]
+    return (below or above)[-1 if below else 0], (above or below)[0 if above else -1]

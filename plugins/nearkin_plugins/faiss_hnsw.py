@@ -1,0 +1,91 @@
+"""The hnsw index: a hierarchy of graphs over the rows.
+
+Source: Y. Malkov and D. Yashunin, "Efficient and robust approximate nearest neighbor search using hierarchical navigable
+small world graphs" (2018); faiss IndexHNSW.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from nearkin.indexes import Layout, SearchParameter
+from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, quiet
+
+
+class HNSWIndex(FaissIndex):
+    """Each row knows M near rows; a search walks from row to row towards the query, keeping `ef_search` candidates.
+
+    Built on several threads, two builds of the same rows may differ in a few links.
+
+    Parameters
+    ----------
+    M
+        Links of a row on each upper level, 2 M on the ground level.
+    ef_construction
+        Candidates looked at when a row is linked in.
+    """
+
+    name = "hnsw"
+    search_params: ClassVar[Mapping[str, SearchParameter]] = {
+        "ef_search": SearchParameter("candidates kept while walking the graph; more find more and take longer")
+    }
+
+    def __init__(self, layout: Layout, *, M: int = 32, ef_construction: int = 100) -> None:
+        super().__init__(layout)
+        self.M = M
+        self.ef_construction = ef_construction
+
+    @property
+    def label(self) -> str:
+        options = "" if self.ef_construction == 100 else f":ef_construction={self.ef_construction}"
+        return f"hnsw{self.M}{options}"
+
+    def search_defaults(self, n: int) -> dict[str, int]:
+        return {"ef_search": 64}
+
+    def _make(self) -> Any:
+        import faiss
+
+        if self._binary:
+            index = faiss.IndexBinaryHNSW(8 * self.layout.dim, self.M)
+        else:
+            # The graph reads single codes, which fast-scan's blocks do not give: 4-bit codes in plain order serve it.
+            text = (self.layout.codec.native.text if self.layout.codec.native else "").removesuffix("fs")
+            metric = faiss_metric(self.layout.space.label)
+            index = faiss.index_factory(self.layout.dim, f"HNSW{self.M},{text}", metric)
+            quiet(faiss.downcast_index(index.storage))
+        index.hnsw.efConstruction = self.ef_construction
+        return index
+
+    def _parameters(self, selector: Any, params: Mapping[str, int]) -> Any:
+        import faiss
+
+        return faiss.SearchParametersHNSW(efSearch=params["ef_search"], sel=selector)
+
+    def _search_parameters(self, k: int, mask: Any, params: Mapping[str, int]) -> Any:
+        """A walk that keeps fewer candidates than it must return would return too few."""
+        wanted = max(k, params.get("rerank", 0)) if self.layout.refinement else k
+        if params["ef_search"] < wanted:
+            params = {**params, "ef_search": min(self.n, wanted)}
+        return super()._search_parameters(k, mask, params)
+
+    def _cost(self, n: int) -> dict[str, int]:
+        codec = self.layout.codec
+        # A row reaches level l with probability M**-l: 2 M links below, M on each of 1 / (M - 1) upper levels on average;
+        # besides, an offset of 8 bytes and a level of 4.
+        links = 2 * self.M + self.M / (self.M - 1)
+        return {
+            "codes": n * codec.code_size,
+            "codebooks": codec.overhead(),
+            "graph": round(n * (4 * links + 12)),
+            **self._refinement_cost(n),
+        }
+
+    def _allocated_base(self, index: Any) -> dict[str, int]:
+        graph = index.hnsw
+        return {
+            "codes": self.n * self.layout.codec.code_size,
+            "codebooks": self.layout.codec.overhead(),
+            "graph": 4 * int(graph.neighbors.size()) + 8 * int(graph.offsets.size()) + 4 * int(graph.levels.size()),
+        }

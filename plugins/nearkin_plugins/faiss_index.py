@@ -1,0 +1,195 @@
+"""What every index over faiss shares: spaces and signs, threads, search parameters, masks, state.
+
+faiss takes float32 C-contiguous arrays, asserts without messages and can abort the process on pairs that do not go
+together; everything that reaches this module was checked for legality and passed the gate.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nearkin.centroids import Clusterer
+from nearkin.codecs import Codec
+from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, masked_by_growing
+from nearkin.metrics import unit_rows
+from nearkin.state import State
+from nearkin.vectors import block_rows
+
+
+def faiss_metric(space_label: str) -> int:
+    """faiss's number for the metric of a space.
+
+    >>> faiss_metric("l2"), faiss_metric("faiss:METRIC_L1")
+    (1, 2)
+    """
+    import faiss
+
+    names = {"l2": "METRIC_L2", "inner-product": "METRIC_INNER_PRODUCT"}
+    return int(getattr(faiss, names.get(space_label) or space_label.removeprefix("faiss:")))
+
+
+class FaissIndex(Index):
+    """Base of the indexes over faiss; a subclass makes the faiss index and its search parameters.
+
+    Attributes
+    ----------
+    masks
+        Whether faiss applies a mask inside the scan; otherwise more neighbours are asked for until enough are allowed.
+    """
+
+    masks = True
+
+    def __init__(self, layout: Layout, **params: Any) -> None:
+        super().__init__(layout, **params)
+        self._faiss: Any = None
+        self._negate = layout.space.label == "inner-product"
+        self._binary = layout.space.dtype == "bits"
+        self._cached_parameters: dict[tuple[int, ...], Any] = {}
+
+    # ---- what a subclass writes ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _make(self) -> Any:
+        """The untrained faiss index, without the refinement."""
+
+    def _parameters(self, selector: Any, params: Mapping[str, int]) -> Any:
+        """faiss SearchParameters of the index that `_make` makes, or None."""
+        import faiss
+
+        return None if selector is None else faiss.SearchParameters(sel=selector)
+
+    # ---- the contract of Index -------------------------------------------------------------------------------------
+
+    def use_threads(self, threads: int) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(threads)
+
+    def _train(self, vectors: np.ndarray) -> None:
+        index = self._make()
+        if self.layout.refinement is not None:
+            index = with_refinement(index, self.layout.refinement, self.layout)
+        index.train(vectors)
+        self._faiss = index
+
+    def _add(self, vectors: np.ndarray) -> None:
+        step = block_rows(vectors.shape[1] * vectors.itemsize)
+        for start in range(0, len(vectors), step):
+            self._faiss.add(np.ascontiguousarray(vectors[start : start + step]))
+
+    def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
+        if mask is not None and not self.masks:
+            return masked_by_growing(lambda ask: self._search(queries, ask, None, params), k, mask, self.n)
+        distances, positions = self._faiss.search(queries, k, params=self._search_parameters(k, mask, params))
+        if self._negate:
+            np.negative(distances, out=distances)
+        elif self._binary:
+            distances = distances.astype(np.float32)
+        return Found(positions, distances)
+
+    def _search_parameters(self, k: int, mask: Mask | None, params: Mapping[str, int]) -> Any:
+        """SearchParameters for this call; those without a mask are kept, since making them costs microseconds."""
+        if mask is not None:
+            return self._made_parameters(k, mask, params)
+        key = (k, *params.values())
+        if key not in self._cached_parameters:
+            if len(self._cached_parameters) > 256:
+                self._cached_parameters.clear()
+            self._cached_parameters[key] = self._made_parameters(k, None, params)
+        return self._cached_parameters[key]
+
+    def _made_parameters(self, k: int, mask: Mask | None, params: Mapping[str, int]) -> Any:
+        import faiss
+
+        selector = None if mask is None else faiss.IDSelectorBitmap(mask.packed)
+        inner = self._parameters(selector, params)
+        if self.layout.refinement is None:
+            return inner
+        rerank = min(self.n, max(k, params["rerank"]))
+        # faiss truncates k * k_factor to a whole number in float32: aim at the middle of the right one.
+        return faiss.IndexRefineSearchParameters(k_factor=(rerank + 0.5) / k, base_index_params=inner)
+
+    def _range_of(self, queries: np.ndarray, radius: float, parameters: Any) -> RangeFound:
+        """faiss's own range search; it keeps values strictly inside, so the radius is moved up by one step."""
+        if self._binary:
+            limits, distances, positions = self._faiss.range_search(queries, int(np.floor(radius)) + 1)
+            return RangeFound(limits.astype(np.int64), positions, distances.astype(np.float32))
+        bound = np.float32(-radius if self._negate else radius)
+        outward = np.nextafter(bound, np.float32(-np.inf if self._negate else np.inf))
+        limits, distances, positions = self._faiss.range_search(queries, float(outward), params=parameters)
+        return RangeFound(limits.astype(np.int64), positions, -distances if self._negate else distances)
+
+    def _allocated(self) -> dict[str, int]:
+        index = self._faiss
+        refinement = 0
+        if self.layout.refinement is not None:
+            refinement = int(index.ntotal) * self.layout.refinement.code_size + self.layout.refinement.overhead()
+            index = base_of(index)
+        return {**self._allocated_base(index), "refinement": refinement}
+
+    @abstractmethod
+    def _allocated_base(self, index: Any) -> dict[str, int]:
+        """Bytes by component of the faiss index without its refinement."""
+
+    def _refinement_cost(self, n: int) -> dict[str, int]:
+        return {"refinement": sum(self.layout.refinement.cost(n).values())} if self.layout.refinement else {}
+
+    def _state(self) -> State:
+        import faiss
+
+        serialize = faiss.serialize_index_binary if self._binary else faiss.serialize_index
+        return State({"faiss": serialize(self._faiss)})
+
+    def _restore(self, state: State) -> None:
+        import faiss
+
+        deserialize = faiss.deserialize_index_binary if self._binary else faiss.deserialize_index
+        self._faiss = deserialize(np.ascontiguousarray(state.arrays["faiss"]))
+
+
+def with_refinement(base: Any, refinement: Codec, layout: Layout) -> Any:
+    """A faiss index that re-ranks the candidates of another one on a finer copy of the rows."""
+    import faiss
+
+    metric = faiss_metric(layout.space.label)
+    text = refinement.native.text if refinement.native else ""
+    copy = faiss.index_factory(layout.dim, text, metric)
+    index = faiss.IndexRefine(base, copy)
+    index.own_fields = index.own_refine_index = True
+    base.this.disown()
+    copy.this.disown()
+    return index
+
+
+def base_of(index: Any) -> Any:
+    """The index below the refinement, as its own class."""
+    import faiss
+
+    return faiss.downcast_index(index.base_index)
+
+
+def quiet(index: Any) -> None:
+    """Stop faiss from warning on stderr that few rows train many centroids; the contract asks for enough rows itself."""
+    for owner in (index, getattr(index, "pq", None)):
+        parameters = getattr(owner, "cp", None)
+        if parameters is not None:
+            parameters.min_points_per_centroid = 1
+
+
+def cell_centroids(clusterer: Clusterer, vectors: np.ndarray, nlist: int, layout: Layout) -> np.ndarray:
+    """Centroids for the cells of an IVF index, in the form that its coarse quantizer stores.
+
+    Under inner product the rows' directions are clustered and the centroids have length one, so that no cell wins by the
+    length of its centroid; packed bits are clustered as 0 and 1 and rounded (the majority of each bit).
+    """
+    if layout.space.dtype == "bits":
+        bits = np.unpackbits(vectors, axis=1).astype(np.float32)
+        found = clusterer.fit(bits, nlist, seed=layout.seed)
+        return np.packbits(found.centroids > 0.5, axis=1)
+    if layout.space.label == "inner-product":
+        return unit_rows(clusterer.fit(unit_rows(vectors), nlist, seed=layout.seed).centroids)
+    return np.ascontiguousarray(clusterer.fit(vectors, nlist, seed=layout.seed).centroids, dtype=np.float32)

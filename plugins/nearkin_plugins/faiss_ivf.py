@@ -1,0 +1,125 @@
+"""The ivf index: an inverted file of cells around centroids.
+
+Source: J. Sivic and A. Zisserman, "Video Google" (2003); H. Jégou et al., "Product quantization" (2011); faiss IndexIVF.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import sqrt
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nearkin.centroids import Lloyd
+from nearkin.errors import VectorError
+from nearkin.indexes import Layout, Mask, RangeFound, SearchParameter
+from nearkin_plugins.faiss_index import FaissIndex, cell_centroids, faiss_metric, quiet
+
+ROWS_PER_CENTROID = 256
+"""Training on more rows a cell does not place the centroids better (faiss's own limit)."""
+
+
+class IVFIndex(FaissIndex):
+    """Rows in `nlist` cells, each around a centroid; a search scans the `nprobe` cells whose centroids are nearest.
+
+    Parameters
+    ----------
+    nlist
+        Cells; left out, the square root of the number of rows.
+    """
+
+    name = "ivf"
+    search_params: ClassVar[Mapping[str, SearchParameter]] = {
+        "nprobe": SearchParameter("cells looked into for each query; more find more and take longer")
+    }
+
+    def __init__(self, layout: Layout, *, nlist: int | None = None, clusterer: str = "kmeans") -> None:
+        super().__init__(layout)
+        self.nlist = nlist or max(1, round(sqrt(layout.rows)))
+        self._options = "" if clusterer == "kmeans" else f":clusterer={clusterer}"
+        self.masks = layout.space.dtype != "bits"
+
+    @property
+    def label(self) -> str:
+        return f"ivf{self.nlist}{self._options}"
+
+    def train_rows(self) -> int:
+        return max(self.nlist, super().train_rows())
+
+    def sample_rows(self, n: int) -> int:
+        return min(n, max(super().sample_rows(n), ROWS_PER_CENTROID * self.nlist))
+
+    def search_defaults(self, n: int) -> dict[str, int]:
+        return {"nprobe": max(1, -(-self.nlist // 16))}
+
+    def check_rows_suffice(self, n: int) -> None:
+        if n < self.nlist:
+            raise VectorError(
+                f"ivf was asked for {self.nlist:,} cells, and there are only {n:,} rows to find them in",
+                hint=f"use nlist of at most {max(1, round(sqrt(n)))}, or leave the number out",
+            )
+        super().check_rows_suffice(n)
+
+    def _make(self) -> Any:
+        """Untrained lists; the caller has put the centroids into `_centroids`, and faiss then trains the codec only."""
+        import faiss
+
+        if self._binary:
+            quantizer = faiss.IndexBinaryFlat(8 * self.layout.dim)
+            index = faiss.IndexBinaryIVF(quantizer, 8 * self.layout.dim, self.nlist)
+            index.own_fields = True
+            quantizer.this.disown()
+        else:
+            text = self.layout.codec.native.text if self.layout.codec.native else ""
+            metric = faiss_metric(self.layout.space.label)
+            index = faiss.index_factory(self.layout.dim, f"IVF{self.nlist},{text}", metric)
+            quiet(index)
+        index.quantizer.add(self._centroids)
+        return index
+
+    def _train(self, vectors: np.ndarray) -> None:
+        clusterer = self.layout.clusterer or Lloyd()
+        sample = vectors[: ROWS_PER_CENTROID * self.nlist]
+        self._centroids = cell_centroids(clusterer, sample, self.nlist, self.layout)
+        super()._train(vectors)
+        del self._centroids
+
+    def _parameters(self, selector: Any, params: Mapping[str, int]) -> Any:
+        import faiss
+
+        return faiss.SearchParametersIVF(nprobe=min(params["nprobe"], self.nlist), sel=selector)
+
+    def _range(
+        self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]
+    ) -> RangeFound | None:
+        if not self.layout.codec.lossless or self._binary:
+            return None
+        return self._range_of(queries, radius, self._search_parameters(1, mask, params))
+
+    def _cost(self, n: int) -> dict[str, int]:
+        codec = self.layout.codec
+        rows = n
+        if codec.native and codec.native.family == "pqfs":  # blocks of 32 rows: half a block is empty in each cell
+            rows = n + 16 * min(self.nlist, n)
+        return {
+            "codes": rows * codec.code_size,
+            "codebooks": codec.overhead(),
+            "ids": 8 * n,
+            "centroids": self.nlist * (self.layout.dim if self._binary else 4 * self.layout.dim),
+            **self._refinement_cost(n),
+        }
+
+    def _allocated_base(self, index: Any) -> dict[str, int]:
+        lists = index.invlists
+        sizes = np.array([lists.list_size(cell) for cell in range(self.nlist)], dtype=np.int64)
+        codec = self.layout.codec
+        rows = sizes
+        if codec.native and codec.native.family == "pqfs":
+            rows = -(-sizes // 32) * 32
+        return {
+            "codes": int(rows.sum()) * codec.code_size,
+            "codebooks": codec.overhead(),
+            "ids": 8 * int(sizes.sum()),
+            "centroids": self.nlist * (self.layout.dim if self._binary else 4 * self.layout.dim),
+        }

@@ -1,0 +1,121 @@
+"""Indexes over faiss: flat, ivf, hnsw, and the escape to a raw faiss factory string.
+
+The tables of what each is right with come from running every combination against brute force (tests/plugins): faiss itself
+accepts pairs that answer another metric, or abort the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from nearkin.errors import ParameterError
+from nearkin.hooks import IndexSpec, hookimpl
+
+L2_AND_IP = frozenset({"l2", "inner-product"})
+FAISS_FLOAT = L2_AND_IP | {"faiss:METRIC_L1", "faiss:METRIC_Linf"}
+FAISS_BITS = frozenset({"faiss:METRIC_Hamming"})
+REFINES: Mapping[str, frozenset[str]] = {"faiss:flat": L2_AND_IP, "faiss:sq": L2_AND_IP}
+
+
+@dataclass(frozen=True)
+class IVFParams:
+    """Options of ivf.
+
+    Attributes
+    ----------
+    nlist
+        Cells; left out, the square root of the number of rows.
+    clusterer
+        What finds the centroids of the cells.
+    """
+
+    nlist: int | None = None
+    clusterer: str = "kmeans"
+
+    def __post_init__(self) -> None:
+        if self.nlist is not None and self.nlist < 1:
+            raise ParameterError(f"ivf has nlist={self.nlist}, at least 1 expected")
+
+
+@dataclass(frozen=True)
+class HNSWParams:
+    """Options of hnsw.
+
+    Attributes
+    ----------
+    M
+        Neighbours of each row in the graph; twice as many on its ground level.
+    ef_construction
+        Candidates looked at when a row is linked in.
+    """
+
+    M: int = 32
+    ef_construction: int = 100
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.M <= 512:
+            raise ParameterError(f"hnsw has M={self.M}, 2 to 512 expected")
+        if self.ef_construction < 1:
+            raise ParameterError(f"hnsw has ef_construction={self.ef_construction}, at least 1 expected")
+
+
+@dataclass(frozen=True)
+class FactoryParams:
+    """A faiss factory string, as faiss reads it."""
+
+    factory: str
+
+
+@hookimpl
+def nearkin_indexes() -> Iterable[IndexSpec]:
+    return [
+        IndexSpec(
+            name="flat",
+            summary="every row is compared: exact, no training, any metric and codec",
+            make="nearkin_plugins.faiss_flat:make_flat",
+            accepts={"decoded": frozenset({"pairwise"})},
+            refines=REFINES,
+            exact=True,
+        ),
+        IndexSpec(
+            name="ivf",
+            summary="rows in cells around centroids: a search looks into the nprobe nearest cells",
+            make="nearkin_plugins.faiss_ivf:IVFIndex",
+            params=IVFParams,
+            shorthand=("nlist",),
+            accepts={
+                "faiss:flat": FAISS_FLOAT,
+                "faiss:sq": L2_AND_IP,
+                "faiss:pq": L2_AND_IP,
+                "faiss:pqfs": L2_AND_IP,
+                "faiss:bits": FAISS_BITS,
+            },
+            refines=REFINES,
+            examples=({}, {"nlist": 4}),
+        ),
+        IndexSpec(
+            name="hnsw",
+            summary="a graph of near rows, searched greedily with ef_search candidates",
+            make="nearkin_plugins.faiss_hnsw:HNSWIndex",
+            params=HNSWParams,
+            shorthand=("M",),
+            accepts={
+                "faiss:flat": FAISS_FLOAT,
+                "faiss:sq": L2_AND_IP,
+                "faiss:pq": frozenset({"l2"}),  # faiss walks the graph by L2 whatever metric is asked
+                "faiss:pqfs": frozenset({"l2"}),
+                "faiss:bits": FAISS_BITS,
+            },
+            refines=REFINES,
+            examples=({}, {"M": 8}),
+        ),
+        IndexSpec(
+            name="faiss",
+            summary="a raw faiss factory string, tried in a process of its own first",
+            make="nearkin_plugins.faiss_factory:FactoryIndex",
+            params=FactoryParams,
+            accepts={"faiss:flat": L2_AND_IP},
+            examples=({"factory": "IVF4,Flat"},),
+        ),
+    ]

@@ -1,0 +1,160 @@
+"""How a component is written in text: ``name``, numbers glued to it, and options after colons.
+
+``ivf1024`` · ``pq48x8`` · ``ivf:nlist=1024:clusterer=lloyd`` · ``mahalanobis:shrinkage=0.1`` · ``other-plugin/cosine``
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nearkin.errors import ParameterError
+from nearkin.hooks import Spec
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component's name and the options given for it.
+
+    >>> str(Part("pq", {"M": 48, "bits": 8}))
+    'pq:M=48:bits=8'
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return ":".join([self.name, *(f"{key}={value}" for key, value in self.options.items())])
+
+
+_GLUED = re.compile(r"(?P<name>.*?)(?P<first>\d+)?(?:x(?P<second>\d+))?\Z", re.DOTALL)
+
+
+def parse_part(text: str, known: Callable[[str], bool], resolve: Callable[[str], Spec]) -> Part:
+    """Read one component.
+
+    Parameters
+    ----------
+    known
+        Whether a name exists; the longest name that exists wins, so ``f16`` is a codec and ``ivf16`` is ivf with 16.
+    resolve
+        Name to spec; raises UnknownNameError with the nearest spellings.
+
+    Raises
+    ------
+    ParameterError
+        Malformed options, an option the component does not have, or a value of the wrong type.
+    UnknownNameError
+        No component has this name.
+    """
+    head, *options = text.split(":")
+    if not head:
+        raise ParameterError(f"{text!r} has no name before the colon" if options else "a component has an empty name")
+    name, numbers = head, {}
+    if not known(head):
+        name, numbers = _split_numbers(head, known, resolve)
+    spec = resolve(name)
+    given: dict[str, Any] = dict(numbers)
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not (key and equals and value):
+            raise ParameterError(f"option {option!r} of {name} is not of the form key=value")
+        if key in given:
+            raise ParameterError(f"option {key!r} of {name} is given twice")
+        given[key] = value
+    part = Part(name, given)
+    return Part(name, {key: value for key, value in read_params(spec, part).items() if key in given})
+
+
+def _split_numbers(
+    head: str, known: Callable[[str], bool], resolve: Callable[[str], Spec]
+) -> tuple[str, dict[str, int]]:
+    match = _GLUED.match(head)
+    name = match["name"] if match else head
+    if not match or not name or not known(name):
+        return head, {}
+    fields = resolve(name).shorthand
+    given = {field: match[group] for field, group in zip(fields, ("first", "second"), strict=False) if match[group]}
+    used = sum(match[group] is not None for group in ("first", "second"))
+    if used > len(given):
+        takes = f"{len(fields)} number{'s' if len(fields) > 1 else ''} glued to it" if fields else "no number glued to it"
+        raise ParameterError(f"{head!r}: {name} takes {takes}, write options as {name}:key=value")
+    return name, {key: int(value) for key, value in given.items()}
+
+
+def read_params(spec: Spec, part: Part) -> dict[str, Any]:
+    """Options of a part as the types that the component's params declare, defaults filled in.
+
+    Raises
+    ------
+    ParameterError
+        An option the component does not have, a value of the wrong type, or one that its params refuse.
+    """
+    if spec.params is None:
+        if part.options:
+            raise ParameterError(f"{spec.kind} {spec.name!r} takes no options, got {', '.join(part.options)}")
+        return {}
+    hints = typing.get_type_hints(spec.params)
+    fields = {each.name: each for each in dataclasses.fields(spec.params)}
+    given: dict[str, Any] = {}
+    for key, value in part.options.items():
+        if key not in fields:
+            close = difflib.get_close_matches(key, fields, n=1)
+            raise ParameterError(
+                f"{spec.kind} {spec.name!r} has no option {key!r}: it takes {', '.join(fields)}"
+                + (f" (did you mean {close[0]}?)" if close else "")
+            )
+        given[key] = _convert(spec, key, value, hints[key])
+    try:
+        made = spec.params(**given)
+    except TypeError as error:
+        raise ParameterError(f"{spec.kind} {spec.name!r}: {error}") from error
+    return {key: getattr(made, key) for key in fields}
+
+
+def _convert(spec: Spec, key: str, value: Any, wanted: Any) -> Any:
+    options = typing.get_args(wanted) if typing.get_origin(wanted) in (typing.Union, types.UnionType) else (wanted,)
+    types_wanted = [each for each in options if each is not type(None)]
+    if value is None and type(None) in options:
+        return None
+    for each in types_wanted:
+        try:
+            return _READERS[each](value)
+        except (ValueError, TypeError, OverflowError, KeyError):
+            continue
+    names = " or ".join({int: "a whole number", float: "a number", bool: "true or false"}.get(t, "text") for t in types_wanted)
+    raise ParameterError(f"option {key} of {spec.kind} {spec.name!r} is {value!r}, {names} expected")
+
+
+def _read_int(value: Any) -> int:
+    number = int(value)
+    if isinstance(value, bool) or number != float(value):
+        raise ValueError
+    return number
+
+
+def _read_float(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool) or number != number or number in (float("inf"), float("-inf")):
+        raise ValueError
+    return number
+
+
+def _read_bool(value: Any) -> bool:
+    words = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+    return value if isinstance(value, bool) else words[str(value).lower()]
+
+
+def _read_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+_READERS: Mapping[Any, Callable[[Any], Any]] = {int: _read_int, float: _read_float, bool: _read_bool, str: _read_text}

@@ -1,0 +1,209 @@
+"""The user's ids: whole numbers or strings, one a row, and where each row is.
+
+Positions are never used twice; an id can be used again once its row is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nearkin.errors import ParameterError, UnknownIdError
+
+INT64 = np.iinfo(np.int64)
+
+
+class IdTable:
+    """Ids by position, and positions by id.
+
+    Parameters
+    ----------
+    ids
+        One a position, or None for the positions themselves.
+    n
+        Number of positions.
+    alive
+        (n,) False where the row is deleted; None if none is.
+
+    Examples
+    --------
+    >>> table = IdTable(["a", "b"], 2)
+    >>> table.positions(["b"]).tolist()
+    [1]
+    >>> table.positions(["c"])
+    Traceback (most recent call last):
+        ...
+    nearkin.errors.UnknownIdError: there is no row with id 'c'
+    """
+
+    def __init__(self, ids: Sequence[Any] | np.ndarray | None, n: int, alive: np.ndarray | None = None) -> None:
+        self.n = n
+        self._table: np.ndarray | None = None if ids is None else _as_table(ids)
+        self._alive = alive
+        self._where: dict[Any, int] | None = None
+        self._next = n if self._table is None or not n or self._table.dtype == object else int(self._table.max()) + 1
+
+    @property
+    def table(self) -> np.ndarray | None:
+        """(n,) ids, int64 or objects of str; None while the ids are the positions themselves."""
+        return self._table
+
+    @property
+    def kind(self) -> str:
+        """``"int"`` or ``"str"``."""
+        return "str" if self._table is not None and self._table.dtype == object else "int"
+
+    def at(self, positions: np.ndarray) -> np.ndarray:
+        """Ids at positions."""
+        return positions if self._table is None else self._table[positions]
+
+    def positions(self, ids: Iterable[Any]) -> np.ndarray:
+        """Positions of ids.
+
+        Raises
+        ------
+        UnknownIdError
+            No row has one of them.
+        """
+        wanted = read_ids(ids)
+        where = self._lookup()
+        missing = [each for each in wanted if each not in where]
+        if missing:
+            raise UnknownIdError(_unknown(missing, where))
+        return np.fromiter((where[each] for each in wanted), dtype=np.int64, count=len(wanted))
+
+    def existing(self, ids: Iterable[Any]) -> np.ndarray:
+        """Positions of those ids that there are."""
+        where = self._lookup()
+        return np.array([where[each] for each in read_ids(ids) if each in where], dtype=np.int64)
+
+    def next_ids(self, ids: Sequence[Any] | None, count: int, *, replace: bool = False) -> list[Any]:
+        """Check ids for `count` new rows, or choose them; nothing is stored yet.
+
+        Parameters
+        ----------
+        replace
+            Whether ids that exist already are allowed (upsert).
+
+        Raises
+        ------
+        ParameterError
+            Another number of ids than rows, ids given twice or there already, ids of another kind than the table's.
+        """
+        if ids is None:
+            if self.kind == "str":
+                raise ParameterError("this collection's ids are strings, and new rows came without ids", hint="pass ids=")
+            return list(range(self._next, self._next + count))
+        wanted = read_ids(ids)
+        if len(wanted) != count:
+            raise ParameterError(f"{len(wanted)} ids were given for {count} rows")
+        _refuse_duplicates(wanted)
+        kind = "str" if wanted and isinstance(wanted[0], str) else "int"
+        if wanted and self.n and kind != self.kind:
+            raise ParameterError(f"the new ids are of type {kind}, this collection's are of type {self.kind}")
+        if not replace and self.n:
+            where = self._lookup()
+            there = [each for each in wanted if each in where]
+            if there:
+                raise ParameterError(f"{_some(there)} there already", hint="use upsert to replace rows")
+        return wanted
+
+    def extend(self, ids: Sequence[Any]) -> None:
+        """Store ids that `next_ids` returned at the next positions."""
+        count = len(ids)
+        automatic = self._table is None and list(ids) == list(range(self.n, self.n + count))
+        if not automatic:
+            old = np.arange(self.n) if self._table is None else self._table
+            new = _as_table(ids)
+            self._table = new if not self.n else np.concatenate([old, new])
+        if self._where is not None:
+            self._where.update(zip(ids, range(self.n, self.n + count), strict=True))
+        self.n += count
+        if count and not isinstance(ids[0], str):
+            self._next = max(self._next, max(ids) + 1)
+        if self._alive is not None:
+            self._alive = np.concatenate([self._alive, np.ones(count, dtype=bool)])
+
+    def forget(self, positions: np.ndarray) -> None:
+        """Free the ids of deleted rows."""
+        where = self._lookup()
+        for each in self.at(positions).tolist():
+            where.pop(each, None)
+        alive = np.ones(self.n, dtype=bool) if self._alive is None else self._alive.copy()
+        alive[positions] = False
+        self._alive = alive
+
+    def _lookup(self) -> dict[Any, int]:
+        if self._where is None:
+            keys = range(self.n) if self._table is None else self._table.tolist()
+            if self._alive is None:
+                self._where = dict(zip(keys, range(self.n), strict=True))
+            else:
+                self._where = {key: row for row, key in enumerate(keys) if self._alive[row]}
+        return self._where
+
+
+def read_ids(ids: Iterable[Any]) -> list[Any]:
+    """Ids as Python ints, or as strings; all of one kind.
+
+    >>> read_ids(np.array([3, 1]))
+    [3, 1]
+    """
+    if isinstance(ids, str | bytes):
+        raise ParameterError(f"ids is the single string {ids!r}, a list of ids expected")
+    found = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    for row, each in enumerate(found):
+        if isinstance(each, str):
+            if not each.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in each):
+                raise ParameterError(f"id {each!r} of row {row} is not valid Unicode text")
+            continue
+        if isinstance(each, bool | np.bool_) or not isinstance(each, int | np.integer):
+            raise ParameterError(f"id {each!r} of row {row} is of type {type(each).__name__}, int or str expected")
+        number = int(each)
+        if not INT64.min <= number <= INT64.max or number == -1:
+            raise ParameterError(f"id {number} of row {row} cannot be used, 64-bit whole numbers other than -1 expected")
+        found[row] = number
+    kinds = {type(each) for each in found}
+    if len(kinds) > 1:
+        raise ParameterError("ids mix whole numbers and strings, one kind expected")
+    return found
+
+
+def _as_table(ids: Sequence[Any] | np.ndarray) -> np.ndarray:
+    if isinstance(ids, np.ndarray) and ids.dtype in (np.dtype(np.int64), np.dtype(object)):
+        return ids
+    if len(ids) and isinstance(ids[0], str):
+        table = np.empty(len(ids), dtype=object)
+        table[:] = ids
+        return table
+    return np.asarray(ids, dtype=np.int64)
+
+
+def _refuse_duplicates(ids: list[Any]) -> None:
+    if len(set(ids)) == len(ids):
+        return
+    first: dict[Any, int] = {}
+    for row, each in enumerate(ids):
+        if each in first:
+            twice = len(ids) - len(set(ids))
+            raise ParameterError(
+                f"ids must differ, and {twice} of {len(ids)} repeat: {each!r} is at rows {first[each]} and {row}"
+            )
+        first[each] = row
+
+
+def _some(ids: list[Any]) -> str:
+    shown = ", ".join(repr(each) for each in ids[:5]) + (", ..." if len(ids) > 5 else "")
+    return f"id {shown} is" if len(ids) == 1 else f"{len(ids)} of the ids ({shown}) are"
+
+
+def _unknown(missing: list[Any], where: dict[Any, int]) -> str:
+    if len(missing) > 1:
+        return f"there are no rows with {len(missing)} of the ids ({', '.join(repr(each) for each in missing[:5])})"
+    other = str(missing[0]) if not isinstance(missing[0], str) else None
+    if other is None and missing[0].lstrip("-").isdigit():
+        other = int(missing[0])  # type: ignore[assignment]
+    kind = f" (there is {other!r}, a {type(other).__name__})" if other is not None and other in where else ""
+    return f"there is no row with id {missing[0]!r}{kind}"

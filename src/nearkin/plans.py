@@ -1,0 +1,269 @@
+"""Plans: index, codec and refinement in one short string; which are legal, and what each will cost.
+
+Grammar: ``index[,codec][,refine-CODEC]``. Each part is a name with its usual number and options after colons:
+``ivf1024,pq48x8,refine-f16``, ``ivf:nlist=1024:clusterer=lloyd``, ``hnsw32,int8``. A number left out is chosen from the data.
+``faiss:FACTORY`` is the escape to a raw faiss factory string.
+
+Whether a metric, an index and a codec go together is computed from what they declare, before any work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nearkin.codecs import Codec
+from nearkin.components import Part, read_params
+from nearkin.errors import NearkinError, NotSupportedError, ParameterError, UnknownNameError
+from nearkin.hooks import IndexSpec
+from nearkin.indexes import Index, Layout
+from nearkin.metrics import Metric, Space
+from nearkin.refinement import RefinedIndex
+from nearkin.registry import Registry
+from nearkin.vectors import DType
+
+LOSSLESS: Mapping[DType, str] = {"float32": "f32", "bits": "bits"}
+"""Codec that a plan means when it names none."""
+
+REFINE = "refine-"
+ESCAPE = "faiss:"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An index, the codec of its rows, the codec of the copy it re-ranks on, and default search parameters.
+
+    >>> print(Plan(Part("ivf", {"nlist": 64}), Part("int8")))
+    ivf:nlist=64,int8
+    """
+
+    index: Part
+    codec: Part | None = None
+    refinement: Part | None = None
+    search: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if self.index.name == "faiss":
+            return ESCAPE + str(self.index.options["factory"])
+        parts = [str(self.index)]
+        parts += [str(self.codec)] if self.codec else []
+        parts += [f"{REFINE}{self.refinement}"] if self.refinement else []
+        return ",".join(parts)
+
+
+def parse_plan(text: str, registry: Registry) -> Plan:
+    """Read a plan.
+
+    Raises
+    ------
+    ParameterError
+        The text does not follow the grammar; the message gives the position and what was expected there.
+    UnknownNameError
+        A part has a name that no component has.
+
+    Examples
+    --------
+    >>> from nearkin.registry import default_registry
+    >>> plan = parse_plan("ivf1024,pq48x8,refine-f16", default_registry())
+    >>> plan.index.options, plan.codec.options, plan.refinement.name
+    ({'nlist': 1024}, {'M': 48, 'bits': 8}, 'f16')
+    """
+    if not isinstance(text, str):
+        raise ParameterError(f"a plan is text such as 'ivf,pq,refine-f16', got {type(text).__name__}")
+    if text.startswith(ESCAPE):
+        factory = text.removeprefix(ESCAPE).strip()
+        if not factory:
+            raise ParameterError(f"plan {text!r} has no faiss factory string after the colon", hint="for example faiss:HNSW32")
+        return Plan(Part("faiss", {"factory": factory}))
+    found: dict[str, Part] = {}
+    order = ("index", "codec", "refinement")
+    offset = 0
+    for piece in text.split(","):
+        with _position(text, offset):
+            kind, part = _read_piece(piece.strip(), registry, first=offset == 0)
+            if found and order.index(kind) <= max(order.index(each) for each in found):
+                wanted = "nothing more" if "refinement" in found else f"a {REFINE}CODEC part"
+                raise ParameterError(f"{piece.strip()!r} is a {kind}, {wanted} expected here")
+        found[kind] = part
+        offset += len(piece) + 1
+    return Plan(found["index"], found.get("codec"), found.get("refinement"))
+
+
+class _position:
+    """Put the plan and the position in front of an error's message."""
+
+    def __init__(self, text: str, offset: int) -> None:
+        self.place = f"plan {text!r}, position {offset}: "
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, NearkinError):
+            raise type(error)(self.place + error.message, hint=error.hint) from error
+
+
+def _read_piece(piece: str, registry: Registry, *, first: bool) -> tuple[str, Part]:
+    if not piece:
+        raise ParameterError("an empty part, " + ("the name of an index" if first else "a codec or refine-CODEC") + " expected")
+    if first:
+        return "index", _parse_as(piece, "index", registry, "the first part is an index")
+    if piece.startswith(REFINE):
+        return "refinement", _parse_as(piece.removeprefix(REFINE), "codec", registry, f"{REFINE} is followed by a codec")
+    return "codec", _parse_as(piece, "codec", registry, f"after the index comes a codec or {REFINE}CODEC")
+
+
+def _parse_as(piece: str, kind: str, registry: Registry, rule: str) -> Part:
+    try:
+        return registry.parse(kind, piece)
+    except UnknownNameError as error:
+        for other in ("codec", "index", "metric"):
+            if other != kind and registry.has(other, piece.partition(":")[0].rstrip("0123456789x")):
+                raise ParameterError(f"{piece!r} is the name of a {other}, and {rule}") from error
+        raise
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a pair is legal, and if not, why."""
+
+    legal: bool
+    reason: str = ""
+
+
+def verdict(space: Space, spec: IndexSpec, codec: Codec) -> Verdict:
+    """Whether an index is right for a space and a codec, from what they declare."""
+    if codec.dtype != space.dtype:
+        return Verdict(False, f"codec {codec.label} stores {_words(codec.dtype)}, the metric compares {_words(space.dtype)}")
+    labels = ([codec.native.label] if codec.native else []) + ["decoded"]
+    serves = [spec.accepts.get(label, frozenset()) for label in labels]
+    if any(space.label in spaces or "pairwise" in spaces for spaces in serves):
+        return Verdict(True)
+    known = sorted(set().union(*serves))
+    if known:
+        return Verdict(False, f"{spec.name} with {codec.label} serves {', '.join(known)}, not {space.label}")
+    return Verdict(False, f"{spec.name} cannot scan {codec.label} codes")
+
+
+def _words(dtype: DType) -> str:
+    return "packed bits" if dtype == "bits" else "float32 rows"
+
+
+def refinement_verdict(codec: Codec, refinement: Codec) -> Verdict:
+    """Whether re-ranking on `refinement` makes sense over `codec`: it must be finer."""
+    if refinement.dtype != codec.dtype:
+        return Verdict(False, f"{REFINE}{refinement.label} stores {_words(refinement.dtype)}, {codec.label} {_words(codec.dtype)}")
+    if codec.lossless:
+        return Verdict(False, f"{codec.label} loses nothing, so {REFINE}{refinement.label} could only make answers worse")
+    if refinement.code_size <= codec.code_size:
+        return Verdict(
+            False,
+            f"{REFINE}{refinement.label} keeps {refinement.code_size} bytes a row, no more than {codec.label} "
+            f"({codec.code_size}), so it cannot refine it",
+        )
+    return Verdict(True)
+
+
+def make_index(
+    plan: Plan, metric: Metric, dim: int, registry: Registry, *, rows: int, seed: int = 0
+) -> Index:
+    """The untrained index of a plan, or a refusal before any work.
+
+    Parameters
+    ----------
+    metric
+        Fitted if it needs to be, since its space may depend on it.
+    dim
+        Columns of the *prepared* rows.
+    rows
+        Rows expected; numbers that the plan leaves out are chosen from it.
+
+    Raises
+    ------
+    NotSupportedError
+        The combination would be wrong; the hint is the nearest legal plan.
+    """
+    spec = registry.resolve("index", plan.index.name)
+    assert isinstance(spec, IndexSpec)
+    space = metric.space
+    codec = make_codec(plan.codec or Part(LOSSLESS[space.dtype]), dim, registry)
+    refinement = make_codec(plan.refinement, dim, registry) if plan.refinement else None
+    found = verdict(space, spec, codec)
+    if found.legal and refinement:
+        found = refinement_verdict(codec, refinement)
+    if not found.legal:
+        nearest = nearest_legal(plan, metric, dim, registry)
+        raise NotSupportedError(
+            f"plan {plan} does not serve metric {metric.name}: {found.reason}", hint=f"nearest legal plan: {nearest}"
+        )
+    options = read_params(spec, plan.index)
+    clusterer = registry.make("clusterer", options["clusterer"]) if "clusterer" in options else None
+    layout = Layout(space, dim, codec, refinement, clusterer, rows=rows, seed=seed)
+    if refinement is None or refines_itself(spec, space, refinement):
+        index: Index = registry.build(spec, layout, params=options)
+    else:
+        index = RefinedIndex(layout, registry.build(spec, replace(layout, refinement=None), params=options))
+    index.set_defaults(plan.search)
+    return index
+
+
+def make_codec(part: Part, dim: int, registry: Registry) -> Codec:
+    """The untrained codec that a part of a plan names."""
+    spec = registry.resolve("codec", part.name)
+    codec: Codec = registry.build(spec, dim, params=read_params(spec, part))
+    return codec
+
+
+def refines_itself(spec: IndexSpec, space: Space, refinement: Codec) -> bool:
+    """Whether the index re-ranks on this codec in its own library."""
+    label = refinement.native.label if refinement.native else "decoded"
+    return space.label in spec.refines.get(label, frozenset())
+
+
+def label_of(index: Index) -> str:
+    """The plan of an index with every number filled in: ``ivf245,pq64x4,refine-f16``."""
+    layout = index.layout
+    parts = [index.label]
+    if layout.codec.label not in LOSSLESS.values() and not index.label.startswith(ESCAPE):
+        parts.append(layout.codec.label)
+    if layout.refinement:
+        parts.append(f"{REFINE}{layout.refinement.label}")
+    return ",".join(parts)
+
+
+def nearest_legal(plan: Plan, metric: Metric, dim: int, registry: Registry) -> str:
+    """The legal plan most like an illegal one: the same index if it can be, then the codec nearest in bytes."""
+    asked = make_codec(plan.codec or Part(LOSSLESS[metric.dtype]), dim, registry)
+    choices = [(spec.name == plan.index.name, codec, spec) for spec, codec in legal_pairs(metric, dim, registry)]
+    if not choices:
+        return "none"
+    same, codec, spec = min(
+        choices,
+        key=lambda choice: (
+            not choice[0],
+            choice[2].name != "flat",
+            choice[1].name != asked.name,
+            abs(choice[1].code_size - asked.code_size),
+        ),
+    )
+    parts = [str(plan.index) if same else spec.name]
+    same_codec = plan.codec is not None and codec.name == asked.name
+    if not codec.lossless:
+        parts.append(str(plan.codec) if same_codec else codec.name)
+    if plan.refinement:
+        refinement = make_codec(plan.refinement, dim, registry)
+        parts += [f"{REFINE}{plan.refinement}"] if refinement_verdict(codec, refinement).legal else []
+    return ",".join(parts)
+
+
+def legal_pairs(metric: Metric, dim: int, registry: Registry) -> Iterator[tuple[IndexSpec, Codec]]:
+    """Every index and codec that serve a metric, with the codecs' default numbers."""
+    for spec in registry.specs("index"):
+        for codec_spec in registry.specs("codec"):
+            try:
+                codec = registry.build(codec_spec, dim, params=read_params(codec_spec, Part(codec_spec.name)))
+            except NearkinError:
+                continue  # this codec cannot be made for so many columns, or a package is missing
+            if isinstance(spec, IndexSpec) and verdict(metric.space, spec, codec).legal:
+                yield spec, codec

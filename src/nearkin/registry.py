@@ -1,0 +1,354 @@
+"""Plugins in, components out: load, verify, isolate, name, resolve.
+
+A plugin is published as a whole or not at all. Each one is imported, registered with pluggy on its own, its hooks called
+and consumed, and its specs checked, all inside one try: a plugin that raises at import, in a hook or half-way through a
+generator is recorded in `Registry.failures`, and everything else goes on working.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from nearkin.components import Part, parse_part, read_params
+from nearkin.errors import (
+    AmbiguousNameError,
+    MissingDependencyError,
+    NearkinError,
+    PluginLoadError,
+    UnknownNameError,
+)
+from nearkin.hooks import GROUP, HOOKS, HookSpecs, Spec
+from nearkin.settings import Settings, load_settings
+
+KINDS = tuple(spec.kind for spec in HOOKS.values())
+PLURALS = {"index": "indexes"} | {kind: f"{kind}s" for kind in KINDS if kind != "index"}
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin that was loaded, and what it gave."""
+
+    name: str
+    source: str
+    """Distribution and version, or the file."""
+    hooks: tuple[str, ...]
+    specs: tuple[Spec, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plugin that was not loaded, and why."""
+
+    name: str
+    source: str
+    error: BaseException
+
+    @property
+    def line(self) -> str:
+        """One line for stderr."""
+        reason = str(self.error).strip().splitlines()
+        return f"plugin {self.name} ({self.source}) was left out: {type(self.error).__name__}: {reason[0] if reason else ''}"
+
+
+class Registry:
+    """Components by kind and name.
+
+    Parameters
+    ----------
+    report
+        Called with one line for each plugin that fails.
+    strict
+        Raise instead of leaving a failing plugin out.
+
+    Examples
+    --------
+    >>> registry = default_registry()
+    >>> registry.resolve("metric", "l2").name
+    'euclidean'
+    >>> registry.resolve("metric", "euclidian")
+    Traceback (most recent call last):
+        ...
+    nearkin.errors.UnknownNameError: no metric is called 'euclidian' (did you mean 'euclidean' or 'sqeuclidean'?); `nearkin components metrics` lists them
+    """
+
+    def __init__(self, *, report: Callable[[str], None] | None = None, strict: bool = False) -> None:
+        self.plugins: dict[str, Plugin] = {}
+        self.failures: list[Failure] = []
+        self._report = report
+        self._strict = strict
+        self._by_name: dict[tuple[str, str], list[tuple[str, Spec]]] = {}
+
+    # ---- loading ---------------------------------------------------------------------------------------------------
+
+    def load_entry_points(self, disabled: Iterable[str] = ()) -> None:
+        """Load every plugin that an installed distribution announces, except those named in `disabled`."""
+        off = set(disabled)
+        for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: (not _built_in(point), point.name)):
+            if point.name in off:
+                continue
+            source = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+            self._load(point.name, source, point.load)
+
+    def load_path(self, path: str | Path) -> None:
+        """Load a plugin from a .py file, or every .py file of a folder."""
+        place = Path(path)
+        if place.is_dir():
+            files = sorted(file for file in place.glob("*.py") if not file.name.startswith("_"))
+        else:
+            files = [place]
+        for file in files:
+            self._load(file.stem.replace("_", "-"), str(file), lambda file=file: _import_file(file))  # type: ignore[misc]
+
+    def register(self, plugin: object, name: str, source: str = "registered from Python") -> None:
+        """Publish what a module or object with `hookimpl` functions gives.
+
+        Raises
+        ------
+        PluginLoadError
+            In strict mode, if anything is wrong with it; otherwise the failure is recorded.
+        """
+        self._load(name, source, lambda: plugin)
+
+    def _load(self, name: str, source: str, load: Callable[[], object]) -> None:
+        try:
+            plugin = load()
+            specs = _specs_of(plugin, name)
+            self._publish(name, source, plugin, specs)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit included; it must not stop the rest
+            failure = Failure(name, source, error)
+            if self._strict:
+                raise PluginLoadError(failure.line) from error
+            self.failures.append(failure)
+            if self._report:
+                self._report(failure.line)
+
+    def _publish(self, name: str, source: str, plugin: object, specs: list[Spec]) -> None:
+        if name in self.plugins:
+            first = self.plugins[name]
+            if first.source == source:
+                return
+            name = f"{name}@{source.split()[0]}"
+        hooks = tuple(hook for hook in HOOKS if getattr(plugin, hook, None) is not None)
+        self.plugins[name] = Plugin(name, source, hooks, tuple(specs))
+        for spec in specs:
+            for known in (spec.name, *spec.aliases):
+                self._by_name.setdefault((spec.kind, known), []).append((name, spec))
+
+    # ---- finding ---------------------------------------------------------------------------------------------------
+
+    def specs(self, kind: str) -> list[Spec]:
+        """Every spec of a kind, in order of name."""
+        found = [spec for plugin in self.plugins.values() for spec in plugin.specs if spec.kind == kind]
+        return sorted(found, key=lambda spec: spec.name)
+
+    def owner(self, spec: Spec) -> str:
+        """Name of the plugin that gave a spec."""
+        return next(name for name, plugin in self.plugins.items() if any(spec is each for each in plugin.specs))
+
+    def names(self, kind: str) -> list[str]:
+        """Names of a kind, without aliases."""
+        return sorted({spec.name for spec in self.specs(kind)})
+
+    def has(self, kind: str, name: str) -> bool:
+        """Whether a name or alias, possibly written ``plugin/name``, is known."""
+        return (kind, name.rpartition("/")[2]) in self._by_name
+
+    def resolve(self, kind: str, name: str) -> Spec:
+        """The spec with this name or alias; ``plugin/name`` chooses between plugins.
+
+        Raises
+        ------
+        UnknownNameError
+            Nothing has this name; the message gives the nearest spellings.
+        AmbiguousNameError
+            Two plugins offer it.
+        """
+        plugin, _, short = name.rpartition("/")
+        found = self._by_name.get((kind, short), [])
+        if plugin:
+            found = [(owner, spec) for owner, spec in found if owner == plugin]
+        if not found:
+            raise UnknownNameError(self._unknown(kind, name), hint=f"`nearkin components {PLURALS[kind]}` lists them")
+        if len(found) > 1:
+            owners = [owner for owner, _ in found]
+            raise AmbiguousNameError(
+                f"{kind} {short!r} is offered by {len(owners)} plugins: {', '.join(owners)}",
+                hint=f"choose one as {owners[0]}/{short}, or turn one off with -p no:{owners[-1]}",
+            )
+        return found[0][1]
+
+    def _unknown(self, kind: str, name: str) -> str:
+        known = [key for each, key in self._by_name if each == kind]
+        close = difflib.get_close_matches(name, known, n=2)
+        sentence = f"no {kind} is called {name!r}"
+        if close:
+            sentence += f" (did you mean {' or '.join(repr(each) for each in close)}?)"
+        if self.failures:
+            sentence += f"; plugins that failed to load might have it: {', '.join(f.name for f in self.failures)}"
+        return sentence
+
+    def parse(self, kind: str, text: str) -> Part:
+        """Read ``name``, ``name`` with numbers glued on, and options: ``pq48x8``, ``mahalanobis:shrinkage=0.1``."""
+        return parse_part(text, lambda name: self.has(kind, name), lambda name: self.resolve(kind, name))
+
+    def build(self, spec: Spec, *args: Any, params: dict[str, Any] | None = None) -> Any:
+        """Make a component from its spec.
+
+        Raises
+        ------
+        MissingDependencyError
+            A package it needs is not installed; the hint is the pip command.
+        PluginLoadError
+            Its code cannot be imported, or raised something that is not a nearkin error.
+        """
+        _need(spec)
+        factory = self._factory(spec)
+        try:
+            return factory(*args, **(params or {}))
+        except NearkinError:
+            raise
+        except ImportError as error:
+            raise _missing(spec, error.name or str(error)) from error
+        except Exception as error:
+            raise PluginLoadError(
+                f"{spec.kind} {spec.name!r} could not be made: {type(error).__name__}: {error}"
+            ) from error
+
+    def make(self, kind: str, text: str, *args: Any) -> Any:
+        """`parse`, then `build`: ``make("metric", "mahalanobis:shrinkage=0.1")``."""
+        part = self.parse(kind, text)
+        spec = self.resolve(kind, part.name)
+        return self.build(spec, *args, params=read_params(spec, part))
+
+    def _factory(self, spec: Spec) -> Callable[..., Any]:
+        if callable(spec.make):
+            return spec.make
+        module, _, attribute = spec.make.partition(":")
+        try:
+            factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        except ImportError as error:
+            if error.name and error.name.partition(".")[0] != module.partition(".")[0]:
+                raise _missing(spec, error.name) from error
+            raise PluginLoadError(f"{spec.kind} {spec.name!r} cannot be imported from {spec.make}: {error}") from error
+        except Exception as error:
+            raise PluginLoadError(f"{spec.kind} {spec.name!r} cannot be imported from {spec.make}: {error}") from error
+        return factory
+
+
+def _specs_of(plugin: object, name: str) -> list[Spec]:
+    """Register a plugin with a pluggy manager of its own, call every hook, and check what comes."""
+    manager = pluggy.PluginManager("nearkin")
+    manager.add_hookspecs(HookSpecs)
+    manager.register(plugin, name=name)
+    marked = [name for name in dir(plugin) if _is_hook(plugin, name)]
+    unknown = [hook for hook in marked if hook not in HOOKS]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], HOOKS, n=1)
+        raise PluginLoadError(
+            f"{unknown[0]} is not a hook of nearkin" + (f" (did you mean {close[0]}?)" if close else ""),
+            hint=f"the hooks are {', '.join(HOOKS)}",
+        )
+    specs: list[Spec] = []
+    for hook, kind in HOOKS.items():
+        for given in getattr(manager.hook, hook)():
+            for spec in given:
+                _check_spec(spec, hook, kind)
+                specs.append(spec)
+    if not specs:
+        unmarked = [hook for hook in HOOKS if callable(getattr(plugin, hook, None)) and hook not in marked]
+        hint = f"mark {unmarked[0]} with @nearkin.hookimpl" if unmarked else f"implement one of {', '.join(HOOKS)}"
+        raise PluginLoadError("it offers no component", hint=hint)
+    keys = [(spec.kind, known) for spec in specs for known in (spec.name, *spec.aliases)]
+    twice = {key for key in keys if keys.count(key) > 1}
+    if twice:
+        kind_name, known = sorted(twice)[0]
+        raise PluginLoadError(f"it offers {kind_name} {known!r} twice")
+    return specs
+
+
+def _is_hook(plugin: object, name: str) -> bool:
+    return getattr(getattr(plugin, name, None), "nearkin_impl", None) is not None
+
+
+def _check_spec(spec: Any, hook: str, kind: type[Spec]) -> None:
+    if not isinstance(spec, kind):
+        raise PluginLoadError(f"{hook} gave a {type(spec).__name__}, {kind.__name__} expected")
+    for known in (spec.name, *spec.aliases):
+        if not isinstance(known, str) or not _NAME.match(known):
+            raise PluginLoadError(
+                f"{known!r} is not a name for a {spec.kind}", hint="use lower-case letters, digits and hyphens"
+            )
+    if not spec.summary or "\n" in spec.summary:
+        raise PluginLoadError(f"{spec.kind} {spec.name!r} needs a summary of one line")
+    if not (callable(spec.make) or (isinstance(spec.make, str) and re.fullmatch(r"[\w.]+:\w+", spec.make))):
+        raise PluginLoadError(f"{spec.kind} {spec.name!r} has make={spec.make!r}, 'module:Name' or a callable expected")
+    if spec.params is not None and not dataclasses.is_dataclass(spec.params):
+        raise PluginLoadError(f"{spec.kind} {spec.name!r} has params that are not a dataclass")
+
+
+def _need(spec: Spec) -> None:
+    for module in spec.needs:
+        if importlib.util.find_spec(module.partition(".")[0]) is None:
+            raise _missing(spec, module)
+
+
+def _missing(spec: Spec, module: str) -> MissingDependencyError:
+    command = f'pip install "nearkin[{spec.extra}]"' if spec.extra else f"pip install {module}"
+    return MissingDependencyError(f"{spec.kind} {spec.name!r} needs the package {module}", hint=command)
+
+
+def _built_in(point: metadata.EntryPoint) -> bool:
+    return point.value.startswith("nearkin_plugins.")
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a .py file under a name of its own, so that two files of one name do not meet in sys.modules."""
+    if not path.is_file():
+        raise PluginLoadError(f"there is no plugin file {path}")
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = f"nearkin_plugin_file_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginLoadError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def load_registry(settings: Settings, *, report: Callable[[str], None] | None = None) -> Registry:
+    """A fresh registry with the installed plugins and those that the settings name."""
+    registry = Registry(report=report, strict=settings.strict_plugins)
+    registry.load_entry_points(settings.disabled_plugins)
+    for path in settings.plugins:
+        registry.load_path(path)
+    return registry
+
+
+@lru_cache(maxsize=1)
+def default_registry() -> Registry:
+    """The registry of this process, made on first use from the settings; failures go to stderr, one line each."""
+    return load_registry(load_settings(), report=lambda line: print(line, file=sys.stderr))

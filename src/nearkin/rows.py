@@ -1,0 +1,170 @@
+"""The truth of a collection: rows, ids, metadata and which rows are deleted; in memory here, on disk in `nearkin.store`.
+
+Everything else of a collection (its index) can be built again from this.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nearkin.errors import NotSupportedError
+from nearkin.ids import IdTable
+from nearkin.vectors import DType, block_rows
+
+Metadata = Mapping[str, Any]
+
+
+class Rows(ABC):
+    """Rows by position, append-only; a deleted row keeps its position and is never returned.
+
+    Attributes
+    ----------
+    ids
+        Ids by position.
+    alive
+        (n,) boolean, False where the row is deleted; replaced, never changed in place.
+    """
+
+    ids: IdTable
+    alive: np.ndarray
+
+    def __init__(self, dim: int, dtype: DType) -> None:
+        self.dim = dim
+        self.dtype = dtype
+
+    def __len__(self) -> int:
+        """Positions, deleted ones included."""
+        return len(self.alive)
+
+    @property
+    def count(self) -> int:
+        """Rows that are not deleted."""
+        return int(np.count_nonzero(self.alive))
+
+    @abstractmethod
+    def commit(
+        self,
+        *,
+        delete: np.ndarray | None = None,
+        vectors: np.ndarray | None = None,
+        ids: Sequence[Any] = (),
+        metadata: Sequence[Metadata] | None = None,
+    ) -> None:
+        """Delete positions and append rows, all or nothing."""
+
+    @abstractmethod
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        """(m, dim) rows at positions."""
+
+    @abstractmethod
+    def span(self, start: int, stop: int) -> np.ndarray:
+        """(stop - start, dim) rows, deleted ones included; a view where it can be."""
+
+    @abstractmethod
+    def metadata(self, positions: np.ndarray) -> list[dict[str, Any]]:
+        """Metadata of rows; empty dicts where there is none."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files."""
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Blocks of (first position, rows) of bounded size."""
+        end = len(self) if stop is None else stop
+        step = block_rows(self.dim * (4 if self.dtype == "float32" else 1))
+        for first in range(start, end, step):
+            yield first, self.span(first, min(end, first + step))
+
+    def _record(self, delete: np.ndarray | None, ids: Sequence[Any]) -> None:
+        """Bring `ids` and `alive` up to date after a commit."""
+        alive = self.alive.copy()
+        if delete is not None and len(delete):
+            alive[delete] = False
+            self.ids.forget(delete)
+        self.ids.extend(ids)
+        self.alive = np.concatenate([alive, np.ones(len(ids), dtype=bool)])
+
+
+class MemoryRows(Rows):
+    """Rows in memory.
+
+    >>> rows = MemoryRows(2, "float32")
+    >>> rows.commit(vectors=np.float32([[1, 2], [3, 4]]), ids=[0, 1])
+    >>> rows.commit(delete=np.array([0]))
+    >>> len(rows), rows.count, rows.take(np.array([1])).tolist()
+    (2, 1, [[3.0, 4.0]])
+    """
+
+    def __init__(self, dim: int, dtype: DType) -> None:
+        super().__init__(dim, dtype)
+        self.ids = IdTable(None, 0)
+        self.alive = np.empty(0, dtype=bool)
+        self._blocks: list[np.ndarray] = []
+        self._metadata: dict[int, dict[str, Any]] = {}
+
+    def commit(
+        self,
+        *,
+        delete: np.ndarray | None = None,
+        vectors: np.ndarray | None = None,
+        ids: Sequence[Any] = (),
+        metadata: Sequence[Metadata] | None = None,
+    ) -> None:
+        first = len(self)
+        if vectors is not None and len(vectors):
+            self._blocks.append(vectors)
+        for offset, each in enumerate(metadata or ()):
+            if each:
+                self._metadata[first + offset] = dict(each)
+        for position in () if delete is None else delete.tolist():
+            self._metadata.pop(position, None)
+        self._record(delete, ids)
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        return np.asarray(self._joined()[positions])
+
+    def span(self, start: int, stop: int) -> np.ndarray:
+        return self._joined()[start:stop]
+
+    def metadata(self, positions: np.ndarray) -> list[dict[str, Any]]:
+        return [dict(self._metadata.get(position, {})) for position in positions.tolist()]
+
+    def close(self) -> None:
+        self._blocks = []
+
+    def _joined(self) -> np.ndarray:
+        if len(self._blocks) != 1:
+            dtype = np.float32 if self.dtype == "float32" else np.uint8
+            empty = [np.empty((0, self.dim), dtype=dtype)]
+            self._blocks = [np.concatenate(self._blocks or empty)]
+        return self._blocks[0]
+
+
+class ForgottenRows(MemoryRows):
+    """Ids and metadata without the vectors, for a collection that keeps only its index."""
+
+    def commit(
+        self,
+        *,
+        delete: np.ndarray | None = None,
+        vectors: np.ndarray | None = None,
+        ids: Sequence[Any] = (),
+        metadata: Sequence[Metadata] | None = None,
+    ) -> None:
+        super().commit(delete=delete, ids=ids, metadata=metadata)
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        raise self._refusal()
+
+    def span(self, start: int, stop: int) -> np.ndarray:
+        raise self._refusal()
+
+    def _refusal(self) -> NotSupportedError:
+        return NotSupportedError(
+            "this collection was built with keep_vectors=False and has only its index, not the rows",
+            hint="build it again with the vectors kept",
+        )
