@@ -109,7 +109,9 @@ class FactoryIndex(FaissIndex):
         try:
             super()._train(vectors)
         except RuntimeError as error:
-            raise VectorError(f"faiss cannot train {self.factory} on {len(vectors):,} rows: {_reason(error)}") from error
+            raise VectorError(
+                f"faiss cannot train {self.factory} on {len(vectors):,} rows: {_reason(error)}"
+            ) from error
 
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         import faiss
@@ -157,7 +159,9 @@ def probe(factory: str, dim: int, metric: int) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise NotSupportedError(f"faiss did not finish {factory!r} on {PROBE_ROWS} rows in {PROBE_SECONDS} s") from error
+        raise NotSupportedError(
+            f"faiss did not finish {factory!r} on {PROBE_ROWS} rows in {PROBE_SECONDS} s"
+        ) from error
     if done.returncode == 3:
         raise ParameterError(f"faiss refuses the factory string {factory!r}: {done.stdout.strip()}")
     if done.returncode != 0:

@@ -85,7 +85,7 @@ _WHERE = {
     "recall": "measure",
 }
 
-__all__ = sorted(_WHERE)  # noqa: PLE0605
+__all__ = sorted(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nearkin.collection import Collection, with_plan
 from nearkin.errors import CorruptFileError, ParameterError, PluginContractError, VectorError
+from nearkin.indexing import Recipe
 from nearkin.metrics import Metric
-from nearkin.plans import Plan, make_index, parse_plan
+from nearkin.plans import Plan, parse_plan
 from nearkin.registry import Registry, default_registry
 from nearkin.rows import MemoryRows, Metadata
 from nearkin.settings import load_settings
 from nearkin.vectors import OnBad, as_matrix
+
+if TYPE_CHECKING:
+    from nearkin.store.folder import Folder
 
 FIT_ROWS = 65_536
 """A metric is fitted on a random sample of at most so many rows."""
@@ -84,8 +89,9 @@ def build(
         raise VectorError("there are no rows to build from", hint="pass at least one vector")
     rows = MemoryRows(matrix.shape[1], made.dtype)
     parsed = with_plan(parse_plan(plan, registry) if isinstance(plan, str) else plan, search)
-    _check_plan(parsed, made, matrix.shape, registry)
-    collection = Collection(rows, made, text, parsed, registry, seed=settings.seed, threads=settings.cores)
+    recipe = Recipe(parsed, made, registry, settings.seed)
+    collection = Collection(rows, recipe, text, threads=settings.cores)
+    recipe.make(matrix.shape[1], len(matrix)).check_rows_suffice(len(matrix))
     screened = collection.screen(matrix, on_bad)
     if not len(screened.vectors):
         raise VectorError(f"none of the {len(matrix):,} rows can be used", hint="see on_bad")
@@ -137,26 +143,19 @@ def open_collection(
         made, text = _make_metric(header.metric, registry)
         made.restore(header.metric_state)
         plan = with_plan(parse_plan(header.plan, registry), header.search)
+        recipe = Recipe(plan, made, registry, header.seed)
         collection = Collection(
-            rows,
-            made,
-            text,
-            plan,
-            registry,
-            seed=header.seed,
-            threads=settings.cores,
-            readonly=readonly,
-            keep_vectors=header.keep_vectors,
+            rows, recipe, text, threads=settings.cores, readonly=readonly, keep_vectors=header.keep_vectors
         )
         collection.path = place
-        _restore_index(collection, rows, plan, made, registry)
+        _restore_index(collection, rows, recipe)
     except BaseException:
         rows.close()
         raise
     return collection
 
 
-def _restore_index(collection: Collection, rows: Any, plan: Plan, metric: Metric, registry: Registry) -> None:
+def _restore_index(collection: Collection, rows: Folder, recipe: Recipe) -> None:
     try:
         built = rows.built()
     except CorruptFileError as error:
@@ -166,10 +165,9 @@ def _restore_index(collection: Collection, rows: Any, plan: Plan, metric: Metric
         return
     if built is None:
         return
-    label = with_plan(parse_plan(built.label, registry), plan.search)
-    index = make_index(label, metric, collection.prepared_dim(), registry, rows=max(1, built.covered), seed=rows.header.seed)
+    numbers_filled_in = with_plan(parse_plan(built.label, recipe.registry), recipe.plan.search)
+    index = replace(recipe, plan=numbers_filled_in).make(rows.dim, max(1, built.covered))
     index.restore(built.state)
-    index.set_defaults(plan.search)
     if index.n != built.covered:
         raise CorruptFileError(f"the index in {collection.path} has {index.n:,} rows, {built.covered:,} were recorded")
     collection.adopt(index, built.covered)
@@ -193,16 +191,8 @@ def _make_metric(metric: str | Metric, registry: Registry) -> tuple[Metric, str]
     return made, metric
 
 
-def _check_plan(plan: Plan, metric: Metric, shape: tuple[int, ...], registry: Registry) -> None:
-    """Refuse an illegal plan, and one that these rows cannot fill, before any work."""
-    n, dim = shape
-    index = make_index(plan, metric, dim, registry, rows=n)
-    index.check_rows_suffice(n)
-
-
 def _sample(vectors: np.ndarray, seed: int) -> np.ndarray:
     if len(vectors) <= FIT_ROWS:
         return vectors
     rng = np.random.default_rng(seed)
     return vectors[np.sort(rng.choice(len(vectors), FIT_ROWS, replace=False))]
-

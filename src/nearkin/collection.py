@@ -1,23 +1,20 @@
 """Collection: the one object that users hold. Rows and ids, metric and plan; search, add, delete, save.
 
 An index knows positions only. A collection owns the ids, the tombstones of deleted rows, the tail of rows that its index does
-not cover yet, the metric and the plan. What a search reads is one immutable `_View`, replaced as a whole by every change, so
-that searches go on in other threads while rows are added.
+not cover yet, the metric and the plan.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nearkin.components import Part
 from nearkin.errors import (
     ClosedError,
     NotSupportedError,
@@ -26,13 +23,18 @@ from nearkin.errors import (
     StateError,
     VectorError,
 )
-from nearkin.indexes import Found, Index, Mask, RangeFound, empty_found, merge_found, whole_number
+from nearkin.indexes import Index, whole_number
+from nearkin.indexing import Recipe, Timings
 from nearkin.metrics import Metric
-from nearkin.plans import Plan, label_of, make_index
-from nearkin.registry import Registry
+from nearkin.plans import Plan, label_of
 from nearkin.results import RangeResult, SearchResult
 from nearkin.rows import ForgottenRows, Metadata, Rows
-from nearkin.vectors import OnBad, as_vectors, name_rows, screen
+from nearkin.true_distances import checked_range, code_error, true_distances
+from nearkin.vectors import OnBad, Screened, as_vectors, name_rows, screen
+from nearkin.views import View
+
+if TYPE_CHECKING:
+    from nearkin.store.folder import Header
 
 
 class Row(NamedTuple):
@@ -52,30 +54,6 @@ class Added:
     """Row numbers of the input that were left out as bad."""
 
 
-@dataclass(frozen=True)
-class Timings:
-    """Seconds that building an index took."""
-
-    train: float = 0.0
-    add: float = 0.0
-
-    @property
-    def total(self) -> float:
-        return self.train + self.add
-
-
-@dataclass(frozen=True)
-class _View:
-    """What one search reads: never changed, only replaced."""
-
-    index: Index | None
-    index_mask: Mask | None
-    covered: int
-    tail: Index | None
-    tail_mask: Mask | None
-    count: int
-
-
 class Collection:
     """Vectors with ids under one metric, searched through one plan. Made by `nearkin.build` and `nearkin.open`.
 
@@ -92,22 +70,17 @@ class Collection:
     def __init__(
         self,
         rows: Rows,
-        metric: Metric,
+        recipe: Recipe,
         metric_text: str,
-        plan: Plan,
-        registry: Registry,
         *,
-        seed: int = 0,
         threads: int = 1,
         readonly: bool = False,
         keep_vectors: bool = True,
     ) -> None:
         self._rows = rows
-        self._metric = metric
+        self._recipe = recipe
+        self._metric = recipe.metric
         self._metric_text = metric_text
-        self._plan = plan
-        self._registry = registry
-        self._seed = seed
         self._threads = threads
         self._readonly = readonly
         self._keep_vectors = keep_vectors
@@ -115,7 +88,7 @@ class Collection:
         self._lock = RLock()
         self._index: Index | None = None
         self._covered = 0
-        self._view: _View | None = None
+        self._view: View | None = None
         self._code_error: float | None = None
         self.timings = Timings()
         self.path: Path | None = None
@@ -142,7 +115,7 @@ class Collection:
     @property
     def plan(self) -> str:
         """The plan with every number filled in once the index is built."""
-        return label_of(self._index) if self._index is not None else str(self._plan)
+        return label_of(self._index) if self._index is not None else str(self._recipe.plan)
 
     @property
     def uncovered(self) -> int:
@@ -162,7 +135,25 @@ class Collection:
     @property
     def search_defaults(self) -> dict[str, int]:
         """Search parameters used where a search sets none."""
-        return self._index.resolve({}) if self._index is not None else dict(self._plan.search)
+        return self._index.resolve({}) if self._index is not None else dict(self._recipe.plan.search)
+
+    @property
+    def threads(self) -> int:
+        """Threads that searches and building use."""
+        return self._threads
+
+    def predicted_bytes(self) -> dict[str, int]:
+        """Bytes by component of the index over the present rows, as predicted before building."""
+        return dict(self._recipe.predicted(self.dim, max(1, len(self))))
+
+    def allocated_bytes(self) -> dict[str, int]:
+        """Bytes by component of the index as built."""
+        return self._index.allocated() if self._index is not None else {}
+
+    def disk_bytes(self) -> dict[str, int]:
+        """Bytes by component in the folder; empty for a collection in memory."""
+        sizes = getattr(self._rows, "sizes", None)
+        return sizes() if sizes is not None else {}
 
     @property
     def ids(self) -> np.ndarray:
@@ -209,7 +200,7 @@ class Collection:
         if type(k) is not int or k < 1:
             k = whole_number("k", k, 1)
         prepared = self._prepared_queries(queries)
-        found = self._search_view(view, prepared, k, self._threads_for(threads), params)
+        found = view.search(prepared, k, self._threads_for(threads), params)
         return SearchResult(
             found.positions,
             self._metric.finish(found.distances),
@@ -219,22 +210,26 @@ class Collection:
             lambda count: self._why_fewer(view.count, count, k),
         )
 
-    def _search_view(
-        self, view: _View, prepared: np.ndarray, k: int, threads: int, params: Mapping[str, int]
-    ) -> Found:
-        found = None
-        if view.index is not None:
-            found = view.index.search(prepared, k, mask=view.index_mask, params=params, threads=threads)
-        elif params:
-            raise ParameterError(
-                f"search parameters {', '.join(params)} were given, and this collection has no index yet",
-                hint="call optimize() to build one",
-            )
-        if view.tail is None:
-            return found if found is not None else empty_found(len(prepared), k)
-        last = view.tail.search(prepared, k, mask=view.tail_mask, threads=threads)
-        last = Found(np.where(last.positions < 0, -1, last.positions + view.covered), last.distances)
-        return last if found is None else merge_found(found, last, k)
+    def exact_search(self, queries: Any, k: int = 10) -> SearchResult:
+        """The k nearest rows by comparing every row, whatever the plan; needs the rows to be kept."""
+        self._need_open()
+        self._need_vectors("exact_search")
+        view = View.of(self._rows, None, 0, self._recipe)
+        found = view.search(self._prepared_queries(queries), whole_number("k", k, 1), self._threads, {})
+        return SearchResult(
+            found.positions,
+            self._metric.finish(found.distances),
+            k,
+            self._rows.ids.table,
+            self._metric.similarity,
+            lambda count: self._why_fewer(view.count, count, k),
+        )
+
+    def true_distances(self, queries: Any, positions: np.ndarray) -> np.ndarray:
+        """(nq, k) distances, float64, computed on the stored rows; +inf where a position is -1."""
+        self._need_vectors("true_distances")
+        asked = as_vectors(queries, dim=self.dim, dtype=self._metric.dtype, what="queries")
+        return true_distances(self._metric, self._rows, asked, positions)
 
     def range_search(
         self, queries: Any, max_distance: float, *, threads: int | None = None, **params: int
@@ -247,74 +242,35 @@ class Collection:
         Raises
         ------
         NotSupportedError
-            The plan's codec is lossy and the rows were not kept, so distances cannot be checked.
+            The rows were not kept, so distances cannot be checked.
         """
         view = self._current()
         limit = _real_number("max_distance", max_distance)
-        if not self._keep_vectors and not self._lossless():
+        if not self._keep_vectors:
             raise NotSupportedError(
-                f"range search over {self.plan} needs the rows to check distances, and they were not kept",
-                hint="build with keep_vectors=True, or with a plan whose codec is lossless",
+                f"range search over {self.plan} checks distances on the rows, and they were not kept",
+                hint="build with keep_vectors=True",
             )
-        raw = as_vectors(queries, dim=self.dim, dtype=self._metric.dtype, what="queries")
-        prepared = self._prepared_queries(raw)
-        candidates = self._range_candidates(view, prepared, limit, self._threads_for(threads), params)
-        limits, positions, distances = self._checked_range(raw, prepared, candidates, limit)
-        return RangeResult(limits, positions, distances, self._rows.ids.at(positions), self._metric.similarity)
-
-    def _range_candidates(
-        self, view: _View, prepared: np.ndarray, limit: float, threads: int, params: Mapping[str, int]
-    ) -> RangeFound:
+        asked = as_vectors(queries, dim=self.dim, dtype=self._metric.dtype, what="queries")
         radius = float(self._metric.unfinish(limit))
-        margin = 1e-5 * abs(radius) + 1e-6
-        found = []
-        if view.index is not None:
-            slack = margin if self._lossless() else margin + self._measured_code_error(view)
-            found.append(
-                view.index.range_search(
-                    prepared, radius + slack, mask=view.index_mask, params=params, threads=threads
-                )
-            )
-        if view.tail is not None:
-            tail = view.tail.range_search(prepared, radius + margin, mask=view.tail_mask, threads=threads)
-            found.append(RangeFound(tail.limits, tail.positions + view.covered, tail.distances))
-        if not found:
-            return RangeFound(np.zeros(len(prepared) + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-        return found[0] if len(found) == 1 else _merged_ranges(found[0], found[1])
+        rounding = 1e-5 * abs(radius) + 1e-6
+        candidates = view.range_search(
+            self._prepared_queries(asked),
+            radius + rounding,
+            self._slack(),
+            self._threads_for(threads),
+            params,
+        )
+        found = checked_range(self._metric, self._rows, asked, candidates, limit)
+        ids = self._rows.ids.at(found.positions)
+        return RangeResult(found.limits, found.positions, found.distances, ids, self._metric.similarity)
 
-    def _checked_range(
-        self, raw: np.ndarray, prepared: np.ndarray, candidates: RangeFound, limit: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Keep the candidates whose true distance is within the limit, nearest first."""
-        counts, kept_positions, kept_distances = [0], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-        for query in range(len(prepared)):
-            positions = candidates.positions[candidates.limits[query] : candidates.limits[query + 1]]
-            if self._keep_vectors:
-                distances = self._metric.distances(raw[query : query + 1], self._rows.take(positions))[0]
-            else:
-                span = slice(candidates.limits[query], candidates.limits[query + 1])
-                distances = self._metric.finish(candidates.distances[span])
-            inside = distances <= limit
-            order = np.lexsort((positions[inside], distances[inside]))
-            kept_positions.append(positions[inside][order])
-            kept_distances.append(distances[inside][order].astype(np.float32))
-            counts.append(int(inside.sum()))
-        return np.cumsum(counts), np.concatenate(kept_positions), np.concatenate(kept_distances)
-
-    def _measured_code_error(self, view: _View) -> float:
-        """Largest difference between the index's values and the true ones among neighbours of sampled rows."""
+    def _slack(self) -> float:
+        """How far the index's values may lie from the true ones; measured once for each built index."""
+        if self._index is None or self._index.layout.codec.lossless:
+            return 0.0
         if self._code_error is None:
-            rng = np.random.default_rng(self._seed)
-            sample = np.sort(rng.choice(np.flatnonzero(self._rows.alive), min(64, self._rows.count), replace=False))
-            prepared = self._metric.prepare_queries(self._rows.take(sample))
-            found = view.index.search(prepared, min(50, view.index.n)) if view.index else empty_found(0, 1)
-            worst = 0.0
-            for row, positions in enumerate(found.positions):
-                positions = positions[positions >= 0]
-                rows = self._metric.prepare(self._rows.take(positions))
-                true = self._metric.space.pairwise(prepared[row : row + 1], rows)[0]
-                worst = max(worst, float(np.abs(true - found.distances[row, : len(positions)]).max(initial=0.0)))
-            self._code_error = worst
+            self._code_error = code_error(self._metric, self._rows, self._index, self._covered, self._recipe.seed)
         return self._code_error
 
     def get(self, ids: Iterable[Any]) -> list[Row]:
@@ -327,7 +283,7 @@ class Collection:
         """
         self._need_open()
         positions = self._rows.ids.positions(ids)
-        vectors: Sequence[Any] = self._rows.take(positions) if self._keep_vectors else [None] * len(positions)
+        vectors: Iterable[Any] = self._rows.take(positions) if self._keep_vectors else [None] * len(positions)
         metadata = self._rows.metadata(positions)
         found = self._rows.ids.at(positions).tolist()
         return [Row(*each) for each in zip(found, vectors, metadata, strict=True)]
@@ -396,7 +352,9 @@ class Collection:
         with self._lock:
             self._need_writable()
             self._need_vectors("optimize")
-            self._build_index()
+            self._index, self.timings = self._recipe.build(self._rows, self._threads)
+            self._covered = len(self._rows) if self._index is not None else 0
+            self._view = self._code_error = None
             self._publish()
 
     def _take_in(
@@ -422,7 +380,7 @@ class Collection:
             self._view = None
         return Added(new, screened.skipped)
 
-    def screen(self, vectors: Any, on_bad: OnBad = "fail") -> Any:
+    def screen(self, vectors: Any, on_bad: OnBad = "fail") -> Screened:
         """The gate that `add` sends rows through, for callers who want to look first."""
         return screen(
             vectors,
@@ -445,36 +403,27 @@ class Collection:
         StorageError
             Writing failed, for example on a full disk; what was at `path` is intact.
         """
-        from nearkin.store.folder import Folder, write_folder
+        from nearkin.saving import save_folder
 
         with self._lock:
             self._need_open()
+            save_folder(Path(path), self._header(), self._rows, self._index, self._covered, overwrite=overwrite)
 
-            def fill(folder: Path) -> None:
-                with_rows = Folder.create(folder, self.header())
-                try:
-                    self._copy_rows_to(with_rows)
-                    if self._index is not None:
-                        with_rows.publish(label_of(self._index), self._index.state(), self._covered)
-                finally:
-                    with_rows.close()
+    def _header(self) -> Header:
+        from nearkin import __version__
+        from nearkin.store.folder import Header
 
-            write_folder(Path(path), fill, overwrite=overwrite)
-
-    def _copy_rows_to(self, target: Rows) -> None:
-        """Every position, deleted ones too (and deleted again), since the index refers to positions."""
-        ids = self._rows.ids.at(np.arange(len(self._rows))).tolist()
-        dead = np.flatnonzero(~self._rows.alive)
-        for position in dead.tolist():  # an id that was used again must not meet its own past
-            ids[position] = _tombstone_id(position, ids)
-        step = 65_536
-        for start in range(0, len(self._rows), step):
-            stop = min(len(self._rows), start + step)
-            vectors = self._rows.span(start, stop) if self._keep_vectors else None
-            metadata = self._rows.metadata(np.arange(start, stop))
-            target.commit(vectors=vectors, ids=ids[start:stop], metadata=metadata)
-        if dead.size:
-            target.commit(delete=dead)
+        return Header(
+            dim=self.dim,
+            dtype=self._metric.dtype,
+            metric=self._metric_text,
+            metric_state=self._metric.state(),
+            plan=str(self._recipe.plan),
+            search=dict(self._recipe.plan.search),
+            seed=self._recipe.seed,
+            keep_vectors=self._keep_vectors,
+            library=__version__,
+        )
 
     def close(self) -> None:
         """Let go of files and the lock; the object can only be closed again afterwards."""
@@ -492,79 +441,25 @@ class Collection:
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
-    def _current(self) -> _View:
+    def _current(self) -> View:
         view = self._view
         if view is None:
             with self._lock:
                 self._need_open()
-                view = self._view = self._view or self._make_view()
+                view = self._view = self._view or View.of(self._rows, self._index, self._covered, self._recipe)
         return view
 
-    def _make_view(self) -> _View:
-        alive = self._rows.alive
-        covered = self._covered
-        tail = self._make_tail() if len(alive) > covered else None
-        return _View(
-            self._index,
-            _mask_of(alive[:covered]) if self._index is not None else None,
-            covered,
-            tail,
-            _mask_of(alive[covered:]),
-            self._rows.count,
-        )
-
-    def _make_tail(self) -> Index:
-        """An exact index over the rows that the built one does not cover."""
-        index = make_index(Plan(Part("flat")), self._metric, self.prepared_dim(), self._registry, rows=self.uncovered)
-        trained = False
-        for _, block in self._rows.blocks(self._covered):
-            prepared = self._metric.prepare(block)
-            if not trained:
-                index.train(prepared)
-                trained = True
-            index.add(prepared)
-        return index
-
-    def _build_index(self) -> None:
-        """Train and fill the plan's index over every row; deleted ones take part only as positions."""
-        alive = np.flatnonzero(self._rows.alive)
-        if not alive.size:
-            self._index, self._covered, self._view = None, 0, None
-            return
-        index = make_index(
-            self._plan,
-            self._metric,
-            self.prepared_dim(),
-            self._registry,
-            rows=len(alive),
-            seed=self._seed,
-        )
-        index.use_threads(self._threads)
-        start = time.perf_counter()
-        index.train(self._training_sample(index, alive))
-        trained = time.perf_counter()
-        for _, block in self._rows.blocks():
-            index.add(self._metric.prepare(block))
-        self.timings = Timings(trained - start, time.perf_counter() - trained)
-        self._index, self._covered, self._view, self._code_error = index, len(self._rows), None, None
-
-    def _training_sample(self, index: Index, alive: np.ndarray) -> np.ndarray:
-        wanted = index.sample_rows(len(alive))
-        if wanted < len(alive):
-            rng = np.random.default_rng(self._seed)
-            alive = np.sort(rng.choice(alive, wanted, replace=False))
-        return np.ascontiguousarray(self._metric.prepare(self._rows.take(alive)))
-
     def adopt(self, index: Index, covered: int) -> None:
-        """Use an index that was restored."""
+        """Use an index that was restored, over the first `covered` positions."""
         self._index, self._covered, self._view = index, covered, None
 
     def forget_vectors(self) -> None:
         """Keep only the index: the rows are let go, and what needs them is refused from now on."""
-        forgotten = ForgottenRows(self.dim, self._metric.dtype)
-        ids, everything = self._rows.ids.at(np.arange(len(self._rows))).tolist(), np.arange(len(self._rows))
-        forgotten.commit(ids=ids, metadata=self._rows.metadata(everything))
-        self._rows, self._keep_vectors, self._view = forgotten, False, None
+        with self._lock:
+            everything = np.arange(len(self._rows))
+            forgotten = ForgottenRows(self.dim, self._metric.dtype)
+            forgotten.commit(ids=self._rows.ids.at(everything).tolist(), metadata=self._rows.metadata(everything))
+            self._rows, self._keep_vectors, self._view = forgotten, False, None
 
     def _publish(self) -> None:
         """Write the index beside the rows, if they live on disk."""
@@ -572,42 +467,18 @@ class Collection:
         if publish is not None and self._index is not None:
             publish(label_of(self._index), self._index.state(), self._covered)
 
-    def header(self) -> Any:
-        """What a saved folder says of this collection."""
-        from nearkin import __version__
-        from nearkin.store.folder import Header
-
-        return Header(
-            dim=self.dim,
-            dtype=self._metric.dtype,
-            metric=self._metric_text,
-            metric_state=self._metric.state(),
-            plan=str(self._plan),
-            search=dict(self._plan.search),
-            seed=self._seed,
-            keep_vectors=self._keep_vectors,
-            library=__version__,
-        )
-
     def _prepared_queries(self, queries: Any) -> np.ndarray:
         raw = as_vectors(queries, dim=self.dim, dtype=self._metric.dtype, what="queries")
         if self._metric.refuses_rows:
             refused = self._metric.refuses(raw)
             if refused.any():
-                raise VectorError(f"{self._metric.bad_row_reason}: {name_rows(np.flatnonzero(refused), len(raw))} of the queries")
+                raise VectorError(
+                    f"{self._metric.bad_row_reason}: {name_rows(np.flatnonzero(refused), len(raw))} of the queries"
+                )
         return self._metric.prepare_queries(raw)
-
-    def prepared_dim(self) -> int:
-        """Columns of the rows as the index sees them."""
-        probe = np.ones((1, self.dim), dtype=np.float32 if self._metric.dtype == "float32" else np.uint8)
-        return int(self._metric.prepare(probe).shape[1])
 
     def _threads_for(self, threads: int | None) -> int:
         return self._threads if threads is None else whole_number("threads", threads, 1)
-
-    def _lossless(self) -> bool:
-        """Whether the index's values are the true ones."""
-        return self._index is None or self._index.layout.codec.lossless
 
     def _why_fewer(self, total: int, count: int, k: int) -> str:
         if total < k:
@@ -636,10 +507,6 @@ def with_plan(plan: Plan, search: Mapping[str, int] | None) -> Plan:
     return replace(plan, search=dict(search)) if search else plan
 
 
-def _mask_of(alive: np.ndarray) -> Mask | None:
-    return None if alive.all() else Mask(alive)
-
-
 def _kept(values: Sequence[Any], kept: np.ndarray | None, skipped: int, what: str) -> Sequence[Any]:
     """Ids or metadata of the rows that were kept."""
     if kept is None:
@@ -661,16 +528,6 @@ def _owned(array: np.ndarray, given: Any) -> np.ndarray:
     return array.copy()
 
 
-def _merged_ranges(first: RangeFound, second: RangeFound) -> RangeFound:
-    query = np.concatenate([np.repeat(np.arange(len(each.limits) - 1), np.diff(each.limits)) for each in (first, second)])
-    order = np.argsort(query, kind="stable")
-    return RangeFound(
-        first.limits + second.limits,
-        np.concatenate([first.positions, second.positions])[order],
-        np.concatenate([first.distances, second.distances])[order],
-    )
-
-
 def _real_number(name: str, value: Any) -> float:
     try:
         number = float(value)
@@ -679,8 +536,3 @@ def _real_number(name: str, value: Any) -> float:
     if number != number:
         raise ParameterError(f"{name} is NaN, a number expected")
     return number
-
-
-def _tombstone_id(position: int, ids: list[Any]) -> Any:
-    """An id for a deleted position that no row has."""
-    return f"\x00deleted {position}" if ids and isinstance(ids[0], str) else -(2 + position) - (1 << 62)

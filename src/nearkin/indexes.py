@@ -264,9 +264,7 @@ class Index(ABC):
         Values are the index's own: over a lossy codec they are not the true ones, so whoever asks must check them.
         """
         if not self.n:
-            return RangeFound(
-                np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-            )
+            return RangeFound(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
         resolved = self.resolve(params) if params else self._defaults
         if threads:
             self.use_threads(threads)
@@ -486,9 +484,7 @@ class FlatIndex(Index):
             best = merge_found(best, block, k)
         return best
 
-    def _range(
-        self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]
-    ) -> RangeFound:
+    def _range(self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]) -> RangeFound:
         found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for start, values in self._scan(queries, mask):
             query, column = np.nonzero(values <= radius)
