@@ -83,7 +83,7 @@ def levina_bickel(radii: np.ndarray) -> float:
 
     Examples
     --------
-    >>> levina_bickel(np.array([[1.0, np.e], [1.0, 1.0]]))
+    >>> round(levina_bickel(np.array([[1.0, np.e], [1.0, 1.0]])), 6)
     2.0
     """
     return float(1.0 / np.log(radii[:, -1:] / radii[:, :-1]).mean())
