@@ -341,6 +341,7 @@ def test_declared_axioms_hold(spec: MetricSpec, draw: st.DataObject) -> None:
 
 
 @each_spec
+@settings(deadline=None)
 @given(distances=st.lists(st.floats(0, 2), min_size=2, max_size=9))
 def test_similarity_falls_as_distance_grows(spec: MetricSpec, distances: list[float]) -> None:
     metric = _make(spec)
@@ -351,6 +352,7 @@ def test_similarity_falls_as_distance_grows(spec: MetricSpec, distances: list[fl
 
 
 @pytest.mark.parametrize("kind", [Manhattan, Chebyshev, Mahalanobis])
+@settings(deadline=None)
 @given(distance=st.floats(0, 1e15))
 def test_unfinish_is_the_inverse_of_finish(kind: type[Metric], distance: float) -> None:
     metric = kind()
