@@ -122,6 +122,7 @@ def test_errors_say_where(path: Path, text: str, message: str) -> None:
         ({"vectors": "y*"}, r"no column 'y\*'"),
         ({"vectors": "x,c"}, "column 'c' of .* holds text"),
         ({"delimiter": "ab"}, "delimiter 'ab'"),
+        ({"delimiter": "."}, "nor one character that no number has"),
     ],
 )
 def test_options_that_do_not_fit(path: Path, options: dict[str, Any], message: str) -> None:
