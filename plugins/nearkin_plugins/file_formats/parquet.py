@@ -36,7 +36,8 @@ class ParquetFormat(VectorFormat):
     """A list column of numbers, or a column for each component; the rest are ids and metadata.
 
     Values of metadata that JSON does not know become text (times in ISO 8601, decimals, bytes in hexadecimal); a null
-    and a missing field are the same.
+    and a missing field are the same. pyarrow believes the size in the header of a page, so a damaged one may make it
+    ask for up to 2 GiB (the limit of the format) before the file is refused.
 
     Parameters
     ----------
