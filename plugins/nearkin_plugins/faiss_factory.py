@@ -124,7 +124,7 @@ class FactoryIndex(FaissIndex):
             for name, value in params.items():
                 space.set_index_parameter(self._faiss, self._faiss_names[name], value)
             distances, positions = self._faiss.search(queries, k)
-        return Found(positions, -distances if self._negate else distances)
+        return self._found(distances, positions)
 
     def _cost(self, n: int) -> dict[str, int]:
         return {"index": n * (int(self._untrained_code_size()) + 8)}

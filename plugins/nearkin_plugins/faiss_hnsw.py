@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from nearkin.indexes import Layout, SearchParameter
-from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, quiet
+import numpy as np
+
+from nearkin.indexes import Found, Layout, Mask, SearchParameter, masked_by_growing
+from nearkin_plugins.faiss_index import FaissIndex, base_of, faiss_metric, quiet, refine_parameters
 
 
 class HNSWIndex(FaissIndex):
@@ -57,6 +59,32 @@ class HNSWIndex(FaissIndex):
             quiet(faiss.downcast_index(index.storage))
         index.hnsw.efConstruction = self.ef_construction
         return index
+
+    def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
+        """Walk the graph, or scan the rows where that is no more work and certain to find everything.
+
+        A walk that keeps as many candidates as there are rows looks at all that it can reach, and a graph may leave some rows
+        unreachable; and a mask that allows few rows leaves a walk without stepping stones.
+        """
+        visits = params["ef_search"] * self.M
+        if params["ef_search"] < self.n and (mask is None or mask.count > visits):
+            return super()._search(queries, k, mask, params)
+        return self._scan(queries, k, mask, params)
+
+    def _scan(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
+        import faiss
+
+        native = self.layout.codec.native
+        if mask is not None and native is not None and native.family in ("pq", "pqfs"):
+            return masked_by_growing(lambda ask: self._scan(queries, ask, None, params), k, mask, self.n)
+        graph = base_of(self._faiss) if self.layout.refinement else self._faiss
+        rows = graph.storage
+        parameters = None if mask is None else faiss.SearchParameters(sel=faiss.IDSelectorBitmap(mask.packed))
+        if self.layout.refinement:
+            rows = faiss.IndexRefine(rows, self._faiss.refine_index)
+            parameters = refine_parameters(k, min(self.n, max(k, params["rerank"])), parameters)
+        distances, positions = rows.search(queries, k, params=parameters)
+        return self._found(distances, positions)
 
     def _parameters(self, selector: Any, params: Mapping[str, int]) -> Any:
         import faiss

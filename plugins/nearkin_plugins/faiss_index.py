@@ -85,6 +85,10 @@ class FaissIndex(Index):
         if mask is not None and not self.masks:
             return masked_by_growing(lambda ask: self._search(queries, ask, None, params), k, mask, self.n)
         distances, positions = self._faiss.search(queries, k, params=self._search_parameters(k, mask, params))
+        return self._found(distances, positions)
+
+    def _found(self, distances: np.ndarray, positions: np.ndarray) -> Found:
+        """faiss's answer with smaller distances nearer, as float32."""
         if self._negate:
             np.negative(distances, out=distances)
         elif self._binary:
@@ -109,9 +113,7 @@ class FaissIndex(Index):
         inner = self._parameters(selector, params)
         if self.layout.refinement is None:
             return inner
-        rerank = min(self.n, max(k, params["rerank"]))
-        # faiss truncates k * k_factor to a whole number in float32: aim at the middle of the right one.
-        return faiss.IndexRefineSearchParameters(k_factor=(rerank + 0.5) / k, base_index_params=inner)
+        return refine_parameters(k, min(self.n, max(k, params["rerank"])), inner)
 
     def _range_of(self, queries: np.ndarray, radius: float, parameters: Any) -> RangeFound:
         """faiss's own range search; it keeps values strictly inside, so the radius is moved up by one step."""
@@ -163,6 +165,16 @@ def with_refinement(base: Any, refinement: Codec, layout: Layout) -> Any:
     base.this.disown()
     copy.this.disown()
     return index
+
+
+def refine_parameters(k: int, rerank: int, inner: Any) -> Any:
+    """SearchParameters that re-rank so many candidates for k answers.
+
+    faiss truncates k * k_factor to a whole number in float32, so the factor aims at the middle of the right one.
+    """
+    import faiss
+
+    return faiss.IndexRefineSearchParameters(k_factor=(rerank + 0.5) / k, base_index_params=inner)
 
 
 def base_of(index: Any) -> Any:

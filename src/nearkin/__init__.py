@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nearkin.centroids import Clusterer, Clustering
     from nearkin.codecs import Codec, NativeCodec
     from nearkin.collection import Collection
-    from nearkin.describe import Description, describe
+    from nearkin.description import Description, describe
     from nearkin.embedders import Embedder
     from nearkin.errors import NearkinError
     from nearkin.files import convert, read_vectors
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         hookimpl,
     )
     from nearkin.indexes import Index, Layout
-    from nearkin.measure import exact_neighbours, hold_out, measure, recall
+    from nearkin.measurement import exact_neighbours, hold_out, measure, recall
     from nearkin.metrics import Metric, Space
     from nearkin.plans import Plan
     from nearkin.registry import Registry
@@ -53,7 +53,7 @@ _WHERE = {
     "Codec": "codecs",
     "CodecSpec": "hooks",
     "Collection": "collection",
-    "Description": "describe",
+    "Description": "description",
     "Embedder": "embedders",
     "EmbedderSpec": "hooks",
     "FormatSpec": "hooks",
@@ -74,15 +74,15 @@ _WHERE = {
     "VectorFormat": "formats",
     "build": "building",
     "convert": "files",
-    "describe": "describe",
+    "describe": "description",
     "errors": "",
-    "exact_neighbours": "measure",
-    "hold_out": "measure",
+    "exact_neighbours": "measurement",
+    "hold_out": "measurement",
     "hookimpl": "hooks",
-    "measure": "measure",
+    "measure": "measurement",
     "open": "building:open_collection",
     "read_vectors": "files",
-    "recall": "measure",
+    "recall": "measurement",
 }
 
 __all__ = sorted(_WHERE)

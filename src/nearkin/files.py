@@ -207,26 +207,27 @@ class _Gathered:
 
     def __init__(self, path: PathLike, summary: FileSummary) -> None:
         self._path = path
+        self._summary = summary
         self._rows = 0
         self._pieces: list[np.ndarray] = []
         self._ids: list[Sequence[Any] | np.ndarray] = []
         self._metadata: list[dict[str, Any]] | None = None
         self._whole: np.ndarray | None = None
         if summary.rows is not None:
-            shape, dtype = (summary.rows, summary.dim), np.dtype(summary.dtype)
+            dtype = np.dtype(summary.dtype)
             if summary.rows * summary.dim * dtype.itemsize <= _PLAUSIBLE_RATIO * Path(path).stat().st_size:
-                self._whole = np.empty(shape, dtype)
+                self._whole = np.empty((summary.rows, summary.dim), dtype)
 
     def add(self, block: Block) -> None:
-        """Take the rows of a block; nothing of it is held on to but its ids and metadata."""
+        """Take the rows of a block; once they are in their place, nothing of it is held on to but ids and metadata."""
+        start, self._rows = self._rows, self._rows + len(block.vectors)
         if self._whole is None:
             self._pieces.append(block.vectors)
         else:
-            place = self._whole[self._rows : self._rows + len(block.vectors)]
+            place = self._whole[start : self._rows]
             if place.shape != block.vectors.shape or place.dtype != block.vectors.dtype:
-                raise self._other_rows(self._whole)
+                raise self._other_rows()
             place[:] = block.vectors
-        self._rows += len(block.vectors)
         if block.ids is not None:
             self._ids.append(block.ids)
         if block.metadata is not None:
@@ -235,13 +236,12 @@ class _Gathered:
 
     def loaded(self) -> Loaded:
         """Everything that was added."""
-        if self._whole is None:
-            if not self._pieces:
-                raise CorruptFileError(f"{self._path} holds no rows")
-            return Loaded(np.concatenate(self._pieces), self._all_ids(), self._metadata)
-        if self._rows != len(self._whole):
-            raise self._other_rows(self._whole)
-        return Loaded(self._whole, self._all_ids(), self._metadata)
+        if self._summary.rows not in (None, self._rows):
+            raise self._other_rows()
+        if self._whole is None and not self._pieces:
+            raise CorruptFileError(f"{self._path} holds no rows")
+        vectors = np.concatenate(self._pieces) if self._whole is None else self._whole
+        return Loaded(vectors, self._all_ids(), self._metadata)
 
     def _all_ids(self) -> list[Any] | np.ndarray | None:
         arrays = [part for part in self._ids if isinstance(part, np.ndarray)]
@@ -249,7 +249,6 @@ class _Gathered:
             return np.concatenate(arrays)
         return [each for part in self._ids for each in part] if self._ids else None
 
-    def _other_rows(self, whole: np.ndarray) -> CorruptFileError:
-        return CorruptFileError(
-            f"{self._path} has other rows than its head says, {whole.shape} of {whole.dtype} expected"
-        )
+    def _other_rows(self) -> CorruptFileError:
+        head = f"{self._summary.rows} of {self._summary.dim} columns of {self._summary.dtype}"
+        return CorruptFileError(f"{self._path} has other rows than its head says: {head} expected")

@@ -7,6 +7,7 @@ one sentence that names the file.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -225,7 +226,7 @@ def _reading(name: str, path: Path) -> Iterator[None]:
     except MemoryError as error:
         raise StorageError(f"{path} needs more memory than there is", hint="read it in smaller blocks") from error
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: a place before the start
             raise StorageError(f"{path}: {error.strerror or error}") from error
         raise CorruptFileError(f"{path} is not a {name} file that can be read: {_first_line(error)}") from error
 
@@ -269,14 +270,17 @@ def _replace(part: Path, target: Path) -> None:
     """Put `part` in the place of `target`, so that a crash leaves either the old file or the whole new one."""
     if target.exists():
         part.chmod(stat.S_IMODE(target.stat().st_mode))
-    for path, swap in ((part, True), (target.parent, False)):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        if swap:
-            part.replace(target)
+    _sync(part)
+    part.replace(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 class _Outgoing:

@@ -39,9 +39,8 @@ class Recipe:
 
     def make(self, dim: int, rows: int) -> Index:
         """The untrained index for rows of `dim` columns, refused if the plan would be wrong."""
-        return make_index(
-            self.plan, self.metric, prepared_dim(self.metric, dim), self.registry, rows=rows, seed=self.seed
-        )
+        width = self.metric.prepared_dim(dim)
+        return make_index(self.plan, self.metric, width, self.registry, rows=rows, seed=self.seed)
 
     def build(self, rows: Rows, threads: int) -> tuple[Index | None, Timings]:
         """The index over every position; deleted rows take up positions and no part in training. None without rows."""
@@ -83,8 +82,3 @@ def flat_over(rows: Rows, start: int, recipe: Recipe) -> Index:
         index.add(prepared)
     return index
 
-
-def prepared_dim(metric: Metric, dim: int) -> int:
-    """Columns of rows once the metric has prepared them."""
-    probe = np.ones((1, dim), dtype=np.float32 if metric.dtype == "float32" else np.uint8)
-    return int(metric.prepare(probe).shape[1])

@@ -151,6 +151,10 @@ class Metric:
         """Map (n, dim) rows into the space that `reduces_to` names; must not change `vectors`."""
         return vectors
 
+    def prepared_dim(self, dim: int) -> int:
+        """Columns that `prepare` makes of `dim` columns, known before fitting."""
+        return dim
+
     def prepare_queries(self, queries: np.ndarray) -> np.ndarray:
         """Map queries; the same as `prepare` unless a reduction treats both sides differently."""
         return self.prepare(queries)

@@ -88,11 +88,13 @@ def reads_as(read: Callable[[str], Any], text: str) -> bool:
 
 
 def kind_of(cells: Sequence[str]) -> Kind:
-    """What more than half of the cells that are not empty hold; a list has brackets or more than one number."""
+    """What at least half of the cells that are not empty hold; a list has brackets or more than one number."""
     filled = [cell for cell in cells if cell.strip()]
-    if 2 * sum(reads_as(read_number, cell) for cell in filled) > len(filled):
+    if not filled:
+        return "text"
+    if 2 * sum(reads_as(read_number, cell) for cell in filled) >= len(filled):
         return "number"
-    if 2 * sum(reads_as(read_list, cell) for cell in filled) > len(filled):
+    if 2 * sum(reads_as(read_list, cell) for cell in filled) >= len(filled):
         return "list"
     return "text"
 

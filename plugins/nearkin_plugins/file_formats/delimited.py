@@ -44,6 +44,9 @@ SAMPLE_CHARACTERS = 4 << 20
 """Fewer rows than that if they are long."""
 LONGEST_LINE = 16 << 20
 
+_CELL_BYTES = 64
+"""What a cell takes as Python's text."""
+
 
 class Row(NamedTuple):
     """The cells of a row and the line that it ends on."""
@@ -91,16 +94,13 @@ class DelimitedFormat(VectorFormat):
         self.delimiter = read_delimiter(delimiter or self.default_delimiter)
 
     def _describe(self, path: Path) -> FileSummary:
-        with self._open(path) as (reader, rows):
-            block = reader.block([next(rows)])
-        layout = reader.layout
-        return FileSummary(None, block.vectors.shape[1], "float32", layout.id is not None, layout.metadata)
+        with self._open(path) as (reader, _):
+            layout = reader.layout
+            return FileSummary(None, reader.dim, "float32", layout.id is not None, layout.metadata)
 
     def _read(self, path: Path, rows: int) -> Iterator[Block]:
         with self._open(path) as (reader, lines):
-            first = next(lines)
-            step = min(rows, block_rows(16 * reader.block([first]).vectors.nbytes))
-            lines = chain([first], lines)
+            step = min(rows, block_rows(_CELL_BYTES * reader.dim))
             while run := list(islice(lines, step)):
                 yield reader.block(run)
 
@@ -118,7 +118,7 @@ class DelimitedFormat(VectorFormat):
                 raise CorruptFileError(f"{path} has a header and no rows")
             table = Table(str(path), self.name, columns.names, columns.named("number"), columns.named("list"))
             layout = table.lay_out(self.id, self.vectors)
-            yield _RowReader(path, self.name, columns, layout, self.text_ids), chain(body, rows)
+            yield _RowReader(path, self.name, columns, layout, self.text_ids, body[0]), chain(body, rows)
 
     def _write(self, path: Path, blocks: Iterator[Block]) -> None:
         first = next(blocks)
@@ -204,6 +204,14 @@ class _RowReader:
     columns: Columns
     layout: Layout
     text_ids: bool
+    first: Row
+
+    @cached_property
+    def dim(self) -> int:
+        """Columns of the vectors; lists are measured by the first row."""
+        if not self.layout.as_list:
+            return len(self.layout.vectors)
+        return len(self._cell(self.first, self._places[self.layout.vectors[0]], read_list, "a list of numbers"))
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -239,12 +247,11 @@ class _RowReader:
 
     def _lists(self, rows: list[Row], places: list[int]) -> np.ndarray:
         lists = [self._cell(row, places[0], read_list, "a list of numbers") for row in rows]
-        dim = len(lists[0])
         for row, values in zip(rows, lists, strict=True):
-            if len(values) != dim:
+            if len(values) != self.dim:
                 raise CorruptFileError(
                     f"{self.path} line {row.line}, column {self.columns.names[places[0]]!r}: a list of {len(values)} "
-                    f"numbers, {dim} expected"
+                    f"numbers, {self.dim} expected"
                 )
         return np.array(lists)
 

@@ -83,6 +83,8 @@ def read_delimiter(text: str) -> str:
     '\\t'
     """
     character = DELIMITERS.get(text, text)
-    if len(character) != 1 or character in '"\r\n':
-        raise ParameterError(f"delimiter {text!r} is not one character or one of {', '.join(DELIMITERS)}")
+    if len(character) != 1 or character.isalnum() or character in '"\r\n\0.+-_':
+        raise ParameterError(
+            f"delimiter {text!r} is not one of {', '.join(DELIMITERS)}, nor one character that no number has"
+        )
     return character

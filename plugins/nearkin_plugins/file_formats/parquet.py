@@ -17,7 +17,7 @@ import numpy as np
 
 from nearkin.errors import CorruptFileError, ParameterError
 from nearkin.formats import Block, FileSummary, VectorFormat
-from nearkin.vectors import block_rows
+from nearkin.vectors import BLOCK_BYTES, block_rows
 from nearkin_plugins.file_formats.columns import (
     ID_COLUMN,
     VECTOR_COLUMNS,
@@ -28,13 +28,16 @@ from nearkin_plugins.file_formats.columns import (
 )
 
 LARGEST_DIM = 1_000_000
+ROW_GROUP = 65_536
+"""Rows that are compressed and read together."""
 
 
 class ParquetFormat(VectorFormat):
     """A list column of numbers, or a column for each component; the rest are ids and metadata.
 
     Values of metadata that JSON does not know become text (times in ISO 8601, decimals, bytes in hexadecimal); a null
-    and a missing field are the same.
+    and a missing field are the same. pyarrow believes the size in the header of a page, so a damaged one may make it
+    ask for up to 2 GiB (the limit of the format) before the file is refused.
 
     Parameters
     ----------
@@ -100,17 +103,15 @@ class ParquetFormat(VectorFormat):
         first = next(blocks)
         fields = metadata_columns(first.metadata or [], {ID_COLUMN, *VECTOR_COLUMNS}, self.name)
         schema = _schema(first, fields)
-        done = 0
+        batches = _batches(chain([first], blocks), schema, fields)
         with (
             path.open("wb") as file,
             pyarrow.parquet.ParquetWriter(
                 file, schema, use_dictionary=[ID_COLUMN, *fields], write_page_checksum=True
             ) as writer,
         ):
-            for block in chain([first], blocks):
-                need_known_fields(block.metadata or [], fields, done)
-                writer.write_batch(_batch(block, schema, fields), row_group_size=1 << 16)
-                done += len(block.vectors)
+            for group in _row_groups(batches):
+                writer.write_table(pyarrow.Table.from_batches(group), row_group_size=ROW_GROUP)
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -238,6 +239,29 @@ def _schema(first: Block, fields: list[str]) -> Any:
         columns.insert(0, (ID_COLUMN, pyarrow.int64() if isinstance(first.ids, np.ndarray) else pyarrow.string()))
     columns += [(field, _column(first, field, None).type) for field in fields]
     return pyarrow.schema(columns)
+
+
+def _batches(blocks: Iterator[Block], schema: Any, fields: list[str]) -> Iterator[Any]:
+    done = 0
+    for block in blocks:
+        need_known_fields(block.metadata or [], fields, done)
+        done += len(block.vectors)
+        yield _batch(block, schema, fields)
+
+
+def _row_groups(batches: Iterator[Any]) -> Iterator[list[Any]]:
+    """Batches put together to `ROW_GROUP` rows or a block of bytes, so that small blocks make no small row groups."""
+    group: list[Any] = []
+    rows = nbytes = 0
+    for batch in batches:
+        group.append(batch)
+        rows += batch.num_rows
+        nbytes += batch.nbytes
+        if rows >= ROW_GROUP or nbytes >= BLOCK_BYTES:
+            yield group
+            group, rows, nbytes = [], 0, 0
+    if group:
+        yield group
 
 
 def _batch(block: Block, schema: Any, fields: list[str]) -> Any:

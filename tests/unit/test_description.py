@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist, pdist
 
 from nearkin import describe as module
-from nearkin.describe import Description, describe
+from nearkin.description import Description, describe
 from nearkin.errors import ParameterError, VectorError
 from nearkin.intrinsic_dimension import intrinsic_dimension, levina_bickel, two_nn
 from nearkin.metrics import ALL_AXIOMS, Cosine, InnerProduct, Metric

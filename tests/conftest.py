@@ -1,0 +1,7 @@
+"""Tests run side by side, so each process keeps to one thread; it must be said before faiss starts its pool."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ["NEARKIN_THREADS"] = "1"

@@ -1,0 +1,126 @@
+"""Every metric x index x codec x refinement: right at full effort, or refused before any work with a legal plan named.
+
+"Right" is judged against brute force in float64 on the original rows: identical neighbours (ties tolerated) where the plan keeps an
+exact copy, and otherwise within the error that the codec itself makes on these rows.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import nearkin as nk
+from nearkin.errors import NotSupportedError
+from nearkin.plans import make_codec, make_index, parse_plan
+from nearkin.registry import default_registry
+
+ROWS, QUERIES, DIM, K = 400, 30, 8, 10
+
+INDEXES = {"flat": {}, "ivf8": {"nprobe": 8}, "hnsw8": {"ef_search": ROWS}}
+CODECS = ("f32", "bits", "f16", "int8", "pq4x4", "pq4x8")
+REFINEMENTS = (None, "f32", "f16", "int8", "bits", "pq8x8")
+METRICS = tuple(spec.name for spec in default_registry().specs("metric"))
+
+
+def combinations() -> list[tuple[str, str, str, str | None]]:
+    return list(itertools.product(METRICS, INDEXES, CODECS, REFINEMENTS))
+
+
+def data(metric: nk.Metric) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(7)
+    if metric.dtype == "bits":
+        rows = rng.integers(0, 256, size=(ROWS + QUERIES, DIM), dtype=np.uint8)
+    else:
+        centres = rng.normal(size=(6, DIM))
+        rows = centres[rng.integers(0, 6, ROWS + QUERIES)] + rng.normal(scale=0.4, size=(ROWS + QUERIES, DIM))
+        rows = rows.astype(np.float32)
+    return rows[:ROWS], rows[ROWS:]
+
+
+@pytest.mark.parametrize(("metric", "index", "codec", "refinement"), combinations())
+def test_a_combination_is_right_or_refused(metric: str, index: str, codec: str, refinement: str | None) -> None:
+    registry = default_registry()
+    measure = registry.make("metric", metric)
+    rows, queries = data(measure)
+    text = f"{index},{codec}" + (f",refine-{refinement}" if refinement else "")
+    try:
+        collection = nk.build(rows, metric=metric, plan=text, registry=registry)
+    except NotSupportedError as refusal:
+        assert_refusal_is_right(refusal, measure, codec, refinement, index)
+        return
+    effort = dict(INDEXES[index]) | ({"rerank": ROWS} if refinement else {})
+    found = collection.search(queries, K, **effort)
+    assert found.complete.all()
+    true = collection.metric.distances(queries, rows)
+    kept = make_codec(parse_plan(f"flat,{refinement or codec}", registry).codec, DIM, registry)
+    error = codec_error(kept, collection.metric, rows, queries, true)
+    assert_within(found, true, error)
+    # Deleted rows are never returned, and their places are taken by the next ones.
+    gone = np.unique(found.positions[:, 0])
+    collection.delete(gone.tolist())
+    again = collection.search(queries, K, **effort)
+    assert again.complete.all()
+    assert not np.isin(again.ids, gone).any()
+    true[:, gone] = np.inf
+    assert_within(again, true, error)
+
+
+def codec_error(codec: nk.Codec, metric: nk.Metric, rows: np.ndarray, queries: np.ndarray, true: np.ndarray) -> float:
+    """How far distances to decoded rows lie from the true ones, at most; 0 for a lossless codec."""
+    if codec.lossless:
+        return 0.0
+    prepared = metric.prepare(rows)
+    codec.train(prepared)
+    decoded = codec.decode(codec.encode(prepared))
+    values = metric.finish(metric.space.pairwise(metric.prepare_queries(queries), decoded))
+    return float(np.abs(values - true).max())
+
+
+def assert_within(found: nk.SearchResult, true: np.ndarray, error: float) -> None:
+    """Every row returned is as near as the k-th true neighbour but for the codec's error, and reports such a distance.
+
+    4-bit codes are scanned with look-up tables of 8 bits, and residual codes inside cells have an error of their own: a factor of
+    1.5 allows for both, and for nothing else.
+    """
+    rounding = 2e-5 * max(1.0, float(np.abs(true[np.isfinite(true)]).max()))
+    allowed = 1.5 * error + rounding
+    reached = np.take_along_axis(true, found.positions, axis=1)
+    assert np.isfinite(reached).all()
+    assert np.abs(reached - found.distances).max() <= allowed
+    kth = np.sort(true, axis=1)[:, K - 1 : K]
+    assert (reached <= kth + 2 * allowed).all()
+    assert (np.diff(found.distances, axis=1) >= 0).all()
+    assert all(len(set(row)) == K for row in found.positions.tolist())
+
+
+def assert_refusal_is_right(
+    refusal: NotSupportedError, metric: nk.Metric, codec: str, refinement: str | None, index: str
+) -> None:
+    """Refused are exactly: packed bits mixed with numbers, refinements that refine nothing, and pairs known to be wrong."""
+    registry = default_registry()
+    wrong_type = (codec == "bits") != (metric.dtype == "bits")
+    mixed = refinement is not None and (refinement == "bits") != (codec == "bits")
+    sizes = {"f32": 32, "f16": 16, "int8": 8, "pq8x8": 8, "pq4x4": 2, "pq4x8": 4, "bits": 8}
+    pointless = refinement is not None and (codec in ("f32", "bits") or sizes[refinement] <= sizes[codec])
+    native_only = metric.space.label.startswith("faiss:") and codec not in ("f32", "bits") and index != "flat"
+    graph_of_pq = index == "hnsw8" and codec.startswith("pq") and metric.space.label == "inner-product"
+    assert wrong_type or mixed or pointless or native_only or graph_of_pq, refusal
+    assert refusal.hint is not None
+    nearest = refusal.hint.removeprefix("nearest legal plan: ")
+    make_index(parse_plan(nearest, registry), metric, DIM, registry, rows=ROWS)
+
+
+def test_both_verdicts_occur_for_every_index() -> None:
+    registry = default_registry()
+    for index in INDEXES:
+        verdicts = set()
+        for metric, codec in itertools.product(METRICS, CODECS):
+            plan = parse_plan(f"{index},{codec}", registry)
+            try:
+                make_index(plan, registry.make("metric", metric), DIM, registry, rows=ROWS)
+                verdicts.add("legal")
+            except NotSupportedError:
+                verdicts.add("refused")
+        assert verdicts == {"legal", "refused"}
