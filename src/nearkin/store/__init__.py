@@ -1,7 +1,7 @@
 """A collection's truth and its derived index on disk.
 
-SQLite holds ids and metadata and is the commit point; vectors are raw little-endian rows in an append-only file; the built
-index lies beside them and can be deleted without loss. Start with `nearkin.store.folder.Folder`.
+SQLite holds ids and metadata and is the commit point; vectors are raw little-endian rows in an append-only file; the
+built index lies beside them and can be deleted without loss. Start with `nearkin.store.folder.Folder`.
 """
 
 from nearkin.store.built import Built

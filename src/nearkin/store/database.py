@@ -1,9 +1,9 @@
 """collection.sqlite: a connection, its transactions, and SQLite's errors in nearkin's words.
 
-It keeps a rollback journal rather than a write-ahead log. The file by itself is then the whole truth between commits, so
-that a closed folder can be copied by any tool and opened from a disk that cannot be written; and a byte that flips in a
-log left by a crash cannot silently undo acknowledged commits. Readers load at opening and hold no lock afterwards, so they
-do not keep the writer waiting.
+It keeps a rollback journal rather than a write-ahead log. The file by itself is then the whole truth between commits,
+so that a closed folder can be copied by any tool and opened from a disk that cannot be written; and a byte that flips
+in a log left by a crash cannot silently undo acknowledged commits. Readers load at opening and hold no lock afterwards,
+so they do not keep the writer waiting.
 """
 
 from __future__ import annotations

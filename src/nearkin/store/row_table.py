@@ -17,7 +17,8 @@ from nearkin.ids import IdTable
 from nearkin.store.header import Committed
 
 DIGEST = 1 << 64
-AT_ONCE = 500
+ROWS_AT_ONCE = 4096
+BOUND_AT_ONCE = 500
 """Positions bound in one statement; every SQLite allows 999."""
 
 
@@ -113,16 +114,26 @@ def read_ids_and_alive(connection: sqlite3.Connection, path: Path, committed: Co
     CorruptFileError
         A row is missing, too many, or not what was written.
     """
-    found = connection.execute("SELECT position, id, id_checksum, checksum FROM rows ORDER BY position").fetchall()
-    positions, ids, id_sums, sums = zip(*found, strict=True) if found else ((), (), (), ())
     kind = str if committed.id_kind == "str" else int
-    if not {*map(type, positions), *map(type, id_sums), *map(type, sums)} <= {int} or not set(map(type, ids)) <= {kind}:
-        raise _damaged(path, "rows hold values of the wrong type")
-    if len(found) != committed.rows or sum(sums) % DIGEST != committed.digest:
-        raise _damaged(path, f"{len(found):,} rows were found, they are not the {committed.rows:,} that are committed")
-    if [crc32(f"{position} {each}".encode()) for position, each in zip(positions, ids, strict=True)] != list(id_sums):
-        raise _damaged(path, "ids do not have the checksums that were written with them")
-    at = np.array(positions, dtype=np.int64)
+    positions: list[int] = []
+    ids: list[Any] = []
+    digest = 0
+    rows = connection.execute("SELECT position, id, id_checksum, checksum FROM rows ORDER BY position")
+    while some := rows.fetchmany(ROWS_AT_ONCE):
+        at, of_rows, id_sums, sums = zip(*some, strict=True)
+        if not {*map(type, at + id_sums + sums)} <= {int} or {*map(type, of_rows)} != {kind}:
+            raise _damaged(path, "rows hold values of the wrong type")
+        if [crc32(f"{position} {each}".encode()) for position, each in zip(at, of_rows, strict=True)] != list(id_sums):
+            raise _damaged(path, "ids do not have the checksums that were written with them")
+        positions += at
+        ids += of_rows
+        digest += sum(sums)
+    if len(ids) != committed.rows or digest % DIGEST != committed.digest:
+        raise _damaged(path, f"{len(ids):,} rows were found, they are not the {committed.rows:,} that are committed")
+    return _by_position(np.array(positions, dtype=np.int64), ids, path, committed)
+
+
+def _by_position(at: np.ndarray, ids: Sequence[Any], path: Path, committed: Committed) -> tuple[IdTable, np.ndarray]:
     if at.size and (at[0] < 0 or at[-1] >= committed.positions or (np.diff(at) <= 0).any()):
         raise _damaged(path, f"positions {at[0]:,} to {at[-1]:,} are not in order below {committed.positions:,}")
     alive = np.zeros(committed.positions, dtype=bool)
@@ -155,8 +166,8 @@ def read_metadata(connection: sqlite3.Connection, path: Path, positions: Sequenc
     """
     found: dict[int, dict[str, Any]] = {}
     wanted = sorted(set(positions))
-    for start in range(0, len(wanted), AT_ONCE):
-        some = wanted[start : start + AT_ONCE]
+    for start in range(0, len(wanted), BOUND_AT_ONCE):
+        some = wanted[start : start + BOUND_AT_ONCE]
         marks = ", ".join("?" * len(some))
         query = f"SELECT position, id, metadata, id_checksum, checksum FROM rows WHERE position IN ({marks})"
         for row in connection.execute(query, some):

@@ -97,7 +97,7 @@ class VectorFile:
         return self._grown(content)
 
     def _grown(self, content: memoryview) -> list[Block]:
-        """Blocks after appending bytes; the last block's checksum goes on from what is stored, not from what is read."""
+        """Blocks after appending bytes; the last one's checksum goes on from what is stored, not from what is read."""
         grown: list[Block] = []
         number, filled = divmod(self.size, BLOCK_BYTES)
         checksum = self._committed.blocks[-1].checksum if filled else 0
