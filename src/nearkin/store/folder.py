@@ -31,7 +31,7 @@ from nearkin.errors import (
 )
 from nearkin.rows import Metadata, Rows, vectors_not_kept
 from nearkin.state import State
-from nearkin.store.built import Built, other_builds, read_built, remove_folders, write_built
+from nearkin.store.built import Built, BuiltRecord, other_builds, read_built, remove_folders, write_built
 from nearkin.store.database import Database
 from nearkin.store.durability import storage_errors
 from nearkin.store.header import Header, read_committed, read_header, write_committed, write_header
@@ -298,10 +298,14 @@ class Folder(Rows):
     def built(self) -> Built | None:
         """The published index, verified as a whole; None if there is none.
 
+        A reader whose index a writer has replaced meanwhile gets the newer one, if that has no rows it does not know.
+
         Raises
         ------
         CorruptFileError
             It is damaged or missing. The rows are not concerned.
+        StateError
+            A writer replaced it after this reader was opened.
         """
         self._need_open()
         record = self._committed.built
@@ -310,7 +314,16 @@ class Folder(Rows):
         try:
             return read_built(self._built_folder, record)
         except CorruptFileError as error:
-            raise CorruptFileError(error.message, hint=self._way_out()) from error
+            newer = self._latest_build()
+            if newer == record:
+                raise CorruptFileError(error.message, hint=self._way_out()) from error
+        if newer is None or newer.covered > len(self):
+            raise StateError(f"a writer replaced the index of {self.path} after this was opened", hint="open it again")
+        return read_built(self._built_folder, newer)
+
+    def _latest_build(self) -> BuiltRecord | None:
+        with self._database.reading() as connection:
+            return read_committed(connection, self._database.path).built
 
     def _way_out(self) -> str:
         if self.header.keep_vectors:
