@@ -53,13 +53,13 @@ class IVFIndex(FaissIndex):
     def search_defaults(self, n: int) -> dict[str, int]:
         return {"nprobe": max(1, -(-self.nlist // 16))}
 
-    def train(self, vectors: np.ndarray) -> None:
-        if len(vectors) < self.nlist:
+    def check_rows_suffice(self, n: int) -> None:
+        if n < self.nlist:
             raise VectorError(
-                f"ivf was asked for {self.nlist:,} cells, and there are only {len(vectors):,} rows to find them in",
-                hint=f"use nlist of at most {max(1, round(sqrt(len(vectors))))}, or leave the number out",
+                f"ivf was asked for {self.nlist:,} cells, and there are only {n:,} rows to find them in",
+                hint=f"use nlist of at most {max(1, round(sqrt(n)))}, or leave the number out",
             )
-        super().train(vectors)
+        super().check_rows_suffice(n)
 
     def _make(self) -> Any:
         """Untrained lists; the caller has put the centroids into `_centroids`, and faiss then trains the codec only."""

@@ -1,0 +1,103 @@
+"""nearkin, a similarity engine: say what similar means and what you can afford, and get a measured index.
+
+>>> import numpy as np
+>>> import nearkin as nk
+>>> mine = nk.build(np.eye(3), metric="cosine")
+>>> mine.search([[1, 0.1, 0]], k=2).ids.tolist()
+[[0, 1]]
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nearkin import errors
+    from nearkin.building import build
+    from nearkin.building import open_collection as open
+    from nearkin.centroids import Clusterer, Clustering
+    from nearkin.codecs import Codec, NativeCodec
+    from nearkin.collection import Collection
+    from nearkin.describe import Description, describe
+    from nearkin.embedders import Embedder
+    from nearkin.errors import NearkinError
+    from nearkin.files import convert, read_vectors
+    from nearkin.formats import Block, VectorFormat
+    from nearkin.hooks import (
+        ClustererSpec,
+        CodecSpec,
+        EmbedderSpec,
+        FormatSpec,
+        IndexSpec,
+        MetricSpec,
+        hookimpl,
+    )
+    from nearkin.indexes import Index, Layout
+    from nearkin.measure import exact_neighbours, hold_out, measure, recall
+    from nearkin.metrics import Metric, Space
+    from nearkin.plans import Plan
+    from nearkin.registry import Registry
+    from nearkin.results import RangeResult, SearchResult
+    from nearkin.settings import Settings
+    from nearkin.state import State
+
+__version__ = "0.1.0"
+
+# Name to where it lives; imported on first touch, so that `import nearkin` stays quick.
+_WHERE = {
+    "Block": "formats",
+    "Clusterer": "centroids",
+    "ClustererSpec": "hooks",
+    "Clustering": "centroids",
+    "Codec": "codecs",
+    "CodecSpec": "hooks",
+    "Collection": "collection",
+    "Description": "describe",
+    "Embedder": "embedders",
+    "EmbedderSpec": "hooks",
+    "FormatSpec": "hooks",
+    "Index": "indexes",
+    "IndexSpec": "hooks",
+    "Layout": "indexes",
+    "Metric": "metrics",
+    "MetricSpec": "hooks",
+    "NativeCodec": "codecs",
+    "NearkinError": "errors",
+    "Plan": "plans",
+    "RangeResult": "results",
+    "Registry": "registry",
+    "SearchResult": "results",
+    "Settings": "settings",
+    "Space": "metrics",
+    "State": "state",
+    "VectorFormat": "formats",
+    "build": "building",
+    "convert": "files",
+    "describe": "describe",
+    "errors": "",
+    "exact_neighbours": "measure",
+    "hold_out": "measure",
+    "hookimpl": "hooks",
+    "measure": "measure",
+    "open": "building:open_collection",
+    "read_vectors": "files",
+    "recall": "measure",
+}
+
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'nearkin' has no attribute {name!r}")
+    module, _, attribute = _WHERE[name].partition(":")
+    if not module:
+        return importlib.import_module(f"nearkin.{name}")
+    value = getattr(importlib.import_module(f"nearkin.{module}"), attribute or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

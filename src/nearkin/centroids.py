@@ -55,9 +55,7 @@ class Clusterer(ABC):
 
     name: ClassVar[str]
 
-    def fit(
-        self, vectors: np.ndarray, k: int, *, seed: int = 0, weights: np.ndarray | None = None
-    ) -> Clustering:
+    def fit(self, vectors: np.ndarray, k: int, *, seed: int = 0, weights: np.ndarray | None = None) -> Clustering:
         """Find k centroids under squared Euclidean distance.
 
         Parameters

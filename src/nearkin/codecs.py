@@ -168,7 +168,9 @@ class Codec(ABC):
 
     def _check_width(self, vectors: np.ndarray) -> None:
         if vectors.ndim != 2 or vectors.shape[1] != self.dim:
-            raise VectorError(f"codec {self.label} was made for {self.dim} columns, got an array of shape {vectors.shape}")
+            raise VectorError(
+                f"codec {self.label} was made for {self.dim} columns, got an array of shape {vectors.shape}"
+            )
 
 
 class Float32(Codec):

@@ -56,7 +56,8 @@ def parse_part(text: str, known: Callable[[str], bool], resolve: Callable[[str],
     head, *options = text.split(":")
     if not head:
         raise ParameterError(f"{text!r} has no name before the colon" if options else "a component has an empty name")
-    name, numbers = head, {}
+    name = head
+    numbers: dict[str, int] = {}
     if not known(head):
         name, numbers = _split_numbers(head, known, resolve)
     spec = resolve(name)
@@ -83,7 +84,9 @@ def _split_numbers(
     given = {field: match[group] for field, group in zip(fields, ("first", "second"), strict=False) if match[group]}
     used = sum(match[group] is not None for group in ("first", "second"))
     if used > len(given):
-        takes = f"{len(fields)} number{'s' if len(fields) > 1 else ''} glued to it" if fields else "no number glued to it"
+        takes = (
+            f"{len(fields)} number{'s' if len(fields) > 1 else ''} glued to it" if fields else "no number glued to it"
+        )
         raise ParameterError(f"{head!r}: {name} takes {takes}, write options as {name}:key=value")
     return name, {key: int(value) for key, value in given.items()}
 
@@ -128,7 +131,9 @@ def _convert(spec: Spec, key: str, value: Any, wanted: Any) -> Any:
             return _READERS[each](value)
         except (ValueError, TypeError, OverflowError, KeyError):
             continue
-    names = " or ".join({int: "a whole number", float: "a number", bool: "true or false"}.get(t, "text") for t in types_wanted)
+    names = " or ".join(
+        {int: "a whole number", float: "a number", bool: "true or false"}.get(t, "text") for t in types_wanted
+    )
     raise ParameterError(f"option {key} of {spec.kind} {spec.name!r} is {value!r}, {names} expected")
 
 

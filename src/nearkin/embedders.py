@@ -12,6 +12,7 @@ import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -110,8 +111,63 @@ class Embedder(ABC):
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 STOP_WORDS = frozenset(
-    "a an and are as at be been but by can do does for from had has have how i if in into is it its of on or our so than "
-    "that the their them then there these they this to was we were what when where which who will with would you your".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "but",
+        "by",
+        "can",
+        "do",
+        "does",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "how",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "of",
+        "on",
+        "or",
+        "our",
+        "so",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "to",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+    ]
 )
 
 
@@ -173,7 +229,7 @@ class HashingEmbedder(Embedder):
         words = [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text))]
         words = [word for word in words if word not in STOP_WORDS]
         yield from ((f"w {word}", 1.0) for word in words)
-        yield from ((f"p {one} {two}", 0.5) for one, two in zip(words, words[1:], strict=False))
+        yield from ((f"p {one} {two}", 0.5) for one, two in pairwise(words))
         if self.ngrams:
             for word in words:
                 padded = f"^{word}$"

@@ -1,18 +1,23 @@
 """VectorFormat contract: files of vectors, read and written in blocks; npy, the reference.
 
 An author of a format writes `_describe`, `_read` and, if it can be written, `_write`; the base class checks what goes
-through (block shapes, ids, sizes) and turns the errors of libraries into one sentence that names the file.
+through (shapes, dtypes, ids), writes beside the old file and swaps at the end, and turns the errors of libraries into
+one sentence that names the file.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import IO, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -24,7 +29,9 @@ from nearkin.errors import (
     ParameterError,
     PluginContractError,
     StorageError,
+    VectorError,
 )
+from nearkin.vectors import block_rows
 
 
 class Block(NamedTuple):
@@ -32,8 +39,8 @@ class Block(NamedTuple):
 
     vectors: np.ndarray
     """(rows, dim), numbers of any dtype; the gate of the collection checks the values."""
-    ids: Sequence[Any] | None = None
-    """One id a row, or None if the file has none."""
+    ids: Sequence[Any] | np.ndarray | None = None
+    """One id a row, integers or text, or None if the file has none."""
     metadata: Sequence[dict[str, Any]] | None = None
     """One JSON-able dict a row, or None if the file has no further columns."""
 
@@ -46,6 +53,10 @@ class FileSummary:
     """None if only reading the whole file tells."""
     dim: int
     dtype: str
+    ids: bool = False
+    """Whether the file has ids of its own."""
+    metadata: tuple[str, ...] = ()
+    """Names of the further columns."""
 
 
 class VectorFormat(ABC):
@@ -60,7 +71,8 @@ class VectorFormat(ABC):
     keeps
         What survives a round trip besides the vectors: any of ``"ids"`` and ``"metadata"``.
     dtypes
-        numpy dtype names that a round trip returns unchanged; others are written as float32.
+        numpy dtype names that a round trip returns unchanged. Others are written as float32, or, where the format has
+        no float32, as its only dtype if no value changes by it.
     """
 
     name: ClassVar[str]
@@ -68,6 +80,32 @@ class VectorFormat(ABC):
     writable: ClassVar[bool] = True
     keeps: ClassVar[frozenset[str]] = frozenset()
     dtypes: ClassVar[frozenset[str]] = frozenset({"float32"})
+
+    # ---- what an author writes -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _describe(self, path: Path) -> FileSummary:
+        """Summarise a regular file that exists."""
+
+    @abstractmethod
+    def _read(self, path: Path, rows: int) -> Iterator[Block]:
+        """Blocks of at most `rows` rows, all of one width and dtype; one of 0 rows for a file without rows.
+
+        Sizes that the file claims are compared with its length before memory is asked for.
+        """
+
+    def _write(self, path: Path, blocks: Iterator[Block]) -> None:
+        """Write at least one block to a new file.
+
+        The blocks are of one width and of one dtype out of `dtypes`, C-contiguous and in native byte order; ids are an
+        int64 array or a list of text, in all blocks or in none, and so is metadata.
+        """
+        raise PluginContractError(f"format {self.name!r} says it is writable but has no _write")
+
+    def _memory_map(self, path: Path) -> np.ndarray | None:
+        return None
+
+    # ---- what the base class makes of it ---------------------------------------------------------------------------
 
     def describe(self, path: str | os.PathLike[str]) -> FileSummary:
         """Rows, columns and dtype, from as little of the file as possible.
@@ -77,105 +115,142 @@ class VectorFormat(ABC):
         StorageError, CorruptFileError
             The file cannot be read, or is not of this format.
         """
-        with _errors_named(self.name, Path(path)):
+        with _reading(self.name, Path(path)):
             return self._describe(Path(path))
 
     def read(self, path: str | os.PathLike[str], *, rows: int = 65_536) -> Iterator[Block]:
-        """Read a file in blocks of at most `rows` rows.
+        """Read a file in blocks of at most `rows` rows; vectors are C-contiguous and in native byte order.
 
         Raises
         ------
         ParameterError
             `rows` is not positive.
         StorageError, CorruptFileError
-            The file cannot be read, or is not of this format.
+            While iterating: the file cannot be read, or is not of this format.
         """
         if rows < 1:
             raise ParameterError(f"a block of {rows} rows was asked for, at least 1 is needed")
         return self._checked(Path(path), rows)
 
+    def memory_map(self, path: str | os.PathLike[str]) -> np.ndarray | None:
+        """The whole file as one read-only memory-mapped array; None if its format or byte order does not allow it."""
+        with _reading(self.name, Path(path)):
+            array = self._memory_map(Path(path))
+        usable = array is not None and array.dtype.isnative and array.flags.aligned
+        return array if usable else None
+
     def write(self, path: str | os.PathLike[str], blocks: Iterable[Block]) -> int:
-        """Write blocks to a file, replacing it only once everything is written; return the number of rows.
+        """Write blocks to a file, replacing it only once everything is on disk; return the number of rows.
 
         Raises
         ------
         NotSupportedError
             The format is read only.
+        ParameterError, VectorError
+            There are no rows, or they do not go together or into this format.
         StorageError
-            The file could not be written; what stood at `path` before is unchanged.
+            The file could not be written. After any error, what stood at `path` before is unchanged.
         """
         if not self.writable:
             raise NotSupportedError(f"{self.name} files can be read, not written", hint="write .npy or .parquet")
-        target = Path(path)
-        part = target.with_name(f".{target.name}.part-{os.getpid()}")
+        target = Path(os.path.realpath(path))  # through a symbolic link, not over it
+        part = target.with_name(f".nearkin-{secrets.token_hex(8)}.part")
+        going_out = _Outgoing(self)
         try:
-            with _errors_named(self.name, target):
-                rows = self._write(part, blocks)
-                part.replace(target)
+            with _writing(self.name, target):
+                _need_replaceable(target)
+                prepared = going_out.prepare(blocks)
+                first = next(prepared, None)
+                if first is None:
+                    raise ParameterError(f"there are no rows to write to {target}")
+                self._write(part, chain([first], prepared))
+                _replace(part, target)
         finally:
             part.unlink(missing_ok=True)
-        return rows
-
-    def memory_map(self, path: str | os.PathLike[str]) -> np.ndarray | None:
-        """The whole file as one read-only memory-mapped array, or None if the format cannot."""
-        with _errors_named(self.name, Path(path)):
-            return self._memory_map(Path(path))
-
-    @abstractmethod
-    def _describe(self, path: Path) -> FileSummary: ...
-
-    @abstractmethod
-    def _read(self, path: Path, rows: int) -> Iterator[Block]: ...
-
-    def _write(self, path: Path, blocks: Iterable[Block]) -> int:
-        raise PluginContractError(f"format {self.name!r} says it is writable but has no _write")
-
-    def _memory_map(self, path: Path) -> np.ndarray | None:
-        return None
+        return going_out.rows
 
     def _checked(self, path: Path, rows: int) -> Iterator[Block]:
-        dim = None
-        with _errors_named(self.name, path):
+        first: np.ndarray | None = None
+        with _reading(self.name, path):
             for block in self._read(path, rows):
-                _check_block(block, rows, dim, self.name, path)
-                dim = block.vectors.shape[1]
-                yield block
+                plain = block._replace(vectors=_plain(block.vectors))
+                first = plain.vectors if first is None else first
+                _check_block(plain, rows, first, self.name, path)
+                yield plain
 
 
-def _check_block(block: Block, rows: int, dim: int | None, name: str, path: Path) -> None:
-    shape = block.vectors.shape
-    if len(shape) != 2 or shape[0] > rows:
-        raise PluginContractError(f"format {name!r} gave a block of shape {shape}, at most {rows} rows of one width asked")
-    if dim is not None and shape[1] != dim:
-        raise CorruptFileError(f"{path} has a row of {shape[1]} columns after rows of {dim}")
+def _plain(vectors: np.ndarray) -> np.ndarray:
+    """C-contiguous, aligned and in native byte order, copied only if it is not."""
+    return np.require(vectors, dtype=vectors.dtype.newbyteorder("="), requirements=["C", "A"])
+
+
+def _check_block(block: Block, rows: int, first: np.ndarray, name: str, path: Path) -> None:
+    vectors = block.vectors
+    if vectors.ndim != 2 or vectors.shape[0] > rows or vectors.dtype.kind not in "fiub":
+        raise PluginContractError(
+            f"format {name!r} gave a block of shape {vectors.shape} and type {vectors.dtype}, at most {rows} rows of "
+            "numbers expected"
+        )
+    if vectors.shape[1] == 0:
+        raise CorruptFileError(f"{path} has rows of 0 columns, at least 1 is needed")
+    if vectors.shape[1] != first.shape[1]:
+        raise CorruptFileError(f"{path} has a row of {vectors.shape[1]} columns after rows of {first.shape[1]}")
+    if vectors.dtype != first.dtype:
+        raise PluginContractError(f"format {name!r} gave a block of {vectors.dtype} after blocks of {first.dtype}")
     for part, what in ((block.ids, "ids"), (block.metadata, "metadata")):
-        if part is not None and len(part) != shape[0]:
-            raise PluginContractError(f"format {name!r} gave {len(part)} {what} for {shape[0]} rows")
+        if part is not None and len(part) != len(vectors):
+            raise PluginContractError(f"format {name!r} gave {len(part)} {what} for {len(vectors)} rows")
 
 
 @contextmanager
-def _errors_named(name: str, path: Path) -> Iterator[None]:
-    """Turn what a library raises on a bad file into one sentence with the file's name.
+def _reading(name: str, path: Path) -> Iterator[None]:
+    """Refuse what is no regular file, and turn what a library raises on a bad one into one sentence with its name.
 
     Parsers meet hostile bytes here and raise nearly anything (struct, zip, arrow, unicode errors), hence the wide net;
     nearkin's own errors and a consumer's GeneratorExit pass through.
     """
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise StorageError(f"{path} is a folder, a {name} file expected")
+        if not stat.S_ISREG(mode):  # a pipe or device would block, or never end
+            raise StorageError(f"{path} is not a regular file", hint="write it to a file first")
         yield
     except NearkinError:
         raise
     except FileNotFoundError as error:
         raise StorageError(f"there is no file {path}") from error
-    except IsADirectoryError as error:
-        raise StorageError(f"{path} is a folder, a {name} file expected") from error
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or error}") from error
     except ImportError as error:
-        raise MissingDependencyError(
-            f"{name} files need the package {error.name}", hint='pip install "nearkin[files]"'
-        ) from error
+        raise _missing(name, error) from error
+    except MemoryError as error:
+        raise StorageError(f"{path} needs more memory than there is", hint="read it in smaller blocks") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise StorageError(f"{path}: {error.strerror or error}") from error
         raise CorruptFileError(f"{path} is not a {name} file that can be read: {_first_line(error)}") from error
+
+
+@contextmanager
+def _writing(name: str, path: Path) -> Iterator[None]:
+    """Name the file in errors of the disk; other exceptions may come from the caller's blocks and pass as they are."""
+    try:
+        yield
+    except NearkinError:
+        raise
+    except ImportError as error:
+        raise _missing(name, error) from error
+    except UnicodeEncodeError as error:
+        raise ParameterError(f"ids or metadata hold text that is not valid Unicode: {error.object!r}") from error
+    except FileNotFoundError as error:
+        raise StorageError(f"{path} cannot be written: there is no folder {path.parent}") from error
+    except OSError as error:
+        raise StorageError(
+            f"{path} was not written: {error.strerror or error}", hint="what stood there before is unchanged"
+        ) from error
+
+
+def _missing(name: str, error: ImportError) -> MissingDependencyError:
+    return MissingDependencyError(f"{name} files need the package {error.name}", hint='pip install "nearkin[files]"')
 
 
 def _first_line(error: Exception) -> str:
@@ -183,65 +258,251 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def _need_replaceable(target: Path) -> None:
+    if target.is_dir():
+        raise StorageError(f"{target} is a folder, it cannot be replaced by a file")
+    if target.exists() and not target.is_file():
+        raise StorageError(f"{target} is not a regular file", hint="write to a file, then send it on")
+
+
+def _replace(part: Path, target: Path) -> None:
+    """Put `part` in the place of `target`, so that a crash leaves either the old file or the whole new one."""
+    if target.exists():
+        part.chmod(stat.S_IMODE(target.stat().st_mode))
+    for path, swap in ((part, True), (target.parent, False)):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if swap:
+            part.replace(target)
+
+
+class _Outgoing:
+    """Blocks on their way into a file: made plain, checked against the first one, and counted."""
+
+    def __init__(self, format: VectorFormat) -> None:
+        self.format = format
+        self.rows = 0
+        self._first: Block | None = None
+
+    def prepare(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Plain blocks with rows in them, in the form that `VectorFormat._write` is promised."""
+        source: np.ndarray | None = None
+        for block in blocks:
+            vectors = np.asarray(block.vectors)
+            self._check(vectors, block, source)
+            source = vectors if source is None else source
+            if not len(vectors):
+                continue
+            ids = None if block.ids is None else _plain_ids(block.ids)
+            metadata = None if block.metadata is None else list(block.metadata)
+            made = Block(_as_dtype(vectors, self.format.name, self.format.dtypes), ids, metadata)
+            self._compare(made)
+            self._first = self._first or made
+            self.rows += len(vectors)
+            yield made
+
+    def _check(self, vectors: np.ndarray, block: Block, source: np.ndarray | None) -> None:
+        if vectors.ndim != 2 or vectors.shape[1] == 0 or vectors.dtype.kind not in "fiub":
+            raise VectorError(
+                f"a block to write has shape {vectors.shape} and type {vectors.dtype}, rows of numbers expected"
+            )
+        if source is not None and vectors.shape[1] != source.shape[1]:
+            raise VectorError(f"a block of {vectors.shape[1]} columns follows blocks of {source.shape[1]}")
+        if source is not None and vectors.dtype.name != source.dtype.name:
+            raise VectorError(f"a block of {vectors.dtype.name} follows blocks of {source.dtype.name}")
+        for part, what in ((block.ids, "ids"), (block.metadata, "metadata")):
+            if part is not None and len(part) != len(vectors):
+                raise ParameterError(f"a block to write has {len(part)} {what} for {len(vectors)} rows")
+
+    def _compare(self, block: Block) -> None:
+        first = self._first or block
+        for name in ("ids", "metadata"):
+            if (getattr(block, name) is None) != (getattr(first, name) is None):
+                raise ParameterError(f"some blocks have {name} and others have none (from row {self.rows:,} on)")
+        if type(block.ids) is not type(first.ids):
+            raise ParameterError(
+                f"ids are text in some blocks and integers in others (from row {self.rows:,} on)",
+                hint="turn them all into text",
+            )
+
+
+def _plain_ids(ids: Sequence[Any] | np.ndarray) -> np.ndarray | list[str]:
+    """Ids as an int64 array or a list of text."""
+    values = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    if all(isinstance(value, str) for value in values):
+        return [str(value) for value in values]
+    for value in values:
+        if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+            raise ParameterError(f"id {value!r} is of type {type(value).__name__}, all integers or all text expected")
+    try:
+        return np.array(values, dtype=np.int64)
+    except OverflowError as error:
+        raise ParameterError("an id does not fit in 64 bits", hint="turn the ids into text") from error
+
+
+def _as_dtype(vectors: np.ndarray, name: str, dtypes: frozenset[str]) -> np.ndarray:
+    """Rows in a dtype that the format holds; refuses what would overflow or, for whole numbers, change."""
+    if vectors.dtype.name in dtypes:
+        return _plain(vectors)
+    wanted = np.dtype("float32" if "float32" in dtypes else sorted(dtypes)[0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        made = np.ascontiguousarray(vectors, dtype=wanted)
+        bad = ~np.isfinite(made) & np.isfinite(vectors) if wanted.kind == "f" else made != vectors
+    if bad.any():
+        row, column = np.argwhere(bad)[0].tolist()
+        raise VectorError(
+            f"{vectors[row, column]} (row {row}, column {column} of its block) does not fit in {wanted}, "
+            f"which {name} files hold",
+            hint="write .npy, which holds every type of number",
+        )
+    return made
+
+
+# ---- npy -----------------------------------------------------------------------------------------------------------
+
+_NPY_MAGIC = b"\x93NUMPY"
+_NPY_HEADER_LIMIT = 65_535
+
+
+class NpyHeader(NamedTuple):
+    """What stands before the values of an array in numpy's format."""
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values; Python's integers do not overflow as a product in numpy would."""
+        total = self.dtype.itemsize
+        for size in self.shape:
+            total *= size
+        return total
+
+
+def read_npy_header(file: IO[bytes]) -> NpyHeader:
+    """Read magic and header of numpy's format, and stop in front of the values.
+
+    Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, versions 1.0 and 2.0; 3.0 is for
+    records with field names, which are no vectors.
+
+    Raises
+    ------
+    CorruptFileError
+        Not of this format, or an array of Python objects, which would run code when read.
+
+    Examples
+    --------
+    >>> file = BytesIO()
+    >>> write_npy_header(file, np.dtype("<f4"), 3, 2)
+    >>> _ = file.seek(0)
+    >>> read_npy_header(file)
+    NpyHeader(shape=(3, 2), fortran_order=False, dtype=dtype('float32'))
+    """
+    head = file.read(8)
+    if head[:6] != _NPY_MAGIC or head[6:] not in (b"\x01\x00", b"\x02\x00"):
+        raise CorruptFileError(f"it starts with {head!r}, an array in numpy's format of version 1.0 or 2.0 expected")
+    version = head[6]
+    length = file.read(2 if version == 1 else 4)
+    if int.from_bytes(length, "little") > _NPY_HEADER_LIMIT:
+        raise CorruptFileError(f"it claims a header of {int.from_bytes(length, 'little'):,} bytes")
+    text = BytesIO(length + file.read(int.from_bytes(length, "little")))
+    parse = np.lib.format.read_array_header_1_0 if version == 1 else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = parse(text)
+    if dtype.hasobject:
+        raise CorruptFileError(
+            "it holds pickled objects, which run code when read, so it is refused",
+            hint="save plain numbers: np.save(path, array.astype('float32'))",
+        )
+    if any(isinstance(size, bool) or size < 0 for size in shape):
+        raise CorruptFileError(f"it claims an array of shape {shape}")
+    return NpyHeader(shape, fortran_order, dtype)
+
+
+def write_npy_header(file: IO[bytes], dtype: np.dtype[Any], rows: int, dim: int) -> None:
+    """A version 1.0 header padded to 128 bytes, so that it can be written again with another row count."""
+    text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': ({rows}, {dim}), }}"
+    file.write(_NPY_MAGIC + b"\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode("ascii") + b"\n")
+
+
+def write_npy(file: IO[bytes], blocks: Iterator[Block]) -> None:
+    """Stream rows behind a header of fixed length, whose row count is filled in at the end."""
+    first = next(blocks)
+    dtype, dim = first.vectors.dtype, first.vectors.shape[1]
+    rows = 0
+    write_npy_header(file, dtype, rows, dim)
+    for block in chain([first], blocks):
+        file.write(block.vectors.data)
+        rows += len(block.vectors)
+    file.seek(0)
+    write_npy_header(file, dtype, rows, dim)
+
+
 class NpyFormat(VectorFormat):
     """NumPy's .npy, memory-mapped. Object arrays are refused: unpickling them runs code.
 
     Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rows = NpyFormat().write(f"{folder}/two.npy", [Block(np.float32([[1, 2], [3, 4]]))])
+    ...     NpyFormat().describe(f"{folder}/two.npy")
+    FileSummary(rows=2, dim=2, dtype='float32', ids=False, metadata=())
     """
 
     name = "npy"
     suffixes = (".npy",)
-    dtypes = frozenset({"float32", "float64", "float16", "uint8", "int8", "int32"})
+    dtypes = frozenset(
+        {"bool", "float16", "float32", "float64"}
+        | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+    )
 
     def _describe(self, path: Path) -> FileSummary:
         array = self._memory_map(path)
-        return FileSummary(rows=len(array), dim=array.shape[1], dtype=str(array.dtype))
+        return FileSummary(rows=len(array), dim=array.shape[1], dtype=array.dtype.name)
 
     def _memory_map(self, path: Path) -> np.ndarray:
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
-            if "allow_pickle" in str(error) or "object" in str(error).lower():
+        with path.open("rb") as file:
+            if file.read(4) == b"PK\x03\x04":
                 raise CorruptFileError(
-                    f"{path} holds pickled objects, which run code when read, so it is refused",
-                    hint="save plain numbers: np.save(path, array.astype('float32'))",
-                ) from error
-            raise
-        if not isinstance(array, np.ndarray):
-            array.close()
-            raise CorruptFileError(f"{path} is an .npz archive with the name of an .npy file", hint="rename it to .npz")
-        if array.ndim != 2 or array.dtype.kind not in "fiub":
-            raise CorruptFileError(
-                f"{path} holds a {array.ndim}-D array of {array.dtype}, a 2-D array of numbers expected"
-            )
-        return array
+                    f"{path} is an .npz archive with the name of an .npy file", hint="rename it to .npz"
+                )
+            file.seek(0)
+            try:
+                header = read_npy_header(file)
+            except CorruptFileError as error:
+                raise CorruptFileError(f"{path} is refused: {error.message}", hint=error.hint) from error
+            start = file.tell()
+        need_matrix(header, str(path))
+        held = path.stat().st_size - start
+        if header.nbytes > held:
+            raise CorruptFileError(f"{path} is cut short: {header.nbytes:,} bytes of rows expected, {held:,} found")
+        if not header.nbytes:
+            return np.empty(header.shape, dtype=header.dtype)
+        order = "F" if header.fortran_order else "C"
+        return np.memmap(path, dtype=header.dtype, mode="r", offset=start, shape=header.shape, order=order)  # type: ignore[call-overload,no-any-return]
 
     def _read(self, path: Path, rows: int) -> Iterator[Block]:
         array = self._memory_map(path)
-        for start in range(0, len(array), rows):
-            yield Block(np.asarray(array[start : start + rows]))
+        step = min(rows, block_rows(array.shape[1] * array.itemsize))
+        for start in range(0, max(1, len(array)), step):
+            yield Block(np.asarray(array[start : start + step]))
 
-    def _write(self, path: Path, blocks: Iterable[Block]) -> int:
-        """Stream the rows behind a header of fixed length, whose row count is filled in at the end."""
-        rows = 0
-        shape: tuple[int, ...] = ()
-        dtype = np.dtype(np.float32)
+    def _write(self, path: Path, blocks: Iterator[Block]) -> None:
         with path.open("wb") as file:
-            for block in blocks:
-                if not shape:
-                    shape = block.vectors.shape
-                    dtype = block.vectors.dtype if str(block.vectors.dtype) in self.dtypes else dtype
-                    _write_npy_header(file, dtype, 0, shape[1])
-                file.write(np.ascontiguousarray(block.vectors, dtype=dtype).data)
-                rows += len(block.vectors)
-            if not shape:
-                raise ParameterError("there are no rows to write")
-            file.seek(0)
-            _write_npy_header(file, dtype, rows, shape[1])
-        return rows
+            write_npy(file, blocks)
 
 
-def _write_npy_header(file: Any, dtype: np.dtype[Any], rows: int, dim: int) -> None:
-    """A version 1.0 header padded to 128 bytes, so that it can be written again with another row count."""
-    text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': ({rows}, {dim}), }}"
-    file.write(b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode("ascii") + b"\n")
+def need_matrix(header: NpyHeader, what: str) -> None:
+    """Raise CorruptFileError unless the array is 2-D, of numbers, with at least one column."""
+    if len(header.shape) != 2 or header.dtype.kind not in "fiub":
+        raise CorruptFileError(
+            f"{what} holds a {len(header.shape)}-D array of {header.dtype}, a 2-D array of numbers expected"
+        )
+    if header.shape[1] == 0:
+        raise CorruptFileError(f"{what} has rows of 0 columns, at least 1 is needed")

@@ -94,7 +94,9 @@ class IdTable:
         """
         if ids is None:
             if self.kind == "str":
-                raise ParameterError("this collection's ids are strings, and new rows came without ids", hint="pass ids=")
+                raise ParameterError(
+                    "this collection's ids are strings, and new rows came without ids", hint="pass ids="
+                )
             return list(range(self._next, self._next + count))
         wanted = read_ids(ids)
         if len(wanted) != count:
@@ -163,7 +165,9 @@ def read_ids(ids: Iterable[Any]) -> list[Any]:
             raise ParameterError(f"id {each!r} of row {row} is of type {type(each).__name__}, int or str expected")
         number = int(each)
         if not INT64.min <= number <= INT64.max or number == -1:
-            raise ParameterError(f"id {number} of row {row} cannot be used, 64-bit whole numbers other than -1 expected")
+            raise ParameterError(
+                f"id {number} of row {row} cannot be used, 64-bit whole numbers other than -1 expected"
+            )
         found[row] = number
     kinds = {type(each) for each in found}
     if len(kinds) > 1:

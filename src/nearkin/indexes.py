@@ -188,16 +188,19 @@ class Index(ABC):
         VectorError
             Too few rows, or values out of the codec's range.
         """
-        needed = self.train_rows()
-        if len(vectors) < needed:
-            raise VectorError(
-                f"{self.name} with codec {self.layout.codec.label} needs at least {needed:,} rows to train, "
-                f"got {len(vectors):,}",
-                hint="use flat, fewer cells, or a codec that needs fewer rows (f32, f16, int8)",
-            )
+        self.check_rows_suffice(len(vectors))
         self._check_rows(vectors)
         self._train(vectors)
         self.is_trained = True
+
+    def check_rows_suffice(self, n: int) -> None:
+        """Raise VectorError if n rows are too few to train on."""
+        needed = self.train_rows()
+        if n < needed:
+            raise VectorError(
+                f"{self.label} with codec {self.layout.codec.label} needs at least {needed:,} rows to train, got {n:,}",
+                hint="use flat, fewer cells, or a codec that needs fewer rows (f32, f16, int8)",
+            )
 
     def add(self, vectors: np.ndarray) -> None:
         """Append (n, dim) prepared rows at positions `n`, `n` + 1, ..."""
@@ -261,9 +264,7 @@ class Index(ABC):
         Values are the index's own: over a lossy codec they are not the true ones, so whoever asks must check them.
         """
         if not self.n:
-            return RangeFound(
-                np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-            )
+            return RangeFound(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
         resolved = self.resolve(params) if params else self._defaults
         if threads:
             self.use_threads(threads)
@@ -483,9 +484,7 @@ class FlatIndex(Index):
             best = merge_found(best, block, k)
         return best
 
-    def _range(
-        self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]
-    ) -> RangeFound:
+    def _range(self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]) -> RangeFound:
         found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for start, values in self._scan(queries, mask):
             query, column = np.nonzero(values <= radius)

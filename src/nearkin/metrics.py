@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from nearkin.errors import NotTrainedError, PluginContractError
+from nearkin.errors import NotTrainedError, PluginContractError, VectorError
 from nearkin.state import State
 from nearkin.vectors import DType, block_rows
 
@@ -200,7 +200,17 @@ class Metric:
         return Space("pairwise", self.pairwise, self.dtype)
 
     def distances(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        """(nq, n) distances, float64, checked for shape; the reference that everything else is compared with."""
+        """(nq, n) distances, float64, checked for shape; the reference that everything else is compared with.
+
+        Raises
+        ------
+        VectorError
+            Queries and vectors differ in width.
+        PluginContractError
+            `pairwise` gave another shape.
+        """
+        if queries.shape[1] != vectors.shape[1]:
+            raise VectorError(f"queries have {queries.shape[1]} columns, vectors have {vectors.shape[1]}")
         values = np.asarray(self.pairwise(queries, vectors), dtype=np.float64)
         if values.shape != (len(queries), len(vectors)):
             raise PluginContractError(

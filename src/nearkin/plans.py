@@ -74,7 +74,9 @@ def parse_plan(text: str, registry: Registry) -> Plan:
     if text.startswith(ESCAPE):
         factory = text.removeprefix(ESCAPE).strip()
         if not factory:
-            raise ParameterError(f"plan {text!r} has no faiss factory string after the colon", hint="for example faiss:HNSW32")
+            raise ParameterError(
+                f"plan {text!r} has no faiss factory string after the colon", hint="for example faiss:HNSW32"
+            )
         return Plan(Part("faiss", {"factory": factory}))
     found: dict[str, Part] = {}
     order = ("index", "codec", "refinement")
@@ -106,11 +108,15 @@ class _position:
 
 def _read_piece(piece: str, registry: Registry, *, first: bool) -> tuple[str, Part]:
     if not piece:
-        raise ParameterError("an empty part, " + ("the name of an index" if first else "a codec or refine-CODEC") + " expected")
+        raise ParameterError(
+            "an empty part, " + ("the name of an index" if first else "a codec or refine-CODEC") + " expected"
+        )
     if first:
         return "index", _parse_as(piece, "index", registry, "the first part is an index")
     if piece.startswith(REFINE):
-        return "refinement", _parse_as(piece.removeprefix(REFINE), "codec", registry, f"{REFINE} is followed by a codec")
+        return "refinement", _parse_as(
+            piece.removeprefix(REFINE), "codec", registry, f"{REFINE} is followed by a codec"
+        )
     return "codec", _parse_as(piece, "codec", registry, f"after the index comes a codec or {REFINE}CODEC")
 
 
@@ -135,7 +141,9 @@ class Verdict:
 def verdict(space: Space, spec: IndexSpec, codec: Codec) -> Verdict:
     """Whether an index is right for a space and a codec, from what they declare."""
     if codec.dtype != space.dtype:
-        return Verdict(False, f"codec {codec.label} stores {_words(codec.dtype)}, the metric compares {_words(space.dtype)}")
+        return Verdict(
+            False, f"codec {codec.label} stores {_words(codec.dtype)}, the metric compares {_words(space.dtype)}"
+        )
     labels = ([codec.native.label] if codec.native else []) + ["decoded"]
     serves = [spec.accepts.get(label, frozenset()) for label in labels]
     if any(space.label in spaces or "pairwise" in spaces for spaces in serves):
@@ -153,9 +161,13 @@ def _words(dtype: DType) -> str:
 def refinement_verdict(codec: Codec, refinement: Codec) -> Verdict:
     """Whether re-ranking on `refinement` makes sense over `codec`: it must be finer."""
     if refinement.dtype != codec.dtype:
-        return Verdict(False, f"{REFINE}{refinement.label} stores {_words(refinement.dtype)}, {codec.label} {_words(codec.dtype)}")
+        return Verdict(
+            False, f"{REFINE}{refinement.label} stores {_words(refinement.dtype)}, {codec.label} {_words(codec.dtype)}"
+        )
     if codec.lossless:
-        return Verdict(False, f"{codec.label} loses nothing, so {REFINE}{refinement.label} could only make answers worse")
+        return Verdict(
+            False, f"{codec.label} loses nothing, so {REFINE}{refinement.label} could only make answers worse"
+        )
     if refinement.code_size <= codec.code_size:
         return Verdict(
             False,
@@ -165,9 +177,7 @@ def refinement_verdict(codec: Codec, refinement: Codec) -> Verdict:
     return Verdict(True)
 
 
-def make_index(
-    plan: Plan, metric: Metric, dim: int, registry: Registry, *, rows: int, seed: int = 0
-) -> Index:
+def make_index(plan: Plan, metric: Metric, dim: int, registry: Registry, *, rows: int, seed: int = 0) -> Index:
     """The untrained index of a plan, or a refusal before any work.
 
     Parameters

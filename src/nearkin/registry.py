@@ -82,10 +82,8 @@ class Registry:
     >>> registry = default_registry()
     >>> registry.resolve("metric", "l2").name
     'euclidean'
-    >>> registry.resolve("metric", "euclidian")
-    Traceback (most recent call last):
-        ...
-    nearkin.errors.UnknownNameError: no metric is called 'euclidian' (did you mean 'euclidean' or 'sqeuclidean'?); `nearkin components metrics` lists them
+    >>> registry.make("codec", "pq8x4", 32).label
+    'pq8x4'
     """
 
     def __init__(self, *, report: Callable[[str], None] | None = None, strict: bool = False) -> None:
@@ -109,11 +107,8 @@ class Registry:
     def load_path(self, path: str | Path) -> None:
         """Load a plugin from a .py file, or every .py file of a folder."""
         place = Path(path)
-        if place.is_dir():
-            files = sorted(file for file in place.glob("*.py") if not file.name.startswith("_"))
-        else:
-            files = [place]
-        for file in files:
+        inside = sorted(file for file in place.glob("*.py") if not file.name.startswith("_"))
+        for file in inside if place.is_dir() else [place]:
             self._load(file.stem.replace("_", "-"), str(file), lambda file=file: _import_file(file))  # type: ignore[misc]
 
     def register(self, plugin: object, name: str, source: str = "registered from Python") -> None:

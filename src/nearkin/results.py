@@ -64,7 +64,7 @@ class SearchResult:
         missing = self.positions < 0
         if missing.any():
             ids[missing] = None if ids.dtype == object else -1
-        return ids
+        return np.asarray(ids)
 
     @property
     def similarities(self) -> np.ndarray:
@@ -77,12 +77,12 @@ class SearchResult:
     @property
     def counts(self) -> np.ndarray:
         """(nq,) number of neighbours found for each query."""
-        return np.count_nonzero(self.positions >= 0, axis=1)
+        return np.asarray(np.count_nonzero(self.positions >= 0, axis=1))
 
     @property
     def complete(self) -> np.ndarray:
         """(nq,) whether each query got the k neighbours asked for."""
-        return self.counts >= self.wanted
+        return np.asarray(self.counts >= self.wanted)
 
     @property
     def reason(self) -> list[str]:

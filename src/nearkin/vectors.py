@@ -115,7 +115,7 @@ def nonfinite_rows(array: np.ndarray) -> np.ndarray:
 
 
 def name_rows(rows: Sequence[int] | np.ndarray, total: int) -> str:
-    """"3 of 10 rows (rows 1, 4, 7)", with the list cut after five."""
+    """ "3 of 10 rows (rows 1, 4, 7)", with the list cut after five."""
     shown = ", ".join(str(int(row)) for row in rows[:5])
     more = ", ..." if len(rows) > 5 else ""
     return f"{len(rows):,} of {total:,} rows (row{'s' if len(rows) > 1 else ''} {shown}{more})"
@@ -176,9 +176,7 @@ def _add_refused(
     array: np.ndarray, bad: np.ndarray, refuse: Callable[[np.ndarray], np.ndarray], reason: str, on_bad: OnBad
 ) -> np.ndarray:
     step = block_rows(array.shape[1] * array.itemsize)
-    found = [
-        np.flatnonzero(refuse(array[start : start + step])) + start for start in range(0, len(array), step)
-    ]
+    found = [np.flatnonzero(refuse(array[start : start + step])) + start for start in range(0, len(array), step)]
     refused = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
     refused = np.setdiff1d(refused, bad)
     if refused.size and on_bad == "fail":

@@ -1,0 +1,1 @@
+"""The built-in file formats; `nearkin_plugins.formats` announces them."""

@@ -1,0 +1,299 @@
+"""Delimited text: csv and tsv, in UTF-8, with or without a header, read line by line.
+
+Source: RFC 4180. The first rows decide what each column is, so the block size never changes an answer.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, TextIO
+
+import numpy as np
+
+from nearkin.errors import CorruptFileError
+from nearkin.formats import Block, FileSummary, VectorFormat
+from nearkin.vectors import block_rows
+from nearkin_plugins.file_formats.cells import (
+    Columns,
+    look_at,
+    read_list,
+    read_number,
+    read_plain,
+    read_whole,
+    write_cell,
+)
+from nearkin_plugins.file_formats.columns import (
+    ID_COLUMN,
+    Layout,
+    Table,
+    metadata_columns,
+    need_known_fields,
+    numbered,
+)
+from nearkin_plugins.file_formats.options import read_delimiter
+
+SAMPLE_ROWS = 1_000
+"""Rows that the columns are judged by."""
+SAMPLE_CHARACTERS = 4 << 20
+"""Fewer rows than that if they are long."""
+LONGEST_LINE = 16 << 20
+
+
+class Row(NamedTuple):
+    """The cells of a row and the line that it ends on."""
+
+    line: int
+    cells: list[str]
+
+
+class DelimitedFormat(VectorFormat):
+    """Text with a delimiter. Vectors are read as float32 and written with nine digits, which keeps every bit of one.
+
+    Further columns come back as numbers where the first 1,000 rows hold plain numbers, otherwise as text; an empty cell
+    and a missing field are the same.
+
+    Parameters
+    ----------
+    id
+        Column of the ids; if not given, one called ``id`` or an unnamed pandas index.
+    vectors
+        Column of lists, or columns of numbers separated by commas, with ``*`` for any text.
+    header
+        Whether the first line names the columns; seen from the values if not given. Without names, columns are called
+        column1, column2, …
+    text_ids
+        Keep ids as text even if they are all whole numbers.
+    delimiter
+        One character, or one of comma, tab, semicolon, space, pipe.
+    """
+
+    keeps = frozenset({"ids", "metadata"})
+    default_delimiter: ClassVar[str]
+
+    def __init__(
+        self,
+        id: str | None = None,
+        vectors: str | None = None,
+        header: bool | None = None,
+        text_ids: bool = False,
+        delimiter: str | None = None,
+    ) -> None:
+        self.id = id
+        self.vectors = vectors
+        self.header = header
+        self.text_ids = text_ids
+        self.delimiter = read_delimiter(delimiter or self.default_delimiter)
+
+    def _describe(self, path: Path) -> FileSummary:
+        with self._open(path) as (reader, rows):
+            block = reader.block([next(rows)])
+        layout = reader.layout
+        return FileSummary(None, block.vectors.shape[1], "float32", layout.id is not None, layout.metadata)
+
+    def _read(self, path: Path, rows: int) -> Iterator[Block]:
+        with self._open(path) as (reader, lines):
+            first = next(lines)
+            step = min(rows, block_rows(16 * reader.block([first]).vectors.nbytes))
+            lines = chain([first], lines)
+            while run := list(islice(lines, step)):
+                yield reader.block(run)
+
+    @contextmanager
+    def _open(self, path: Path) -> Iterator[tuple[_RowReader, Iterator[Row]]]:
+        """A reader for the file's columns, and its rows without the header; there is at least one."""
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = _rows(file, self.delimiter, path)
+            sample = _sample(rows)
+            if not sample:
+                raise CorruptFileError(f"{path} is empty, rows of numbers expected")
+            columns = look_at([row.cells for row in sample], self.header)
+            body = sample[1:] if columns.has_header else sample
+            if not body:
+                raise CorruptFileError(f"{path} has a header and no rows")
+            table = Table(str(path), self.name, columns.names, columns.named("number"), columns.named("list"))
+            layout = table.lay_out(self.id, self.vectors)
+            yield _RowReader(path, self.name, columns, layout, self.text_ids), chain(body, rows)
+
+    def _write(self, path: Path, blocks: Iterator[Block]) -> None:
+        first = next(blocks)
+        components = [numbered(component) for component in range(first.vectors.shape[1])]
+        fields = metadata_columns(first.metadata or [], {ID_COLUMN, *components}, self.name)
+        done = 0
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, delimiter=self.delimiter)
+            writer.writerow([ID_COLUMN] * (first.ids is not None) + components + fields)
+            for block in chain([first], blocks):
+                need_known_fields(block.metadata or [], fields, done)
+                writer.writerows(_cells(block, fields))
+                done += len(block.vectors)
+
+
+class CsvFormat(DelimitedFormat):
+    """Comma-separated, or by another delimiter that is given.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(f"{folder}/x.csv").write_text("id,x,y,color\\n7,0.5,1,red\\n")
+    ...     block = next(CsvFormat().read(f"{folder}/x.csv"))
+    >>> block.ids.tolist(), block.vectors.tolist(), block.metadata
+    ([7], [[0.5, 1.0]], [{'color': 'red'}])
+    """
+
+    name = "csv"
+    suffixes = (".csv",)
+    default_delimiter = "comma"
+
+
+class TsvFormat(DelimitedFormat):
+    """Tab-separated."""
+
+    name = "tsv"
+    suffixes = (".tsv",)
+    default_delimiter = "tab"
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    """Lines, none so long that it could only be a file of another kind."""
+    number = 0
+    while line := file.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE:
+            raise CorruptFileError(f"{path} line {number} has more than {LONGEST_LINE:,} characters")
+        yield line
+
+
+def _rows(file: TextIO, delimiter: str, path: Path) -> Iterator[Row]:
+    """Rows of one width; blank lines are left out."""
+    reader = csv.reader(_lines(file, path), delimiter=delimiter, strict=True)
+    width = 0
+    try:
+        for cells in reader:
+            if not cells:
+                continue
+            width = width or len(cells)
+            if len(cells) != width:
+                raise CorruptFileError(f"{path} line {reader.line_num} has {len(cells)} cells, {width} expected")
+            yield Row(reader.line_num, cells)
+    except csv.Error as error:
+        raise CorruptFileError(f"{path} line {reader.line_num} cannot be read: {error}") from error
+
+
+def _sample(rows: Iterator[Row]) -> list[Row]:
+    sample: list[Row] = []
+    characters = 0
+    for row in islice(rows, SAMPLE_ROWS):
+        sample.append(row)
+        characters += sum(map(len, row.cells))
+        if characters > SAMPLE_CHARACTERS and len(sample) > 1:
+            break
+    return sample
+
+
+@dataclass(frozen=True)
+class _RowReader:
+    """Turns rows of text into blocks."""
+
+    path: Path
+    format: str
+    columns: Columns
+    layout: Layout
+    text_ids: bool
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: at for at, name in enumerate(self.columns.names)}
+
+    def block(self, rows: list[Row]) -> Block:
+        read = self._lists if self.layout.as_list else self._numbers
+        wide = read(rows, [self._places[name] for name in self.layout.vectors])
+        with np.errstate(over="ignore"):
+            vectors = wide.astype(np.float32)
+        large = np.isinf(vectors) & np.isfinite(wide)
+        if large.any():
+            row, component = np.argwhere(large)[0].tolist()
+            name = self.layout.vectors[0 if self.layout.as_list else component]
+            raise CorruptFileError(
+                f"{self.path} line {rows[row].line}, column {name!r}: {wide[row, component]:g} does not fit in float32"
+            )
+        return Block(vectors, self._ids(rows), self._metadata(rows) if self.layout.metadata else None)
+
+    def _numbers(self, rows: list[Row], places: list[int]) -> np.ndarray:
+        values = np.empty((len(rows), len(places)))
+        for at, row in enumerate(rows):
+            cells = [row.cells[place] for place in places]
+            try:
+                values[at] = [float(cell) for cell in cells]
+                plain = "_" not in "".join(cells)
+            except ValueError:
+                plain = False
+            if not plain:
+                for place in places:
+                    self._cell(row, place, read_number, "a number")
+        return values
+
+    def _lists(self, rows: list[Row], places: list[int]) -> np.ndarray:
+        lists = [self._cell(row, places[0], read_list, "a list of numbers") for row in rows]
+        dim = len(lists[0])
+        for row, values in zip(rows, lists, strict=True):
+            if len(values) != dim:
+                raise CorruptFileError(
+                    f"{self.path} line {row.line}, column {self.columns.names[places[0]]!r}: a list of {len(values)} "
+                    f"numbers, {dim} expected"
+                )
+        return np.array(lists)
+
+    def _cell(self, row: Row, place: int, read: Callable[[str], Any], wanted: str) -> Any:
+        text = row.cells[place]
+        try:
+            return read(text)
+        except ValueError as error:
+            shown = repr(text if len(text) <= 40 else text[:37] + "...") if text.strip() else "the cell is empty and"
+            verb = "is not" if text.strip() else "holds no"
+            name = self.columns.names[place]
+            raise CorruptFileError(
+                f"{self.path} line {row.line}, column {name!r} ({place + 1}): {shown} {verb} "
+                f"{wanted if text.strip() else wanted.removeprefix('a ')}",
+                hint=self._way_out(name),
+            ) from error
+
+    def _way_out(self, name: str) -> str:
+        if name == self.layout.id:
+            return f"keep ids as text with --format {self.format}:text_ids=true"
+        return f"correct it, or say which columns are the vectors with --format {self.format}:vectors=..."
+
+    def _ids(self, rows: list[Row]) -> Sequence[Any] | np.ndarray | None:
+        if self.layout.id is None:
+            return None
+        place = self._places[self.layout.id]
+        if self.text_ids or place not in self.columns.whole:
+            return [row.cells[place] for row in rows]
+        return np.array([self._cell(row, place, read_whole, "a whole number") for row in rows], dtype=np.int64)
+
+    def _metadata(self, rows: list[Row]) -> list[dict[str, Any]]:
+        places = [(name, self._places[name]) for name in self.layout.metadata]
+        return [
+            {name: self._value(row.cells[place], place) for name, place in places if row.cells[place]} for row in rows
+        ]
+
+    def _value(self, text: str, place: int) -> Any:
+        if place in self.columns.plain:
+            try:
+                return read_plain(text)
+            except ValueError:  # a later row than those the column was judged by
+                return text
+        return text
+
+
+def _cells(block: Block, fields: list[str]) -> Iterator[list[str]]:
+    ids = None if block.ids is None else list(map(str, block.ids))
+    for at, row in enumerate(block.vectors.tolist()):
+        cells = [] if ids is None else [ids[at]]
+        cells += [f"{value:.9g}" for value in row]
+        cells += [write_cell(block.metadata[at].get(field)) for field in fields] if block.metadata else []
+        yield cells

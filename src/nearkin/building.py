@@ -1,0 +1,198 @@
+"""The ways into a collection: build one from vectors, open one from a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nearkin.collection import Collection, with_plan
+from nearkin.errors import CorruptFileError, ParameterError, PluginContractError, VectorError
+from nearkin.indexing import Recipe
+from nearkin.metrics import Metric
+from nearkin.plans import Plan, parse_plan
+from nearkin.registry import Registry, default_registry
+from nearkin.rows import MemoryRows, Metadata
+from nearkin.settings import load_settings
+from nearkin.vectors import OnBad, as_matrix
+
+if TYPE_CHECKING:
+    from nearkin.store.folder import Folder
+
+FIT_ROWS = 65_536
+"""A metric is fitted on a random sample of at most so many rows."""
+
+
+def build(
+    vectors: Any,
+    *,
+    metric: str | Metric = "euclidean",
+    plan: str | Plan = "flat",
+    ids: Sequence[Any] | None = None,
+    metadata: Sequence[Metadata] | None = None,
+    search: Mapping[str, int] | None = None,
+    on_bad: OnBad = "fail",
+    keep_vectors: bool = True,
+    seed: int | None = None,
+    threads: int | None = None,
+    registry: Registry | None = None,
+) -> Collection:
+    """Build a collection in memory.
+
+    Parameters
+    ----------
+    vectors
+        (n, dim) numbers, or packed bits (uint8) for a metric on bits. A read-only memory-mapped array stays on disk.
+    metric
+        Name with options, ``"cosine"`` or ``"mahalanobis:shrinkage=0.1"``, or a `Metric` object.
+    plan
+        ``"flat"``, ``"ivf,pq,refine-f16"``, ...; see `nearkin.plans`.
+    ids
+        One a row, whole numbers or strings; left out, 0 to n - 1.
+    metadata
+        One JSON-able dict a row.
+    search
+        Search parameters used where a search sets none, such as ``{"nprobe": 16}``.
+    on_bad
+        ``"fail"`` refuses rows with NaN or infinite values, ``"skip"`` leaves them out (`Collection.skipped`).
+    keep_vectors
+        False keeps only the index: less memory, but no adding, no optimizing, no checking of distances.
+    seed
+        Seed of sampling and clustering; None for the setting.
+    threads
+        Threads for building and searching; None for the setting.
+
+    Raises
+    ------
+    NotSupportedError
+        The plan would be wrong under this metric; refused before any work.
+    VectorError, ParameterError, UnknownNameError
+        One sentence each, with the numbers.
+
+    Examples
+    --------
+    >>> import nearkin as nk
+    >>> rows = np.random.default_rng(0).normal(size=(500, 16))
+    >>> mine = nk.build(rows, metric="cosine", plan="ivf8,pq8x4,refine-f32")
+    >>> mine.search(rows[:1], k=1, nprobe=8).ids.tolist()
+    [[0]]
+    """
+    registry = registry or default_registry()
+    settings = load_settings({"seed": seed, "threads": threads})
+    made, text = _make_metric(metric, registry)
+    matrix = as_matrix(vectors, dtype=made.dtype)
+    if not len(matrix):
+        raise VectorError("there are no rows to build from", hint="pass at least one vector")
+    rows = MemoryRows(matrix.shape[1], made.dtype)
+    parsed = with_plan(parse_plan(plan, registry) if isinstance(plan, str) else plan, search)
+    recipe = Recipe(parsed, made, registry, settings.seed)
+    collection = Collection(rows, recipe, text, threads=settings.cores)
+    recipe.make(matrix.shape[1], len(matrix)).check_rows_suffice(len(matrix))
+    screened = collection.screen(matrix, on_bad)
+    if not len(screened.vectors):
+        raise VectorError(f"none of the {len(matrix):,} rows can be used", hint="see on_bad")
+    if made.needs_fit:
+        made.fit(_sample(screened.vectors, settings.seed))
+    collection.skipped = collection.add(matrix, ids, metadata=metadata, on_bad=on_bad).skipped
+    collection.optimize()
+    if not keep_vectors:
+        collection.forget_vectors()
+    return collection
+
+
+def open_collection(
+    path: str | os.PathLike[str],
+    *,
+    readonly: bool = False,
+    threads: int | None = None,
+    registry: Registry | None = None,
+) -> Collection:
+    """Open a collection that was saved; known as `nearkin.open`.
+
+    Everything is verified before it is used. A damaged or missing index is no loss where the rows were kept: it is
+    reported, and `optimize` builds it again.
+
+    Parameters
+    ----------
+    path
+        The folder; a bare name that is no folder here is looked up in the setting `indexes`.
+    readonly
+        Refuse changes, and take no lock.
+
+    Raises
+    ------
+    UnknownCollectionError
+        There is no collection at `path`.
+    CorruptFileError, FormatVersionError
+        A file does not hold what was written, or comes from a newer nearkin.
+    LockedError
+        Another process is writing to it.
+    """
+    from nearkin.store.folder import Folder
+
+    registry = registry or default_registry()
+    settings = load_settings({"threads": threads})
+    place = _find(Path(path), settings.indexes)
+    rows = Folder.open(place, readonly=readonly)
+    try:
+        header = rows.header
+        made, text = _make_metric(header.metric, registry)
+        made.restore(header.metric_state)
+        plan = with_plan(parse_plan(header.plan, registry), header.search)
+        recipe = Recipe(plan, made, registry, header.seed)
+        collection = Collection(
+            rows, recipe, text, threads=settings.cores, readonly=readonly, keep_vectors=header.keep_vectors
+        )
+        collection.path = place
+        _restore_index(collection, rows, recipe)
+    except BaseException:
+        rows.close()
+        raise
+    return collection
+
+
+def _restore_index(collection: Collection, rows: Folder, recipe: Recipe) -> None:
+    try:
+        built = rows.built()
+    except CorruptFileError as error:
+        if not collection.keeps_vectors:
+            raise
+        collection.problems.append(str(error))
+        return
+    if built is None:
+        return
+    numbers_filled_in = with_plan(parse_plan(built.label, recipe.registry), recipe.plan.search)
+    index = replace(recipe, plan=numbers_filled_in).make(rows.dim, max(1, built.covered))
+    index.restore(built.state)
+    if index.n != built.covered:
+        raise CorruptFileError(f"the index in {collection.path} has {index.n:,} rows, {built.covered:,} were recorded")
+    collection.adopt(index, built.covered)
+
+
+def _find(path: Path, indexes: str) -> Path:
+    if path.exists() or len(path.parts) != 1:
+        return path
+    other = Path(indexes) / path
+    return other if other.exists() else path
+
+
+def _make_metric(metric: str | Metric, registry: Registry) -> tuple[Metric, str]:
+    if isinstance(metric, Metric):
+        return metric, metric.name
+    if not isinstance(metric, str):
+        raise ParameterError(f"metric is a {type(metric).__name__}, a name or a Metric expected")
+    made = registry.make("metric", metric)
+    if not isinstance(made, Metric):
+        raise PluginContractError(f"metric {metric!r} was made as a {type(made).__name__}, a nearkin.Metric expected")
+    return made, metric
+
+
+def _sample(vectors: np.ndarray, seed: int) -> np.ndarray:
+    if len(vectors) <= FIT_ROWS:
+        return vectors
+    rng = np.random.default_rng(seed)
+    return vectors[np.sort(rng.choice(len(vectors), FIT_ROWS, replace=False))]

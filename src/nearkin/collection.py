@@ -1,0 +1,538 @@
+"""Collection: the one object that users hold. Rows and ids, metric and plan; search, add, delete, save.
+
+An index knows positions only. A collection owns the ids, the tombstones of deleted rows, the tail of rows that its index does
+not cover yet, the metric and the plan.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from nearkin.errors import (
+    ClosedError,
+    NotSupportedError,
+    ParameterError,
+    ReadOnlyError,
+    StateError,
+    VectorError,
+)
+from nearkin.indexes import Index, whole_number
+from nearkin.indexing import Recipe, Timings
+from nearkin.metrics import Metric
+from nearkin.plans import Plan, label_of
+from nearkin.results import RangeResult, SearchResult
+from nearkin.rows import ForgottenRows, Metadata, Rows
+from nearkin.true_distances import checked_range, code_error, true_distances
+from nearkin.vectors import OnBad, Screened, as_vectors, name_rows, screen
+from nearkin.views import View
+
+if TYPE_CHECKING:
+    from nearkin.store.folder import Header
+
+
+class Row(NamedTuple):
+    """One stored row."""
+
+    id: Any
+    vector: np.ndarray | None
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Added:
+    """What an add or build took in."""
+
+    ids: list[Any]
+    skipped: np.ndarray
+    """Row numbers of the input that were left out as bad."""
+
+
+class Collection:
+    """Vectors with ids under one metric, searched through one plan. Made by `nearkin.build` and `nearkin.open`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nearkin as nk
+    >>> mine = nk.build(np.eye(4), metric="cosine", ids=["n", "e", "s", "w"])
+    >>> hits = mine.search([[0, 1, 0, 0.5]], k=2)
+    >>> hits.ids.tolist(), hits.distances.round(3).tolist()
+    ([['e', 'w']], [[0.1059999987483025, 0.5529999732971191]])
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        recipe: Recipe,
+        metric_text: str,
+        *,
+        threads: int = 1,
+        readonly: bool = False,
+        keep_vectors: bool = True,
+    ) -> None:
+        self._rows = rows
+        self._recipe = recipe
+        self._metric = recipe.metric
+        self._metric_text = metric_text
+        self._threads = threads
+        self._readonly = readonly
+        self._keep_vectors = keep_vectors
+        self._closed = False
+        self._lock = RLock()
+        self._index: Index | None = None
+        self._covered = 0
+        self._view: View | None = None
+        self._code_error: float | None = None
+        self.timings = Timings()
+        self.path: Path | None = None
+        self.skipped = np.empty(0, dtype=np.int64)
+        self.problems: list[str] = []
+
+    # ---- facts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def dim(self) -> int:
+        """Columns of the vectors (bytes, for packed bits)."""
+        return self._rows.dim
+
+    @property
+    def metric(self) -> Metric:
+        """The metric, fitted."""
+        return self._metric
+
+    @property
+    def metric_text(self) -> str:
+        """The metric as it was asked for, with its options."""
+        return self._metric_text
+
+    @property
+    def plan(self) -> str:
+        """The plan with every number filled in once the index is built."""
+        return label_of(self._index) if self._index is not None else str(self._recipe.plan)
+
+    @property
+    def uncovered(self) -> int:
+        """Rows that the index does not cover yet; they are searched one by one."""
+        return len(self._rows) - self._covered
+
+    @property
+    def readonly(self) -> bool:
+        """Whether changes are refused."""
+        return self._readonly
+
+    @property
+    def keeps_vectors(self) -> bool:
+        """Whether the rows themselves are kept beside the index."""
+        return self._keep_vectors
+
+    @property
+    def search_defaults(self) -> dict[str, int]:
+        """Search parameters used where a search sets none."""
+        return self._index.resolve({}) if self._index is not None else dict(self._recipe.plan.search)
+
+    @property
+    def threads(self) -> int:
+        """Threads that searches and building use."""
+        return self._threads
+
+    def predicted_bytes(self) -> dict[str, int]:
+        """Bytes by component of the index over the present rows, as predicted before building."""
+        return dict(self._recipe.predicted(self.dim, max(1, len(self))))
+
+    def allocated_bytes(self) -> dict[str, int]:
+        """Bytes by component of the index as built."""
+        return self._index.allocated() if self._index is not None else {}
+
+    def disk_bytes(self) -> dict[str, int]:
+        """Bytes by component in the folder; empty for a collection in memory."""
+        sizes = getattr(self._rows, "sizes", None)
+        return sizes() if sizes is not None else {}
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids of all rows, in the order they were added."""
+        return np.asarray(self._rows.ids.at(np.flatnonzero(self._rows.alive)))
+
+    def __len__(self) -> int:
+        return self._rows.count
+
+    def __contains__(self, key: Any) -> bool:
+        try:
+            return bool(len(self._rows.ids.existing([key])))
+        except ParameterError:
+            return False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self):,} rows x {self.dim}"
+        return f"<nearkin.Collection {state}, {self._metric_text}, {self.plan}>"
+
+    # ---- asking ----------------------------------------------------------------------------------------------------
+
+    def search(self, queries: Any, k: int = 10, *, threads: int | None = None, **params: int) -> SearchResult:
+        """The k nearest rows of each query.
+
+        Parameters
+        ----------
+        queries
+            (nq, dim) numbers; for one vector pass ``vector[None, :]``.
+        k
+            Neighbours wanted. Where there are fewer, the result is padded and says why.
+        threads
+            Threads for this call; None for the collection's.
+        **params
+            Search parameters of the plan, such as ``nprobe``, ``ef_search`` and ``rerank``.
+
+        Raises
+        ------
+        VectorError
+            Queries of another width, or with NaN or infinite values.
+        ParameterError
+            k below 1, or a search parameter that the plan does not have.
+        """
+        view = self._current()
+        if type(k) is not int or k < 1:
+            k = whole_number("k", k, 1)
+        prepared = self._prepared_queries(queries)
+        found = view.search(prepared, k, self._threads_for(threads), params)
+        return SearchResult(
+            found.positions,
+            self._metric.finish(found.distances),
+            k,
+            self._rows.ids.table,
+            self._metric.similarity,
+            lambda count: self._why_fewer(view.count, count, k),
+        )
+
+    def exact_search(self, queries: Any, k: int = 10) -> SearchResult:
+        """The k nearest rows by comparing every row, whatever the plan; needs the rows to be kept."""
+        self._need_open()
+        self._need_vectors("exact_search")
+        view = View.of(self._rows, None, 0, self._recipe)
+        found = view.search(self._prepared_queries(queries), whole_number("k", k, 1), self._threads, {})
+        return SearchResult(
+            found.positions,
+            self._metric.finish(found.distances),
+            k,
+            self._rows.ids.table,
+            self._metric.similarity,
+            lambda count: self._why_fewer(view.count, count, k),
+        )
+
+    def true_distances(self, queries: Any, positions: np.ndarray) -> np.ndarray:
+        """(nq, k) distances, float64, computed on the stored rows; +inf where a position is -1."""
+        self._need_vectors("true_distances")
+        asked = as_vectors(queries, dim=self.dim, dtype=self._metric.dtype, what="queries")
+        return true_distances(self._metric, self._rows, asked, positions)
+
+    def range_search(
+        self, queries: Any, max_distance: float, *, threads: int | None = None, **params: int
+    ) -> RangeResult:
+        """Every row within `max_distance` of each query, nearest first.
+
+        Candidates come from the plan; the distance of each is then computed on the stored rows, so a row that is
+        returned is within the distance. A plan that is not exact may miss some.
+
+        Raises
+        ------
+        NotSupportedError
+            The rows were not kept, so distances cannot be checked.
+        """
+        view = self._current()
+        limit = _real_number("max_distance", max_distance)
+        if not self._keep_vectors:
+            raise NotSupportedError(
+                f"range search over {self.plan} checks distances on the rows, and they were not kept",
+                hint="build with keep_vectors=True",
+            )
+        asked = as_vectors(queries, dim=self.dim, dtype=self._metric.dtype, what="queries")
+        radius = float(self._metric.unfinish(limit))
+        rounding = 1e-5 * abs(radius) + 1e-6
+        candidates = view.range_search(
+            self._prepared_queries(asked),
+            radius + rounding,
+            self._slack(),
+            self._threads_for(threads),
+            params,
+        )
+        found = checked_range(self._metric, self._rows, asked, candidates, limit)
+        ids = self._rows.ids.at(found.positions)
+        return RangeResult(found.limits, found.positions, found.distances, ids, self._metric.similarity)
+
+    def _slack(self) -> float:
+        """How far the index's values may lie from the true ones; measured once for each built index."""
+        if self._index is None or self._index.layout.codec.lossless:
+            return 0.0
+        if self._code_error is None:
+            self._code_error = code_error(self._metric, self._rows, self._index, self._covered, self._recipe.seed)
+        return self._code_error
+
+    def get(self, ids: Iterable[Any]) -> list[Row]:
+        """Rows by id, in the order asked.
+
+        Raises
+        ------
+        UnknownIdError
+            There is no row with one of the ids.
+        """
+        self._need_open()
+        positions = self._rows.ids.positions(ids)
+        vectors: Iterable[Any] = self._rows.take(positions) if self._keep_vectors else [None] * len(positions)
+        metadata = self._rows.metadata(positions)
+        found = self._rows.ids.at(positions).tolist()
+        return [Row(*each) for each in zip(found, vectors, metadata, strict=True)]
+
+    # ---- changing --------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        vectors: Any,
+        ids: Sequence[Any] | None = None,
+        *,
+        metadata: Sequence[Metadata] | None = None,
+        on_bad: OnBad = "fail",
+    ) -> Added:
+        """Add rows under new ids; they are found by the next search.
+
+        Parameters
+        ----------
+        vectors
+            (n, dim) numbers.
+        ids
+            One a row, whole numbers or strings; None continues the whole numbers.
+        metadata
+            One JSON-able dict a row.
+        on_bad
+            ``"fail"`` refuses everything if a row has NaN or infinite values (or cannot be compared under the
+            metric); ``"skip"`` leaves such rows out and lists them.
+
+        Raises
+        ------
+        VectorError, ParameterError
+            Nothing was added.
+        """
+        return self._take_in(vectors, ids, metadata, on_bad, replace=False)
+
+    def upsert(
+        self,
+        vectors: Any,
+        ids: Sequence[Any],
+        *,
+        metadata: Sequence[Metadata] | None = None,
+        on_bad: OnBad = "fail",
+    ) -> Added:
+        """Add rows, replacing those whose ids exist already; all or nothing."""
+        if ids is None:
+            raise ParameterError("upsert needs ids to know which rows to replace", hint="use add for new rows")
+        return self._take_in(vectors, ids, metadata, on_bad, replace=True)
+
+    def delete(self, ids: Iterable[Any]) -> int:
+        """Delete rows by id; return how many.
+
+        Raises
+        ------
+        UnknownIdError
+            There is no row with one of the ids; nothing was deleted.
+        """
+        with self._lock:
+            self._need_writable()
+            positions = np.unique(self._rows.ids.positions(ids))
+            self._rows.commit(delete=positions)
+            self._view = None
+        return len(positions)
+
+    def optimize(self) -> None:
+        """Build the index anew over all rows, so that none is searched one by one."""
+        with self._lock:
+            self._need_writable()
+            self._need_vectors("optimize")
+            self._index, self.timings = self._recipe.build(self._rows, self._threads)
+            self._covered = len(self._rows) if self._index is not None else 0
+            self._view = self._code_error = None
+            self._publish()
+
+    def _take_in(
+        self,
+        vectors: Any,
+        ids: Sequence[Any] | None,
+        metadata: Sequence[Metadata] | None,
+        on_bad: OnBad,
+        *,
+        replace: bool,
+    ) -> Added:
+        with self._lock:
+            self._need_writable()
+            self._need_vectors("add")
+            screened = self.screen(vectors, on_bad)
+            chosen = None if ids is None else _kept(list(ids), screened.kept, len(screened.skipped), "ids")
+            extra = None if metadata is None else _kept(metadata, screened.kept, len(screened.skipped), "metadata")
+            new = self._rows.ids.next_ids(chosen, len(screened.vectors), replace=replace)
+            if extra is not None and len(extra) != len(new):
+                raise ParameterError(f"{len(extra)} metadata dicts were given for {len(new)} rows")
+            old = self._rows.ids.existing(new) if replace else np.empty(0, dtype=np.int64)
+            self._rows.commit(delete=old, vectors=_owned(screened.vectors, vectors), ids=new, metadata=extra)
+            self._view = None
+        return Added(new, screened.skipped)
+
+    def screen(self, vectors: Any, on_bad: OnBad = "fail") -> Screened:
+        """The gate that `add` sends rows through, for callers who want to look first."""
+        return screen(
+            vectors,
+            dim=self.dim,
+            dtype=self._metric.dtype,
+            on_bad=on_bad,
+            refuse=self._metric.refuses if self._metric.refuses_rows else None,
+            reason=self._metric.bad_row_reason,
+        )
+
+    # ---- keeping ---------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the collection to a folder that `nearkin.open` reads. The folder appears complete or not at all.
+
+        Raises
+        ------
+        ParameterError
+            Something is at `path` already and `overwrite` is not set.
+        StorageError
+            Writing failed, for example on a full disk; what was at `path` is intact.
+        """
+        from nearkin.saving import save_folder
+
+        with self._lock:
+            self._need_open()
+            save_folder(Path(path), self._header(), self._rows, self._index, self._covered, overwrite=overwrite)
+
+    def _header(self) -> Header:
+        from nearkin import __version__
+        from nearkin.store.folder import Header
+
+        return Header(
+            dim=self.dim,
+            dtype=self._metric.dtype,
+            metric=self._metric_text,
+            metric_state=self._metric.state(),
+            plan=str(self._recipe.plan),
+            search=dict(self._recipe.plan.search),
+            seed=self._recipe.seed,
+            keep_vectors=self._keep_vectors,
+            library=__version__,
+        )
+
+    def close(self) -> None:
+        """Let go of files and the lock; the object can only be closed again afterwards."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._view = self._index = None
+                self._rows.close()
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _current(self) -> View:
+        view = self._view
+        if view is None:
+            with self._lock:
+                self._need_open()
+                view = self._view = self._view or View.of(self._rows, self._index, self._covered, self._recipe)
+        return view
+
+    def adopt(self, index: Index, covered: int) -> None:
+        """Use an index that was restored, over the first `covered` positions."""
+        self._index, self._covered, self._view = index, covered, None
+
+    def forget_vectors(self) -> None:
+        """Keep only the index: the rows are let go, and what needs them is refused from now on."""
+        with self._lock:
+            everything = np.arange(len(self._rows))
+            forgotten = ForgottenRows(self.dim, self._metric.dtype)
+            forgotten.commit(ids=self._rows.ids.at(everything).tolist(), metadata=self._rows.metadata(everything))
+            self._rows, self._keep_vectors, self._view = forgotten, False, None
+
+    def _publish(self) -> None:
+        """Write the index beside the rows, if they live on disk."""
+        publish = getattr(self._rows, "publish", None)
+        if publish is not None and self._index is not None:
+            publish(label_of(self._index), self._index.state(), self._covered)
+
+    def _prepared_queries(self, queries: Any) -> np.ndarray:
+        raw = as_vectors(queries, dim=self.dim, dtype=self._metric.dtype, what="queries")
+        if self._metric.refuses_rows:
+            refused = self._metric.refuses(raw)
+            if refused.any():
+                raise VectorError(
+                    f"{self._metric.bad_row_reason}: {name_rows(np.flatnonzero(refused), len(raw))} of the queries"
+                )
+        return self._metric.prepare_queries(raw)
+
+    def _threads_for(self, threads: int | None) -> int:
+        return self._threads if threads is None else whole_number("threads", threads, 1)
+
+    def _why_fewer(self, total: int, count: int, k: int) -> str:
+        if total < k:
+            return f"the collection has {total:,} rows, {k:,} asked"
+        return f"the plan reached {count:,} of {k:,}: raise its search parameters ({', '.join(self.search_defaults)})"
+
+    def _need_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this collection was closed", hint="open it again with nearkin.open(path)")
+
+    def _need_writable(self) -> None:
+        self._need_open()
+        if self._readonly:
+            raise ReadOnlyError("this collection was opened for reading only", hint="open it without readonly=True")
+
+    def _need_vectors(self, operation: str) -> None:
+        if not self._keep_vectors:
+            raise StateError(
+                f"{operation} needs the rows, and this collection was built with keep_vectors=False",
+                hint="build it again with the vectors kept",
+            )
+
+
+def with_plan(plan: Plan, search: Mapping[str, int] | None) -> Plan:
+    """A plan with default search parameters."""
+    return replace(plan, search=dict(search)) if search else plan
+
+
+def _kept(values: Sequence[Any], kept: np.ndarray | None, skipped: int, what: str) -> Sequence[Any]:
+    """Ids or metadata of the rows that were kept."""
+    if kept is None:
+        return values
+    if len(values) != len(kept) + skipped:
+        raise ParameterError(f"{len(values)} {what} were given for {len(kept) + skipped} rows")
+    return [values[row] for row in kept]
+
+
+def _owned(array: np.ndarray, given: Any) -> np.ndarray:
+    """Rows that nobody else can change: a copy, unless the gate made one or they are a read-only file."""
+    base: Any = array
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap) and base.base is not None:
+        base = base.base
+    if isinstance(base, np.memmap) and base.mode == "r":
+        return array
+    if isinstance(given, np.ndarray) and not np.shares_memory(array, given):
+        return array
+    return array.copy()
+
+
+def _real_number(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{name} is {value!r}, a number expected") from error
+    if number != number:
+        raise ParameterError(f"{name} is NaN, a number expected")
+    return number

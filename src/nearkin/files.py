@@ -1,0 +1,255 @@
+"""Files of vectors: find the format by the name, load, convert, summarize.
+
+>>> import tempfile
+>>> from nearkin.formats import NpyFormat
+>>> from nearkin.hooks import FormatSpec
+>>> class OnlyNpy:
+...     def specs(self, kind): return [FormatSpec(name="npy", summary="", make=NpyFormat, suffixes=(".npy",))]
+...     def make(self, kind, text): return NpyFormat()
+>>> with tempfile.TemporaryDirectory() as folder:
+...     np.save(f"{folder}/x.npy", np.eye(2, dtype=np.float32))
+...     read_vectors(f"{folder}/x.npy", registry=OnlyNpy()).vectors.tolist()
+[[1.0, 0.0], [0.0, 1.0]]
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from nearkin.errors import AmbiguousNameError, CorruptFileError, NotSupportedError, StorageError, UnknownNameError
+from nearkin.formats import Block, FileSummary, VectorFormat
+from nearkin.hooks import FormatSpec, Spec
+
+PathLike = str | os.PathLike[str]
+
+RUNS_CODE = frozenset({".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib"})
+"""Endings of pickled files: reading one runs whatever code its author put there."""
+
+_PLAUSIBLE_RATIO = 64
+"""Memory for a whole file is asked for at once only if its rows are at most this many times its bytes."""
+
+
+class Formats(Protocol):
+    """What is needed of a registry."""
+
+    def specs(self, kind: str) -> Iterable[Spec]:
+        """Every spec of a kind."""
+
+    def make(self, kind: str, text: str) -> Any:
+        """The component that a text like ``csv:id=sku`` names."""
+
+
+class Loaded(NamedTuple):
+    """A file in memory, or mapped into it."""
+
+    vectors: np.ndarray
+    """(n, dim) in the dtype of the file; read-only and memory-mapped where the format can."""
+    ids: list[Any] | np.ndarray | None
+    """n ids, text or integers, or None if the file has none."""
+    metadata: list[dict[str, Any]] | None
+    """n JSON-able dicts, or None if the file has no further columns."""
+
+
+def find_format(path: PathLike, *, registry: Formats | None = None, format: str | None = None) -> VectorFormat:
+    """The format that reads and writes a file.
+
+    Parameters
+    ----------
+    registry
+        Where formats are looked up; the registry of this process if not given.
+    format
+        Name and options, ``"csv:id=sku"``; chosen by the ending of the file's name if not given.
+
+    Raises
+    ------
+    UnknownNameError
+        No format has this name or ending; the message lists all endings and the nearest.
+    AmbiguousNameError
+        Two formats claim the ending.
+    NotSupportedError
+        A file that would run code when read (.pt, .bin, .pkl and their like).
+    """
+    formats: Formats = _default_registry() if registry is None else registry
+    return _made(formats, format or _name_by_suffix(Path(path), formats))
+
+
+def read_vectors(path: PathLike, *, registry: Formats | None = None, format: str | None = None) -> Loaded:
+    """Load a whole file.
+
+    Parameters
+    ----------
+    registry, format
+        As for `find_format`.
+
+    Raises
+    ------
+    StorageError, CorruptFileError
+        The file cannot be read, or is damaged.
+    UnknownNameError, NotSupportedError
+        As for `find_format`.
+    """
+    reader = find_format(path, registry=registry, format=format)
+    mapped = reader.memory_map(path)
+    if mapped is not None and not reader.keeps:
+        return Loaded(mapped, None, None)
+    gathered = _Gathered(path, reader.describe(path))
+    for block in reader.read(path):
+        gathered.add(block)
+    return gathered.loaded() if mapped is None else gathered.loaded()._replace(vectors=mapped)
+
+
+def convert(
+    source: PathLike,
+    target: PathLike,
+    *,
+    registry: Formats | None = None,
+    source_format: str | None = None,
+    target_format: str | None = None,
+    rows: int = 65_536,
+    on_loss: Callable[[list[str]], None] | None = None,
+) -> int:
+    """Read one file and write another, block by block; return the number of rows.
+
+    The dtype is kept where the target's format holds it; otherwise it becomes float32.
+
+    Parameters
+    ----------
+    registry, source_format, target_format
+        As for `find_format`.
+    rows
+        Rows in a block, at most.
+    on_loss
+        Called with "ids" and "metadata", whichever the source has and the target's format cannot keep.
+
+    Raises
+    ------
+    StorageError, CorruptFileError
+        The source cannot be read or the target not written; what stood at `target` before is unchanged.
+    ParameterError, VectorError
+        The source has no rows, or values that the target's format does not hold.
+    """
+    reader = find_format(source, registry=registry, format=source_format)
+    writer = find_format(target, registry=registry, format=target_format)
+    summary = reader.describe(source)
+    has = {"ids": summary.ids, "metadata": bool(summary.metadata)}
+    lost = [part for part, there in has.items() if there and part not in writer.keeps]
+    if lost and on_loss is not None:
+        on_loss(lost)
+    return writer.write(target, reader.read(source, rows=rows))
+
+
+def summarize(path: PathLike, *, registry: Formats | None = None, format: str | None = None) -> FileSummary:
+    """Rows, columns, dtype, and whether there are ids and metadata, from the head of a file.
+
+    Raises
+    ------
+    StorageError, CorruptFileError, UnknownNameError, NotSupportedError
+        As for `read_vectors`.
+    """
+    return find_format(path, registry=registry, format=format).describe(path)
+
+
+def _default_registry() -> Formats:
+    from nearkin.registry import default_registry  # loading plugins takes time, and a caller may bring its own
+
+    return default_registry()
+
+
+def _made(formats: Formats, text: str) -> VectorFormat:
+    made: VectorFormat = formats.make("format", text)
+    return made
+
+
+def _name_by_suffix(path: Path, formats: Formats) -> str:
+    specs = [spec for spec in formats.specs("format") if isinstance(spec, FormatSpec)]
+    name = path.name.lower()
+    endings = sorted({suffix for spec in specs for suffix in spec.suffixes if name.endswith(suffix)}, key=len)
+    if not endings:
+        raise _no_format(path, sorted({suffix for spec in specs for suffix in spec.suffixes}))
+    found = [spec.name for spec in specs if endings[-1] in spec.suffixes]
+    if len(set(found)) > 1:
+        raise AmbiguousNameError(
+            f"{len(found)} formats read files ending in {endings[-1]!r}: {', '.join(sorted(found))}",
+            hint=f"choose one with format={found[0]!r} (--format {found[0]})",
+        )
+    return found[0]
+
+
+def _no_format(path: Path, known: Sequence[str]) -> Exception:
+    if path.is_dir():
+        return StorageError(f"{path} is a folder, a file of vectors expected")
+    ending = path.suffix.lower()
+    if ending in RUNS_CODE:
+        return NotSupportedError(
+            f"{path} is refused: {ending} files are pickled, and reading one runs the code in it",
+            hint="save plain numbers where you trust it: np.save('vectors.npy', np.asarray(vectors, dtype='float32'))",
+        )
+    close = difflib.get_close_matches(ending, known, n=1)
+    meant = f" (did you mean {close[0]!r}?)" if close else ""
+    what = (
+        f"no format reads files ending in {ending!r}{meant}"
+        if ending
+        else f"{path} has no ending that tells its format"
+    )
+    return UnknownNameError(
+        f"{what}; known are {', '.join(known) or 'none'}", hint="or name the format: format='csv' (--format csv)"
+    )
+
+
+class _Gathered:
+    """Blocks put together. Where the head of the file tells the size, rows go straight to their place."""
+
+    def __init__(self, path: PathLike, summary: FileSummary) -> None:
+        self._path = path
+        self._rows = 0
+        self._pieces: list[np.ndarray] = []
+        self._ids: list[Sequence[Any] | np.ndarray] = []
+        self._metadata: list[dict[str, Any]] | None = None
+        self._whole: np.ndarray | None = None
+        if summary.rows is not None:
+            shape, dtype = (summary.rows, summary.dim), np.dtype(summary.dtype)
+            if summary.rows * summary.dim * dtype.itemsize <= _PLAUSIBLE_RATIO * Path(path).stat().st_size:
+                self._whole = np.empty(shape, dtype)
+
+    def add(self, block: Block) -> None:
+        """Take the rows of a block; nothing of it is held on to but its ids and metadata."""
+        if self._whole is None:
+            self._pieces.append(block.vectors)
+        else:
+            place = self._whole[self._rows : self._rows + len(block.vectors)]
+            if place.shape != block.vectors.shape or place.dtype != block.vectors.dtype:
+                raise self._other_rows(self._whole)
+            place[:] = block.vectors
+        self._rows += len(block.vectors)
+        if block.ids is not None:
+            self._ids.append(block.ids)
+        if block.metadata is not None:
+            self._metadata = self._metadata or []
+            self._metadata += block.metadata
+
+    def loaded(self) -> Loaded:
+        """Everything that was added."""
+        if self._whole is None:
+            if not self._pieces:
+                raise CorruptFileError(f"{self._path} holds no rows")
+            return Loaded(np.concatenate(self._pieces), self._all_ids(), self._metadata)
+        if self._rows != len(self._whole):
+            raise self._other_rows(self._whole)
+        return Loaded(self._whole, self._all_ids(), self._metadata)
+
+    def _all_ids(self) -> list[Any] | np.ndarray | None:
+        arrays = [part for part in self._ids if isinstance(part, np.ndarray)]
+        if arrays and len(arrays) == len(self._ids):
+            return np.concatenate(arrays)
+        return [each for part in self._ids for each in part] if self._ids else None
+
+    def _other_rows(self, whole: np.ndarray) -> CorruptFileError:
+        return CorruptFileError(
+            f"{self._path} has other rows than its head says, {whole.shape} of {whole.dtype} expected"
+        )

@@ -1,0 +1,90 @@
+"""From rows to an index: sample, prepare, train, fill."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from nearkin.components import Part
+from nearkin.indexes import Index
+from nearkin.metrics import Metric
+from nearkin.plans import Plan, make_index
+from nearkin.registry import Registry
+from nearkin.rows import Rows
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds that building an index took."""
+
+    train: float = 0.0
+    add: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return self.train + self.add
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what index is built over rows."""
+
+    plan: Plan
+    metric: Metric
+    registry: Registry
+    seed: int = 0
+
+    def make(self, dim: int, rows: int) -> Index:
+        """The untrained index for rows of `dim` columns, refused if the plan would be wrong."""
+        return make_index(
+            self.plan, self.metric, prepared_dim(self.metric, dim), self.registry, rows=rows, seed=self.seed
+        )
+
+    def build(self, rows: Rows, threads: int) -> tuple[Index | None, Timings]:
+        """The index over every position; deleted rows take up positions and no part in training. None without rows."""
+        alive = np.flatnonzero(rows.alive)
+        if not alive.size:
+            return None, Timings()
+        index = self.make(rows.dim, len(alive))
+        index.use_threads(threads)
+        start = time.perf_counter()
+        index.train(self._training_sample(index, rows, alive))
+        trained = time.perf_counter()
+        for _, block in rows.blocks():
+            index.add(self.metric.prepare(block))
+        return index, Timings(trained - start, time.perf_counter() - trained)
+
+    def exact(self) -> Recipe:
+        """The same with the flat plan."""
+        return Recipe(Plan(Part("flat")), self.metric, self.registry, self.seed)
+
+    def predicted(self, dim: int, rows: int) -> Mapping[str, int]:
+        """Bytes by component of the index, before building it."""
+        return self.make(dim, rows).cost(rows)
+
+    def _training_sample(self, index: Index, rows: Rows, alive: np.ndarray) -> np.ndarray:
+        wanted = index.sample_rows(len(alive))
+        if wanted < len(alive):
+            rng = np.random.default_rng(self.seed)
+            alive = np.sort(rng.choice(alive, wanted, replace=False))
+        return np.ascontiguousarray(self.metric.prepare(rows.take(alive)))
+
+
+def flat_over(rows: Rows, start: int, recipe: Recipe) -> Index:
+    """An exact index over the positions from `start` on, which become its positions from 0 on."""
+    index = recipe.exact().make(rows.dim, len(rows) - start)
+    for first, block in rows.blocks(start):
+        prepared = recipe.metric.prepare(block)
+        if first == start:
+            index.train(prepared)
+        index.add(prepared)
+    return index
+
+
+def prepared_dim(metric: Metric, dim: int) -> int:
+    """Columns of rows once the metric has prepared them."""
+    probe = np.ones((1, dim), dtype=np.float32 if metric.dtype == "float32" else np.uint8)
+    return int(metric.prepare(probe).shape[1])

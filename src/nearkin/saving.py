@@ -1,0 +1,51 @@
+"""A collection in memory written to a folder, complete or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nearkin.plans import label_of
+from nearkin.rows import Rows
+from nearkin.store.folder import Folder, Header, write_folder
+
+if TYPE_CHECKING:
+    from nearkin.indexes import Index
+
+ROWS_A_COMMIT = 65_536
+
+
+def save_folder(path: Path, header: Header, rows: Rows, index: Index | None, covered: int, *, overwrite: bool) -> None:
+    """Write rows and index to a new folder, then put it in place."""
+
+    def fill(folder: Path) -> None:
+        with_rows = Folder.create(folder, header)
+        try:
+            _copy_rows(rows, with_rows, keep_vectors=header.keep_vectors)
+            if index is not None:
+                with_rows.publish(label_of(index), index.state(), covered)
+        finally:
+            with_rows.close()
+
+    write_folder(path, fill, overwrite=overwrite)
+
+
+def _copy_rows(source: Rows, target: Rows, *, keep_vectors: bool) -> None:
+    """Every position, deleted ones too (and deleted again), since the index refers to positions."""
+    ids = source.ids.at(np.arange(len(source))).tolist()
+    dead = np.flatnonzero(~source.alive)
+    for position in dead.tolist():  # an id that was used again must not meet its own past
+        ids[position] = _unused_id(position, source.ids.kind)
+    for start in range(0, len(source), ROWS_A_COMMIT):
+        stop = min(len(source), start + ROWS_A_COMMIT)
+        vectors = source.span(start, stop) if keep_vectors else None
+        target.commit(vectors=vectors, ids=ids[start:stop], metadata=source.metadata(np.arange(start, stop)))
+    if dead.size:
+        target.commit(delete=dead)
+
+
+def _unused_id(position: int, kind: str) -> Any:
+    """An id for a deleted position that no row has."""
+    return f"\x00deleted {position}" if kind == "str" else -(2 + position) - (1 << 62)
