@@ -43,7 +43,9 @@ class IdTable:
         self._table: np.ndarray | None = None if ids is None else _as_table(ids)
         self._alive = alive
         self._where: dict[Any, int] | None = None
-        self._next = n if self._table is None or not n or self._table.dtype == object else int(self._table.max()) + 1
+        self._next = n
+        if self._table is not None and n and self._table.dtype != object:
+            self._next = max(0, int(self._table.max()) + 1)  # never below 0, as where ids come by `extend`
 
     @property
     def table(self) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""The truth of a collection: rows, ids, metadata and which rows are deleted; in memory here, on disk in `nearkin.store`.
+"""The truth of a collection: rows, ids, metadata and which are deleted; in memory here, on disk in `nearkin.store`.
 
 Everything else of a collection (its index) can be built again from this.
 """
@@ -158,13 +158,15 @@ class ForgottenRows(MemoryRows):
         super().commit(delete=delete, ids=ids, metadata=metadata)
 
     def take(self, positions: np.ndarray) -> np.ndarray:
-        raise self._refusal()
+        raise vectors_not_kept()
 
     def span(self, start: int, stop: int) -> np.ndarray:
-        raise self._refusal()
+        raise vectors_not_kept()
 
-    def _refusal(self) -> NotSupportedError:
-        return NotSupportedError(
-            "this collection was built with keep_vectors=False and has only its index, not the rows",
-            hint="build it again with the vectors kept",
-        )
+
+def vectors_not_kept() -> NotSupportedError:
+    """What asking for the vectors of a collection without them raises."""
+    return NotSupportedError(
+        "this collection was built with keep_vectors=False and has only its index, not the rows",
+        hint="build it again with the vectors kept",
+    )

@@ -1,0 +1,147 @@
+"""Facts of a collection: those fixed when its folder is made, and the record that every commit replaces."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from nearkin.errors import CorruptFileError, ParameterError
+from nearkin.state import State
+from nearkin.store.built import BuiltRecord
+from nearkin.store.plain_arrays import as_plain, bytes_of, describe, from_bytes
+from nearkin.vectors import DType
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is fixed when a folder is made; everything is JSON-able but the arrays of `metric_state`.
+
+    Attributes
+    ----------
+    dim
+        Columns of a row as stored: floats, or bytes of packed bits.
+    metric
+        The metric as users write it, ``"mahalanobis:shrinkage=0.1"``.
+    embedder
+        What is known of the embedder that made the vectors; stored, not interpreted.
+    library
+        Version of nearkin that made the folder.
+    """
+
+    dim: int
+    dtype: DType
+    metric: str
+    plan: str
+    search: Mapping[str, int]
+    seed: int
+    keep_vectors: bool
+    metric_state: State = field(default_factory=State)
+    embedder: Mapping[str, Any] | None = None
+    library: str = ""
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What the last commit left.
+
+    Attributes
+    ----------
+    generation
+        Commits so far.
+    positions
+        Positions used, deleted rows included.
+    rows, digest
+        Rows that are not deleted, and the sum of their checksums modulo 2**64: no row can go missing, come back or be
+        read twice unnoticed.
+    next_id
+        One more than the highest whole number that was ever an id, at least 0.
+    """
+
+    generation: int = 0
+    positions: int = 0
+    rows: int = 0
+    digest: int = 0
+    id_kind: str = "int"
+    next_id: int = 0
+    built: BuiltRecord | None = None
+
+
+def write_header(connection: sqlite3.Connection, header: Header) -> None:
+    """Store a header and the record of no commits."""
+    arrays = {name: as_plain(array, name) for name, array in header.metric_state.arrays.items()}
+    fixed = {
+        each.name: getattr(header, each.name) for each in dataclasses.fields(Header) if each.name != "metric_state"
+    }
+    state = {"meta": header.metric_state.meta, "arrays": {name: describe(array) for name, array in arrays.items()}}
+    try:
+        text = json.dumps({**fixed, "metric_state": state}, default=_as_dict).encode()
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"the facts of a collection cannot be written as JSON: {error}") from error
+    _write(connection, "header", text)
+    for name, array in arrays.items():
+        _write(connection, f"metric_state/{name}", bytes(bytes_of(array)))
+    write_committed(connection, Committed())
+
+
+def read_header(connection: sqlite3.Connection, path: Path) -> Header:
+    """The stored header, verified.
+
+    Raises
+    ------
+    CorruptFileError
+        It is not there, or not what was written.
+    """
+    try:
+        found = json.loads(_read(connection, "header", path))
+        state = found.pop("metric_state")
+        arrays = {
+            name: from_bytes(_read(connection, f"metric_state/{name}", path), described, f"{path}: {name}")
+            for name, described in state["arrays"].items()
+        }
+        return Header(**found, metric_state=State(arrays, state["meta"]))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CorruptFileError(f"{path}: the header cannot be read: {error}") from error
+
+
+def write_committed(connection: sqlite3.Connection, committed: Committed) -> None:
+    """Replace the record of what is committed."""
+    _write(connection, "committed", json.dumps(dataclasses.asdict(committed)).encode())
+
+
+def read_committed(connection: sqlite3.Connection, path: Path) -> Committed:
+    """The record of what is committed, verified."""
+    try:
+        found = json.loads(_read(connection, "committed", path))
+        built = found.pop("built")
+        return Committed(**found, built=BuiltRecord(**built) if built else None)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CorruptFileError(f"{path}: the record of the last commit cannot be read: {error}") from error
+
+
+def _as_dict(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return dict(given)
+    raise TypeError(f"{given!r} is of type {type(given).__name__}")
+
+
+def _write(connection: sqlite3.Connection, name: str, value: bytes) -> None:
+    row = (name, value, _checksum(name, value))
+    connection.execute("INSERT OR REPLACE INTO facts (name, value, checksum) VALUES (?, ?, ?)", row)
+
+
+def _read(connection: sqlite3.Connection, name: str, path: Path) -> bytes:
+    found = connection.execute("SELECT value, checksum FROM facts WHERE name = ?", (name,)).fetchone()
+    if found is None or not isinstance(found[0], bytes) or _checksum(name, found[0]) != found[1]:
+        trouble = "is missing" if found is None else "does not have the checksum that was written with it"
+        raise CorruptFileError(f"{path}: {name} {trouble}", hint="restore it from a copy")
+    return found[0]
+
+
+def _checksum(name: str, value: bytes) -> int:
+    return crc32(value, crc32(name.encode()))

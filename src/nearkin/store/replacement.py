@@ -1,0 +1,124 @@
+"""A folder written beside its place and renamed into it: it appears complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nearkin.errors import ParameterError
+from nearkin.store.durability import storage_errors, sync_folder, sync_tree
+from nearkin.store.lock import WriterLock
+
+DATABASE_NAME = "collection.sqlite"
+
+
+def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None], *, overwrite: bool = False) -> None:
+    """Let `fill` write a temporary folder beside `path`, sync it to the disk, and rename it into place.
+
+    Parameters
+    ----------
+    fill
+        Called with an empty folder.
+    overwrite
+        Replace a collection that is there. Any other folder that is not empty is refused all the same.
+
+    Raises
+    ------
+    ParameterError
+        Something is at `path` that may not be replaced.
+    LockedError
+        The collection that is there is being written.
+    StorageError
+        Writing failed; what was at `path` is still there and nothing else is left.
+    """
+    place = real_path(path)
+    with storage_errors(place, "read"):
+        _refuse_to_replace(place, overwrite=overwrite)
+    temporary = _sibling(place, secrets.token_hex(6), "tmp")
+    with _locked(place):
+        try:
+            with storage_errors(place, "written"):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                temporary.mkdir()
+                fill(temporary)
+                sync_tree(temporary)
+                _swap(temporary, place)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    shutil.rmtree(replaced_name(place), ignore_errors=True)
+
+
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """The absolute path without symbolic links, so that a link to a collection stays one."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as error:
+        raise ParameterError(f"{os.fspath(path)!r} cannot be a path: {error}") from error
+
+
+def replaced_name(path: Path) -> Path:
+    """Where the old folder is between two renames; left there if the process is killed at that moment."""
+    return _sibling(path, "replaced", "old")
+
+
+def what_is_at(path: Path) -> str:
+    """What is at a path, in words.
+
+    >>> what_is_at(Path("/no/such/place"))
+    'there is nothing at /no/such/place'
+    """
+    if path.is_dir():
+        names = sorted(each.name for each in path.iterdir())
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        return f"{path} is a folder with {len(names)} entries ({shown})" if names else f"{path} is an empty folder"
+    if path.exists():
+        return f"{path} is a file of {path.stat().st_size:,} bytes"
+    return f"there is nothing at {path}"
+
+
+def _refuse_to_replace(path: Path, *, overwrite: bool) -> None:
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / DATABASE_NAME).is_file():
+        raise ParameterError(f"{what_is_at(path)} and not a collection, it is not replaced", hint="choose another path")
+    if not overwrite:
+        raise ParameterError(
+            f"there is a collection at {path} already", hint="pass overwrite=True (--overwrite) to replace it"
+        )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep writers out of the collection that is replaced."""
+    lock = WriterLock.acquire(path) if (path / DATABASE_NAME).exists() else None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _swap(temporary: Path, path: Path) -> None:
+    old = replaced_name(path)
+    if path.exists():
+        if any(path.iterdir()):
+            shutil.rmtree(old, ignore_errors=True)
+            path.rename(old)
+        elif os.name == "nt":
+            path.rmdir()  # elsewhere a rename replaces an empty folder
+    try:
+        temporary.rename(path)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise
+    sync_folder(path.parent)
+
+
+def _sibling(path: Path, middle: str, suffix: str) -> Path:
+    return path.with_name(f".{path.name[:100]}.{middle}.{suffix}")

@@ -1,0 +1,73 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nearkin.state import State
+from nearkin.store import Folder, Header
+
+
+@pytest.fixture(scope="session")
+def header() -> Callable[..., Header]:
+    """Makes headers that differ from the usual one in what is given."""
+
+    def make(**given: Any) -> Header:
+        state = State({"matrix": np.arange(6, dtype=np.float64).reshape(2, 3)}, {"shrinkage": 0.1})
+        usual: dict[str, Any] = {
+            "dim": 3,
+            "dtype": "float32",
+            "metric": "mahalanobis:shrinkage=0.1",
+            "plan": "ivf4,pq3x8",
+            "search": {"nprobe": 2},
+            "seed": 7,
+            "keep_vectors": True,
+            "metric_state": state,
+            "embedder": {"model": "hashing", "dim": 3},
+            "library": "0.1.0",
+        }
+        return Header(**{**usual, **given})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Folder], Any]:
+    """Everything that a folder answers, as plain values that can be compared."""
+
+    def read(folder: Folder) -> Any:
+        alive = np.flatnonzero(folder.alive)
+        built = folder.built()
+        state = folder.header.metric_state
+        return {
+            "facts": [(name, each) for name, each in vars(folder.header).items() if name != "metric_state"],
+            "metric": (dict(state.meta), {name: array.tolist() for name, array in state.arrays.items()}),
+            "alive": folder.alive.tolist(),
+            "ids": folder.ids.at(alive).tolist(),
+            "next": folder.ids.next_ids(None, 2) if folder.ids.kind == "int" else None,
+            "vectors": folder.span(0, len(folder)).tolist() if folder.header.keep_vectors else None,
+            "metadata": folder.metadata(np.arange(len(folder))),
+            "built": built
+            and (
+                built.label,
+                built.covered,
+                dict(built.state.meta),
+                {name: (array.dtype.str, array.tolist()) for name, array in built.state.arrays.items()},
+            ),
+        }
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def index_state() -> State:
+    """A state like an index has: arrays of several types, one of them empty, and names that are no file names."""
+    return State(
+        {
+            "faiss/../codes": np.arange(24, dtype=np.uint8).reshape(8, 3),
+            "centroids": np.linspace(-1, 1, 6).astype(np.float32).reshape(2, 3),
+            "nothing": np.empty((0, 3), dtype=np.int64),
+            "scale": np.array(0.5),
+        },
+        {"nlist": 4, "codec": {"bits": 8}},
+    )
