@@ -53,7 +53,7 @@ class HNSWIndex(FaissIndex):
             index = faiss.IndexBinaryHNSW(8 * self.layout.dim, self.M)
         else:
             # The graph reads single codes, which fast-scan's blocks do not give: 4-bit codes in plain order serve it.
-            text = (self.layout.codec.native.text if self.layout.codec.native else "").removesuffix("fs")
+            text = (self.layout.codec.native.text if self.layout.codec.native else "").replace("x4fs", "x4np")
             metric = faiss_metric(self.layout.space.label)
             index = faiss.index_factory(self.layout.dim, f"HNSW{self.M},{text}", metric)
             quiet(faiss.downcast_index(index.storage))

@@ -112,7 +112,7 @@ def test_against_a_dict(machine):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=400 if SOAK else 12,
+            max_examples=400 if SOAK else 6,
             stateful_step_count=40 if SOAK else 12,
             deadline=None,
             derandomize=not SOAK,

@@ -42,7 +42,7 @@ def test_new_and_replaced(tmp_path, filled):
     write_folder(tmp_path / "deep/er/wiki", filled(1))
     path = tmp_path / "deep/er/wiki"
     assert first_value(path) == 1
-    with pytest.raises(errors.ParameterError, match="a collection at .* already; pass overwrite=True"):
+    with pytest.raises(errors.ParameterError, match=r"a collection at .* already; pass overwrite=True"):
         write_folder(path, filled(2))
     assert first_value(path) == 1
     write_folder(str(path), filled(2), overwrite=True)
@@ -77,43 +77,54 @@ def test_a_link_stays_a_link(tmp_path, filled):
     assert first_value(tmp_path / "real") == 2
 
 
-@pytest.mark.parametrize("there", [False, True])
-@pytest.mark.parametrize("failing", ["fill", "sync_tree", "first rename", "second rename"])
-def test_failures_leave_what_was_there(tmp_path, filled, monkeypatch, there, failing):
-    path = tmp_path / "wiki"
-    if there:
-        write_folder(path, filled(1))
-    renames = []
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def rename(self, target, original=Path.rename):
-        if self.parent == tmp_path:
-            renames.append(self)
-            if len(renames) == (1 if failing == "first rename" else 2):
+def fails_after(fill, then):
+    """A fill that ends in something else."""
+
+    def both(folder: Path) -> None:
+        fill(folder)
+        then()
+
+    return both
+
+
+def full_at_rename(number, home, original=Path.rename):
+    """A Path.rename that fails the given time that something in `home` is renamed."""
+    renamed = []
+
+    def rename(self, target):
+        if self.parent == home:
+            renamed.append(self)
+            if len(renamed) == number:
                 full()
         return original(self, target)
 
-    def fill(folder):
-        filled(2)(folder)
-        if failing == "fill":
-            full()
-        if "rename" in failing:
-            monkeypatch.setattr(Path, "rename", rename)
+    return rename
 
-    if failing == "sync_tree":
-        monkeypatch.setattr("nearkin.store.replacement.sync_tree", full)
-        if not there:
-            fill = filled(2)
-    if failing == "second rename" and not there:
-        pytest.skip("a new folder takes one rename")
-    with pytest.raises(errors.StorageError, match=r"wiki.* cannot be written: No space left on device"):
-        write_folder(path, fill, overwrite=True)
-    monkeypatch.undo()
-    assert names(tmp_path) == (["wiki"] if there else [])
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("failing", ["fill", "sync", "first rename", "second rename"])
+def test_failures_leave_what_was_there(tmp_path, filled, monkeypatch, there, failing):
+    path, there_before = tmp_path / "wiki", ["wiki"] if there else []
     if there:
-        assert first_value(path) == 1
+        write_folder(path, filled(1))
+    elif failing == "second rename":
+        path.mkdir()  # an empty folder is not moved away, so that the only rename is the first
+        there_before, failing = [path.name], "first rename"
+    patch = {
+        "fill": full,
+        "sync": lambda: monkeypatch.setattr("nearkin.store.replacement.sync_tree", full),
+        "first rename": lambda: monkeypatch.setattr(Path, "rename", full_at_rename(1, tmp_path)),
+        "second rename": lambda: monkeypatch.setattr(Path, "rename", full_at_rename(2, tmp_path)),
+    }
+    with pytest.raises(errors.StorageError, match=r"wiki.* cannot be written: No space left on device"):
+        write_folder(path, fails_after(filled(2), patch[failing]), overwrite=True)
+    monkeypatch.undo()
+    assert names(tmp_path) == there_before
+    assert not there or first_value(path) == 1
 
 
 def test_a_collection_that_is_being_written_is_not_replaced(tmp_path, filled):

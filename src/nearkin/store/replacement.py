@@ -109,8 +109,8 @@ def _swap(temporary: Path, path: Path) -> None:
         if any(path.iterdir()):
             shutil.rmtree(old, ignore_errors=True)
             path.rename(old)
-        else:
-            path.rmdir()
+        elif os.name == "nt":
+            path.rmdir()  # elsewhere a rename replaces an empty folder
     try:
         temporary.rename(path)
     except BaseException:
