@@ -182,7 +182,9 @@ def word_stem(word: str) -> str:
     ['match', 'clos', 'clos', 'class']
     """
     if not word.endswith("ss"):
-        word = next((word.removesuffix(end) for end in SUFFIXES if word.endswith(end) and len(word) >= len(end) + 3), word)
+        word = next(
+            (word.removesuffix(end) for end in SUFFIXES if word.endswith(end) and len(word) >= len(end) + 3), word
+        )
     return word.removesuffix("e") if len(word) > 3 else word
 
 

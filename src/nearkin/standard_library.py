@@ -16,7 +16,7 @@ from pathlib import Path
 from nearkin.errors import StorageError
 
 SKIPPED_FOLDERS = frozenset(
-    {"test", "tests", "idlelib", "idle_test", "lib2to3", "turtledemo", "ensurepip", "site-packages", "dist-packages"}
+    {"test", "tests", "idlelib", "lib2to3", "turtledemo", "ensurepip", "distutils", "site-packages", "dist-packages"}
 )
 
 _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -66,7 +66,9 @@ def read_docstrings(root: Path | None = None) -> list[Docstring]:
         for each in _docstrings_of(path, _module_name(path.relative_to(folder))):
             found.setdefault(each.name, each)
     if not found:
-        raise StorageError(f"{folder} has no Python source with docstrings", hint="use a Python installed with its source")
+        raise StorageError(
+            f"{folder} has no Python source with docstrings", hint="use a Python installed with its source"
+        )
     return [found[name] for name in sorted(found)]
 
 
