@@ -122,6 +122,11 @@ class Collection:
         return len(self._rows) - self._covered
 
     @property
+    def deleted(self) -> int:
+        """Rows that were deleted or replaced and still take up space, until the collection is built anew."""
+        return len(self._rows) - self._rows.count
+
+    @property
     def readonly(self) -> bool:
         """Whether changes are refused."""
         return self._readonly
