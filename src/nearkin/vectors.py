@@ -32,7 +32,8 @@ def as_vectors(vectors: Any, *, dim: int | None = None, dtype: DType = "float32"
     ----------
     vectors
         Anything that numpy reads as an (n, dim) array of numbers: lists, float64, float16, integers, Fortran order,
-        strided views, read-only and memory-mapped arrays. For ``dtype="bits"``, uint8 rows of packed bits.
+        strided views, read-only, masked (a masked value counts as NaN) and memory-mapped arrays, data frames. For
+        ``dtype="bits"``, uint8 rows of packed bits.
     dim
         Columns expected, if known.
     what
@@ -53,7 +54,7 @@ def as_vectors(vectors: Any, *, dim: int | None = None, dtype: DType = "float32"
     nearkin.errors.VectorError: vectors have NaN or infinite values in 1 of 1 rows (row 0); remove them, or pass on_bad="skip"
     """
     array = as_matrix(vectors, dim=dim, dtype=dtype, what=what)
-    if dtype == "float32" and not _surely_finite(array):
+    if dtype == "float32" and not _all_finite(array):
         bad = nonfinite_rows(array)
         if bad.size:
             raise VectorError(
@@ -65,7 +66,7 @@ def as_vectors(vectors: Any, *, dim: int | None = None, dtype: DType = "float32"
 
 def as_matrix(vectors: Any, *, dim: int | None = None, dtype: DType = "float32", what: str = "vectors") -> np.ndarray:
     """`as_vectors` without the check of the values: shape and type only."""
-    array = vectors if isinstance(vectors, np.ndarray) else _read_as_array(vectors, what)
+    array = vectors if type(vectors) is np.ndarray else _read_as_array(vectors, what)
     if array.ndim != 2:
         hint = "for a single vector pass vector[None, :]" if array.ndim == 1 else None
         raise VectorError(f"{what} must be 2-D (rows, columns), got {array.ndim}-D of shape {array.shape}", hint=hint)
@@ -74,7 +75,7 @@ def as_matrix(vectors: Any, *, dim: int | None = None, dtype: DType = "float32",
     if dim is not None and array.shape[1] != dim:
         raise VectorError(f"{what} have {array.shape[1]} columns, {dim} expected")
     wanted = np.dtype(np.float32 if dtype == "float32" else np.uint8)
-    if array.dtype == wanted and array.flags.c_contiguous:
+    if array.dtype == wanted and array.flags.c_contiguous and array.flags.aligned:
         return array
     if dtype == "bits":
         if array.dtype != np.uint8:
@@ -82,26 +83,27 @@ def as_matrix(vectors: Any, *, dim: int | None = None, dtype: DType = "float32",
                 f"{what} are {array.dtype}, packed bits (uint8) expected",
                 hint="np.packbits(array_of_bool, axis=1) packs them",
             )
-        return np.ascontiguousarray(array)
+        return np.require(array, np.uint8, ["C", "A"])
     if array.dtype.kind not in "fiub":
         raise VectorError(f"{what} are of type {array.dtype}, numbers expected")
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(all="ignore"):
+        return np.require(array, np.float32, ["C", "A"])
 
 
 def _read_as_array(vectors: Any, what: str) -> np.ndarray:
+    """A plain ndarray of anything; subclasses, whose rows may behave otherwise, are taken as what they hold."""
+    if isinstance(vectors, np.ma.MaskedArray) and vectors.dtype.kind in "fiub" and vectors.mask.any():
+        with np.errstate(all="ignore"):
+            return np.where(vectors.mask, np.float32(np.nan), vectors.data.astype(np.float32))
     try:
         return np.asarray(vectors)
-    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+    except Exception as error:  # whatever an object's own conversion raises
         raise VectorError(f"{what} cannot be read as a rectangular array of numbers: {error}") from error
 
 
-def _surely_finite(array: np.ndarray) -> bool:
-    """True if a cheap test proves that all values are finite; False proves nothing (a sum may overflow)."""
-    if array.size > 1 << 20:
-        return False
-    flat = array.ravel()
-    return bool(np.isfinite(np.dot(flat, flat)))
+def _all_finite(array: np.ndarray) -> bool:
+    """Whether every value of an array of moderate size is finite; a larger one is left to the block-wise test."""
+    return array.size <= 1 << 24 and bool(np.isfinite(array).all())
 
 
 def nonfinite_rows(array: np.ndarray) -> np.ndarray:
