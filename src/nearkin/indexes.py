@@ -354,7 +354,7 @@ class Index(ABC):
                 f"index {self.name!r} answered {nq} queries with arrays of shapes {positions.shape} and "
                 f"{distances.shape}, {(nq, k)} expected"
             )
-        if positions.min() < 0:
+        if positions.size and positions.min() < 0:
             distances = np.where(positions < 0, np.float32(np.inf), distances)
         if k > 1 and (distances[:, 1:] < distances[:, :-1]).any():
             order = np.argsort(distances, axis=1, kind="stable")
@@ -409,15 +409,17 @@ def masked_by_growing(search: Callable[[int], Found], k: int, mask: Mask, n: int
     return answer
 
 
-def whole_number(name: str, value: Any, least: int) -> int:
-    """A whole number of at least `least`, or a ParameterError that says what was given."""
+def whole_number(name: str, value: Any, least: int, most: int = 2**31 - 1) -> int:
+    """A whole number from `least` to `most`, or a ParameterError that says what was given."""
     try:
         number = int(value)
-        exact = number == float(value) and not isinstance(value, bool)
+        exact = number == float(value) and not isinstance(value, bool | np.bool_ | str | bytes | np.ndarray)
     except (TypeError, ValueError, OverflowError):
         exact, number = False, 0
     if not exact or number < least:
         raise ParameterError(f"{name} is {value!r}, a whole number of at least {least} expected")
+    if number > most:
+        raise ParameterError(f"{name} is {value!r}, at most {most:,} can be used")
     return number
 
 
