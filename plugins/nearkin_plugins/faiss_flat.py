@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ SCANS: Mapping[str, frozenset[str]] = {
 
 # faiss answers batches from this size on through BLAS, whose rounding depends on the size of the batch.
 BLAS_BATCH = 20
+
+# Ratio of the mean squared norm to the total variance above which that rounding can change who is a neighbour.
+FAR = 30.0
 
 
 def make_flat(layout: Layout) -> Index:
@@ -54,16 +58,23 @@ class FaissFlatIndex(FaissIndex):
         return index
 
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
-        found = super()._search(queries, k, mask, params)
         if not self._recompute or len(queries) < BLAS_BATCH:
-            return found
-        return Found(found.positions, self._direct_distances(queries, found.positions))
+            return super()._search(queries, k, mask, params)
+        if self._far_from_origin:
+            step = BLAS_BATCH - 1
+            parts = [
+                super(FaissFlatIndex, self)._search(queries[start : start + step], k, mask, params)
+                for start in range(0, len(queries), step)
+            ]
+            return Found(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        found = super()._search(queries, k, mask, params)
+        return self._tidied(found.positions, self._direct_distances(queries, found.positions), len(queries), k)
 
     def _direct_distances(self, queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Distances by direct subtraction, so that they are the same in every batch and zero for a row and itself."""
         import faiss
 
-        distances = np.empty(positions.shape, dtype=np.float32)
+        distances = np.full(positions.shape, np.inf, dtype=np.float32)
         self._faiss.compute_distance_subset(
             len(queries),
             faiss.swig_ptr(queries),
@@ -72,6 +83,17 @@ class FaissFlatIndex(FaissIndex):
             faiss.swig_ptr(positions),
         )
         return distances
+
+    @cached_property
+    def _far_from_origin(self) -> bool:
+        """Whether the rows lie so far from the origin that BLAS would lose their differences in rounding.
+
+        BLAS computes ||q||² - 2 q·x + ||x||² in float32; where the squared norms are much larger than the spread of the
+        rows, neighbours would be picked by rounding. Such rows are compared by subtraction, in batches too small for BLAS.
+        """
+        sample = np.random.default_rng(0).integers(0, self.n, size=min(self.n, 1000))
+        rows = self._faiss.reconstruct_batch(sample).astype(np.float64)
+        return bool((rows**2).sum(axis=1).mean() > FAR * rows.var(axis=0).sum())
 
     def _range(
         self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]

@@ -42,10 +42,14 @@ class FaissIndex(Index):
     """
 
     masks = True
+    tidy = True
 
     def __init__(self, layout: Layout, **params: Any) -> None:
+        import faiss
+
         super().__init__(layout, **params)
         self._faiss: Any = None
+        self._set_threads = faiss.omp_set_num_threads
         self._negate = layout.space.label == "inner-product"
         self._binary = layout.space.dtype == "bits"
         self._cached_parameters: dict[tuple[int, ...], Any] = {}
@@ -65,9 +69,7 @@ class FaissIndex(Index):
     # ---- the contract of Index -------------------------------------------------------------------------------------
 
     def use_threads(self, threads: int) -> None:
-        import faiss
-
-        faiss.omp_set_num_threads(threads)
+        self._set_threads(threads)
 
     def _train(self, vectors: np.ndarray) -> None:
         index = self._make()
@@ -88,11 +90,13 @@ class FaissIndex(Index):
         return self._found(distances, positions)
 
     def _found(self, distances: np.ndarray, positions: np.ndarray) -> Found:
-        """faiss's answer with smaller distances nearer, as float32."""
+        """faiss's answer with smaller distances nearer, as float32, and +inf where faiss found nothing."""
         if self._negate:
             np.negative(distances, out=distances)
         elif self._binary:
             distances = distances.astype(np.float32)
+        if positions[:, -1].min() < 0:
+            distances[positions < 0] = np.inf
         return Found(positions, distances)
 
     def _search_parameters(self, k: int, mask: Mask | None, params: Mapping[str, int]) -> Any:

@@ -21,7 +21,6 @@ from nearkin.errors import (
     ParameterError,
     ReadOnlyError,
     StateError,
-    VectorError,
 )
 from nearkin.indexes import Index, whole_number
 from nearkin.indexing import Recipe, Timings
@@ -30,7 +29,7 @@ from nearkin.plans import Plan, label_of
 from nearkin.results import RangeResult, SearchResult
 from nearkin.rows import ForgottenRows, Metadata, Rows
 from nearkin.true_distances import checked_range, code_error, true_distances
-from nearkin.vectors import OnBad, Screened, as_vectors, name_rows, screen
+from nearkin.vectors import OnBad, Screened, as_vectors, screen
 from nearkin.views import View
 
 if TYPE_CHECKING:
@@ -63,8 +62,8 @@ class Collection:
     >>> import nearkin as nk
     >>> mine = nk.build(np.eye(4), metric="cosine", ids=["n", "e", "s", "w"])
     >>> hits = mine.search([[0, 1, 0, 0.5]], k=2)
-    >>> hits.ids.tolist(), hits.distances.round(3).tolist()
-    ([['e', 'w']], [[0.1059999987483025, 0.5529999732971191]])
+    >>> hits.ids.tolist(), hits.distances.astype(float).round(3).tolist()
+    ([['e', 'w']], [[0.106, 0.553]])
     """
 
     def __init__(
@@ -121,6 +120,11 @@ class Collection:
     def uncovered(self) -> int:
         """Rows that the index does not cover yet; they are searched one by one."""
         return len(self._rows) - self._covered
+
+    @property
+    def deleted(self) -> int:
+        """Rows that were deleted or replaced and still take up space, until the collection is built anew."""
+        return len(self._rows) - self._rows.count
 
     @property
     def readonly(self) -> bool:
@@ -468,14 +472,8 @@ class Collection:
             publish(label_of(self._index), self._index.state(), self._covered)
 
     def _prepared_queries(self, queries: Any) -> np.ndarray:
-        raw = as_vectors(queries, dim=self.dim, dtype=self._metric.dtype, what="queries")
-        if self._metric.refuses_rows:
-            refused = self._metric.refuses(raw)
-            if refused.any():
-                raise VectorError(
-                    f"{self._metric.bad_row_reason}: {name_rows(np.flatnonzero(refused), len(raw))} of the queries"
-                )
-        return self._metric.prepare_queries(raw)
+        asked = as_vectors(queries, dim=self._rows.dim, dtype=self._metric.dtype, what="queries")
+        return self._metric.prepare_queries(asked)
 
     def _threads_for(self, threads: int | None) -> int:
         return self._threads if threads is None else whole_number("threads", threads, 1)

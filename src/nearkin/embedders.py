@@ -19,6 +19,7 @@ import numpy as np
 
 from nearkin.errors import EmbedderMismatchError, InputError, ParameterError, PluginContractError
 from nearkin.metrics import unit_rows
+from nearkin.state import State
 from nearkin.vectors import as_vectors
 
 Role = Literal["document", "query"]
@@ -171,13 +172,31 @@ STOP_WORDS = frozenset(
 )
 
 
+SUFFIXES = ("ings", "ing", "est", "ed", "es", "s")
+
+
+def word_stem(word: str) -> str:
+    """A lower-case English word without its commonest endings, so that "match", "matches" and "matching" meet.
+
+    >>> [word_stem(word) for word in ("matches", "closest", "close", "class")]
+    ['match', 'clos', 'clos', 'class']
+    """
+    if not word.endswith("ss"):
+        word = next(
+            (word.removesuffix(end) for end in SUFFIXES if word.endswith(end) and len(word) >= len(end) + 3), word
+        )
+    return word.removesuffix("e") if len(word) > 3 else word
+
+
 class HashingEmbedder(Embedder):
-    """Words, word pairs and character n-grams hashed into a fixed number of columns; no training, no download.
+    """Word stems, pairs of them and character n-grams hashed into a fixed number of columns; no training, no download.
 
     Each feature adds ±(its weight) to one column, chosen by a hash of the feature; counts are damped by a logarithm and
-    rows have length one. Similar spelling and shared words are close; meaning is not known.
+    rows have length one. Similar spelling and shared words are close; meaning is not known. `fit` is optional: it learns
+    from texts which features are common, and common features then weigh less (inverse document frequency).
 
-    Source: K. Weinberger et al., "Feature hashing for large scale multitask learning" (2009).
+    Sources: K. Weinberger et al., "Feature hashing for large scale multitask learning" (2009); K. Spärck Jones, "A
+    statistical interpretation of term specificity and its application in retrieval" (1972).
 
     Parameters
     ----------
@@ -203,6 +222,7 @@ class HashingEmbedder(Embedder):
             raise ParameterError(f"ngrams is {ngrams}, 0 or more expected")
         self._dim = dim
         self.ngrams = ngrams
+        self._rarity: np.ndarray | None = None
 
     @property
     def dim(self) -> int:
@@ -210,28 +230,64 @@ class HashingEmbedder(Embedder):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        return {"kind": "hashing", "revision": 1, "dim": self.dim, "ngrams": self.ngrams}
+        fitted = None if self._rarity is None else hashlib.sha256(self._rarity.tobytes()).hexdigest()[:16]
+        return {"kind": "hashing", "revision": 2, "dim": self.dim, "ngrams": self.ngrams, "fitted": fitted}
+
+    def fit(self, items: Sequence[str]) -> None:
+        """Learn how rare each feature is: log((1 + n) / (1 + texts that have it)), counted in 2^18 hashed buckets.
+
+        >>> embedder = HashingEmbedder(dim=256)
+        >>> embedder.fit(["copy a file", "open a file", "close a file"])
+        >>> query, common, rare = embedder.embed(["copy a file", "the file", "the copy"])
+        >>> bool(query @ rare > query @ common)
+        True
+        """
+        counts = np.zeros(RARITY_BUCKETS, dtype=np.int64)
+        for item in items:
+            buckets = {(code >> 1) % RARITY_BUCKETS for code in self._hashed(item)}
+            counts[list(buckets)] += 1
+        self._rarity = np.log((1 + len(items)) / (1 + counts)).astype(np.float32)
+
+    def state(self) -> State:
+        """What `fit` learned; empty if it was not called."""
+        return State() if self._rarity is None else State({"rarity": self._rarity})
+
+    def restore(self, state: State) -> None:
+        """Take back what `state` gave."""
+        self._rarity = state.arrays.get("rarity")
 
     def _embed(self, items: Sequence[Any], role: Role) -> np.ndarray:
         vectors = np.zeros((len(items), self.dim), dtype=np.float32)
         for row, item in enumerate(items):
             if not isinstance(item, str):
                 raise InputError(f"item {row} is of type {type(item).__name__}, text expected")
-            counts: dict[str, float] = {}
-            for feature, weight in self._features(item):
-                counts[feature] = counts.get(feature, 0.0) + weight
-            for feature, count in counts.items():
-                code = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
-                vectors[row, (code >> 1) % self.dim] += (1.0 if code & 1 else -1.0) * np.log1p(count)
+            hashed = self._hashed(item)
+            codes = np.fromiter(hashed, dtype=np.int64, count=len(hashed))
+            weights = np.log1p(np.fromiter(hashed.values(), dtype=np.float32, count=len(hashed)))
+            if self._rarity is not None:
+                weights *= self._rarity[(codes >> 1) % RARITY_BUCKETS]
+            np.add.at(vectors[row], (codes >> 1) % self.dim, np.where(codes & 1, weights, -weights))
         return unit_rows(vectors)
+
+    def _hashed(self, text: str) -> dict[int, float]:
+        """Hash of each feature of a text to its weighted count."""
+        counts: dict[int, float] = {}
+        for feature, weight in self._features(text):
+            code = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
+            counts[code] = counts.get(code, 0.0) + weight
+        return counts
 
     def _features(self, text: str) -> Iterator[tuple[str, float]]:
         words = [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text))]
         words = [word for word in words if word not in STOP_WORDS]
-        yield from ((f"w {word}", 1.0) for word in words)
-        yield from ((f"p {one} {two}", 0.5) for one, two in pairwise(words))
+        stems = [word_stem(word) for word in words]
+        yield from ((f"w {stem}", 1.0) for stem in stems)
+        yield from ((f"p {one} {two}", 0.5) for one, two in pairwise(stems))
         if self.ngrams:
             for word in words:
                 padded = f"^{word}$"
                 grams = [padded[i : i + self.ngrams] for i in range(max(1, len(padded) - self.ngrams + 1))]
                 yield from ((f"c {gram}", 1.0 / len(grams)) for gram in grams)
+
+
+RARITY_BUCKETS = 1 << 18

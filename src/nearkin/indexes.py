@@ -106,9 +106,12 @@ class Index(ABC):
         How users ask for it.
     search_params
         Name to `SearchParameter`: what may be set at each search.
+    tidy
+        Whether `_search` answers sorted and padded already, so that the base class need not look again.
     """
 
     name: ClassVar[str]
+    tidy: ClassVar[bool] = False
     search_params: ClassVar[Mapping[str, SearchParameter]] = {}
 
     def __init__(self, layout: Layout, **params: Any) -> None:
@@ -236,8 +239,8 @@ class Index(ABC):
         resolved = self.resolve(params) if params else self._defaults
         if threads:
             self.use_threads(threads)
-        positions, distances = self._search(queries, k, mask, resolved)
-        return self._tidied(positions, distances, len(queries), k)
+        found = self._search(queries, k, mask, resolved)
+        return found if self.tidy else self._tidied(found.positions, found.distances, len(queries), k)
 
     def _search_padded(
         self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, Any] | None, threads: int

@@ -81,4 +81,3 @@ def flat_over(rows: Rows, start: int, recipe: Recipe) -> Index:
             index.train(prepared)
         index.add(prepared)
     return index
-

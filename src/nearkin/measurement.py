@@ -33,7 +33,7 @@ class Interval:
     """A mean over queries, with a 95 % interval.
 
     >>> print(Interval.of(np.array([1.0, 1.0, 0.8, 0.9])))
-    0.925 (95 % interval 0.690 to 0.986, 4 queries)
+    0.925 (95 % interval 0.777 to 0.978, 4 queries)
     """
 
     mean: float

@@ -21,7 +21,7 @@ import numpy as np
 
 from nearkin.errors import NotTrainedError, PluginContractError, VectorError
 from nearkin.state import State
-from nearkin.vectors import DType, block_rows
+from nearkin.vectors import DType, block_rows, name_rows
 
 Axiom = Literal["non-negative", "identity", "symmetric", "triangle"]
 ALL_AXIOMS: frozenset[Axiom] = frozenset({"non-negative", "identity", "symmetric", "triangle"})
@@ -156,7 +156,14 @@ class Metric:
         return dim
 
     def prepare_queries(self, queries: np.ndarray) -> np.ndarray:
-        """Map queries; the same as `prepare` unless a reduction treats both sides differently."""
+        """Map queries: what `refuses` refuses is an error, the rest is `prepare`, unless both sides are treated differently.
+
+        Raises
+        ------
+        VectorError
+            The metric is not defined on some of the queries.
+        """
+        self.need_accepted(queries)
         return self.prepare(queries)
 
     def finish(self, values: np.ndarray) -> np.ndarray:
@@ -193,6 +200,13 @@ class Metric:
         """Take back what `state` gave."""
 
     # ---- what the base class makes of it ---------------------------------------------------------------------------
+
+    def need_accepted(self, queries: np.ndarray) -> None:
+        """Raise VectorError if the metric refuses some of the queries."""
+        if self.refuses_rows:
+            refused = np.flatnonzero(self.refuses(queries))
+            if refused.size:
+                raise VectorError(f"{self.bad_row_reason}: {name_rows(refused, len(queries))} of the queries")
 
     @property
     def space(self) -> Space:
@@ -305,18 +319,22 @@ class Cosine(Metric):
     refuses_rows = True
 
     def prepare(self, vectors: np.ndarray) -> np.ndarray:
-        if len(vectors) == 1:  # one query at a time: the cheapest way
-            row = vectors[0]
-            with np.errstate(over="ignore"):
-                square = float(np.dot(row, row))
-            if 1e-30 < square < 1e30:
-                return np.asarray(vectors * np.float32(square**-0.5))
         return unit_rows(vectors)
+
+    def prepare_queries(self, queries: np.ndarray) -> np.ndarray:
+        if len(queries) == 1:  # the same with the least work, since one query takes microseconds
+            row = queries[0].astype(np.float64)
+            square = float(row @ row)
+            if 1e-30 < square < 1e30:
+                return np.asarray(queries * np.float32(square**-0.5))
+        return super().prepare_queries(queries)
 
     def finish(self, values: np.ndarray) -> np.ndarray:
         distances = values * values.dtype.type(0.5)
-        finite = np.isfinite(distances)
-        return np.asarray(np.clip(distances, 0.0, 2.0, out=distances, where=finite))
+        np.maximum(distances, 0.0, out=distances)
+        if distances.size and distances.max() > 2.0:  # rounding of a codec, or padding with +inf, which stays
+            np.minimum(distances, 2.0, out=distances, where=np.isfinite(distances))
+        return np.asarray(distances)
 
     def unfinish(self, distance: float) -> float:
         return 2.0 * distance

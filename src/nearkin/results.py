@@ -23,7 +23,6 @@ class Hit(NamedTuple):
     similarity: float
 
 
-@dataclass(frozen=True, eq=False)
 class SearchResult:
     """The neighbours of nq queries, nearest first.
 
@@ -36,31 +35,44 @@ class SearchResult:
         (nq, k) int64 row numbers in the collection.
     distances
         (nq, k) float32, smaller is nearer.
+    k
+        Neighbours asked for.
 
     Examples
     --------
-    >>> found = SearchResult(np.array([[4, -1]]), np.array([[0.5, np.inf]], dtype=np.float32), wanted=2)
+    >>> found = SearchResult(np.array([[4, -1]]), np.array([[0.5, np.inf]], dtype=np.float32), k=2)
     >>> found.counts.tolist(), found.complete.tolist()
     ([1], [False])
     >>> [hit.id for hit in found[0]]
     [4]
     """
 
-    positions: np.ndarray
-    distances: np.ndarray
-    wanted: int
-    id_table: np.ndarray | None = None
-    similarity: Callable[[np.ndarray], np.ndarray] | None = None
-    explain: Callable[[int], str] | None = None
+    __slots__ = ("_explain", "_id_table", "_similarity", "distances", "k", "positions")
+
+    def __init__(
+        self,
+        positions: np.ndarray,
+        distances: np.ndarray,
+        k: int,
+        id_table: np.ndarray | None = None,
+        similarity: Callable[[np.ndarray], np.ndarray] | None = None,
+        explain: Callable[[int], str] | None = None,
+    ) -> None:
+        self.positions = positions
+        self.distances = distances
+        self.k = k
+        self._id_table = id_table
+        self._similarity = similarity
+        self._explain = explain
 
     @property
     def ids(self) -> np.ndarray:
         """(nq, k) ids as the user gave them; -1 (integer ids) or None (string ids) where there is no neighbour."""
-        if self.id_table is None:
+        if self._id_table is None:
             return self.positions
-        if not len(self.id_table):
+        if not len(self._id_table):
             return np.full(self.positions.shape, None, dtype=object)
-        ids = self.id_table[self.positions]
+        ids = self._id_table[self.positions]
         missing = self.positions < 0
         if missing.any():
             ids[missing] = None if ids.dtype == object else -1
@@ -69,9 +81,9 @@ class SearchResult:
     @property
     def similarities(self) -> np.ndarray:
         """(nq, k) float32, larger is more alike, by the metric's documented rule; -inf where there is no neighbour."""
-        if self.similarity is None:
+        if self._similarity is None:
             raise ParameterError("this result has no similarity rule", hint="it was not made by a collection")
-        values = np.asarray(self.similarity(self.distances), dtype=np.float32)
+        values = np.asarray(self._similarity(self.distances), dtype=np.float32)
         return np.where(self.positions < 0, np.float32(-np.inf), values)
 
     @property
@@ -82,14 +94,14 @@ class SearchResult:
     @property
     def complete(self) -> np.ndarray:
         """(nq,) whether each query got the k neighbours asked for."""
-        return np.asarray(self.counts >= self.wanted)
+        return np.asarray(self.counts >= self.k)
 
     @property
     def reason(self) -> list[str]:
         """For each query, why it got fewer than k neighbours; empty where it did not."""
         counts = self.counts
-        explain = self.explain or (lambda count: f"{count} rows found")
-        return ["" if count >= self.wanted else explain(int(count)) for count in counts]
+        explain = self._explain or (lambda count: f"{count} rows found")
+        return ["" if count >= self.k else explain(int(count)) for count in counts]
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -98,7 +110,7 @@ class SearchResult:
         count = int(np.count_nonzero(self.positions[query] >= 0))
         ids = self.ids[query][:count].tolist()
         distances = self.distances[query][:count].tolist()
-        similarities = self.similarities[query][:count].tolist() if self.similarity else [float("nan")] * count
+        similarities = self.similarities[query][:count].tolist() if self._similarity else [float("nan")] * count
         return [Hit(*each) for each in zip(ids, distances, similarities, strict=True)]
 
     def __iter__(self) -> Iterator[list[Hit]]:
@@ -113,7 +125,7 @@ class SearchResult:
         queries, ranks = np.nonzero(self.positions >= 0)
         columns = {"query": queries, "rank": ranks, "id": self.ids[queries, ranks]}
         columns["distance"] = self.distances[queries, ranks]
-        if self.similarity is not None:
+        if self._similarity is not None:
             columns["similarity"] = self.similarities[queries, ranks]
         return columns
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist, pdist
 
-from nearkin import describe as module
+from nearkin import description as module
 from nearkin.description import Description, describe
 from nearkin.errors import ParameterError, VectorError
 from nearkin.intrinsic_dimension import intrinsic_dimension, levina_bickel, two_nn

@@ -83,6 +83,7 @@ def write_built(parent: Path, label: str, state: State, covered: int, *, generat
             remove_folders([final])  # left by a commit of this number that did not happen
             temporary.rename(final)
             sync_folder(parent)
+            sync_folder(parent.parent)
     except BaseException:
         remove_folders([temporary])
         raise

@@ -1,0 +1,142 @@
+"""``nearkin build``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nearkin.cli.options import format_option, json_option, metric_option, on_bad_option, set_option
+from nearkin.cli.rendering import (
+    float32_bytes,
+    listed,
+    note,
+    parameters,
+    print_facts,
+    print_json,
+    print_memory,
+    seconds,
+    working,
+)
+from nearkin.cli.session import Session
+from nearkin.errors import ParameterError
+
+if TYPE_CHECKING:
+    from nearkin.collection import Collection
+
+
+@click.command()
+@click.argument("vectors")
+@metric_option
+@click.option("--plan", default="flat", show_default=True, help="Index, codec and refinement; see nearkin components.")
+@click.option("-o", "--output", required=True, metavar="DIR", help="Folder to write.")
+@format_option
+@set_option
+@on_bad_option
+@click.option("--overwrite", is_flag=True, help="Replace what is at DIR.")
+@click.option("--no-vectors", is_flag=True, help="Keep the index only: smaller, but nothing can be added or checked.")
+@json_option
+@click.pass_obj
+def build(
+    session: Session,
+    vectors: str,
+    metric: str,
+    plan: str,
+    output: str,
+    format: str | None,
+    search: dict[str, int],
+    on_bad: Any,
+    overwrite: bool,
+    no_vectors: bool,
+    as_json: bool,
+) -> None:
+    """Build an index from a file of vectors and save it.
+
+    Reads VECTORS (npy, npz, fvecs, csv, parquet, ...; - for standard input) with the ids and further columns that it
+    has, builds, and writes the folder DIR. Prints the plan with every number filled in, the seconds, and the bytes of
+    each component, predicted and real. --set stores search parameters as defaults of the index.
+
+    \b
+    nearkin build vectors.npy --metric cosine --plan ivf,pq,refine-f16 -o indexes/mine
+    nearkin build shop.csv --format csv:id=sku --plan hnsw32,int8 --set ef_search=80 -o indexes/shop
+    """
+    if Path(output).exists() and not overwrite:
+        raise ParameterError(
+            f"there is something at {output} already", hint="choose another folder, or pass --overwrite"
+        )
+    start = time.perf_counter()
+    with working(f"reading {vectors}"):
+        loaded = session.read(vectors, format)
+    read = time.perf_counter()
+    with working(f"building {plan} over {len(loaded.vectors):,} rows"):
+        collection = _build(
+            session, loaded, metric=metric, plan=plan, search=search, on_bad=on_bad, keep=not no_vectors
+        )
+    built = time.perf_counter()
+    with working(f"writing {output}"):
+        collection.save(output, overwrite=overwrite)
+    done = time.perf_counter()
+    with session.open(output, readonly=True) as saved:
+        report = _report(collection, output, saved.disk_bytes())
+    report["seconds"] = {"read": read - start, "build": built - read, "save": done - built}
+    print_json(report) if as_json else _print_report(report)
+
+
+def _build(
+    session: Session, loaded: Any, *, metric: str, plan: str, search: dict[str, int], on_bad: Any, keep: bool
+) -> Collection:
+    import nearkin
+
+    return nearkin.build(
+        loaded.vectors,
+        metric=metric,
+        plan=plan,
+        ids=loaded.ids,
+        metadata=loaded.metadata,
+        search=search,
+        on_bad=on_bad,
+        keep_vectors=keep,
+        seed=session.settings.seed,
+        threads=session.settings.threads,
+        registry=session.registry,
+    )
+
+
+def _report(collection: Collection, output: str, disk: dict[str, int]) -> dict[str, Any]:
+    return {
+        "path": output,
+        "rows": len(collection),
+        "dim": collection.dim,
+        "metric": collection.metric_text,
+        "plan": collection.plan,
+        "search": collection.search_defaults,
+        "skipped": collection.skipped.tolist(),
+        "bytes": {
+            "predicted": collection.predicted_bytes(),
+            "allocated": collection.allocated_bytes(),
+            "disk": disk,
+            "float32": float32_bytes(len(collection), collection.dim, collection.metric.dtype),
+        },
+    }
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    took = report["seconds"]
+    print_facts(
+        {
+            "built": report["path"],
+            "rows": f"{report['rows']:,} x {report['dim']:,}",
+            "metric": report["metric"],
+            "plan": report["plan"],
+            "search": parameters(report["search"]),
+            "seconds": ", ".join(f"{name} {seconds(value)}" for name, value in took.items()),
+        }
+    )
+    click.echo()
+    sizes = report["bytes"]
+    print_memory(sizes["predicted"], sizes["allocated"], sizes["disk"], sizes["float32"])
+    if report["skipped"]:
+        count = len(report["skipped"])
+        note(f"{count:,} row{'s' if count > 1 else ''} left out: {listed(report['skipped'])} (--json lists all)")

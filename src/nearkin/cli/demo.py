@@ -1,0 +1,74 @@
+"""``nearkin demo``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from nearkin.cli.measure import quality_and_speed
+from nearkin.cli.rendering import note, parameters, print_facts, print_memory, print_table, seconds
+from nearkin.cli.session import Session
+
+if TYPE_CHECKING:
+    from nearkin.demo import Demo
+
+NEXT = """\
+Try next, with a file of your own (npy, csv, parquet, fvecs, ...):
+  nearkin describe vectors.npy
+  nearkin build vectors.npy --metric cosine --plan ivf,pq,refine-f16 -o indexes/mine
+  nearkin search indexes/mine queries.npy -k 10"""
+
+
+@click.command()
+@click.option("--ask", "questions", metavar="QUESTION", multiple=True, help="Ask this instead; repeatable.")
+@click.option("-k", "k", type=click.IntRange(1, 50), default=3, show_default=True, help="Answers to each question.")
+@click.pass_obj
+def demo(session: Session, questions: tuple[str, ...], k: int) -> None:
+    """Index the documentation of Python's standard library and ask it questions.
+
+    Needs no download and no account: docstrings are read from the source of this Python, embedded by hashing their
+    words, indexed, asked and measured. Prints the answers, bytes of memory beside float32, measured recall and speed,
+    and what to try next.
+
+    \b
+    nearkin demo
+    nearkin demo --ask "remove a folder" --ask "days in a month"
+    """
+    from nearkin.demo import QUESTIONS, run_demo
+
+    found = run_demo(
+        questions or QUESTIONS,
+        k=k,
+        seed=session.settings.seed,
+        threads=session.threads or 1,
+        registry=session.registry,
+        progress=note if sys.stderr.isatty() else lambda step: None,
+    )
+    _print_demo(found)
+
+
+def _print_demo(found: Demo) -> None:
+    click.echo(
+        f"{found.docstrings:,} docstrings of Python's standard library ({found.modules} modules), each one vector\n"
+    )
+    rows = [
+        (
+            question,
+            "\n".join(answer.name for answer in answers),
+            "\n".join(f"{answer.similarity:.2f}" for answer in answers),
+            "\n".join(answer.sentence for answer in answers),
+        )
+        for question, answers in found.answers.items()
+    ]
+    headers = ("question", "nearest", "alike", "documentation")
+    print_table(headers, rows, right=("alike",), narrow={"question": 20}, cut="documentation", leading=1)
+    click.echo("\nWhat it costs:")
+    sizes = found.measurement
+    print_memory(sizes.predicted, sizes.allocated, {}, sizes.float32_bytes)
+    click.echo("\nWhat it gives up, against exact search:")
+    print_facts({"plan": sizes.plan, "search": parameters(sizes.search), **quality_and_speed(sizes)})
+    took = ", ".join(f"{step} {seconds(value)}" for step, value in found.seconds.items())
+    click.echo(f"\nAll of it took {seconds(sum(found.seconds.values()))}: {took}.")
+    click.echo("\n" + NEXT)

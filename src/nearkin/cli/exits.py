@@ -1,0 +1,80 @@
+"""How the program ends: one sentence on standard error for what went wrong, and an exit code that says what kind it was.
+
+0 done · 1 a bug (with its traceback) · 2 usage or input · 3 unknown name · 4 plugin · 5 storage · 6 budget, from
+`NearkinError.exit_code`. Ctrl-C is 130 and a reader that went away is 141, both without a word, as shells report them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from nearkin.errors import NearkinError
+
+INTERRUPTED = 130
+CLOSED_PIPE = 141
+GLOBAL_OPTIONS = ("--plugin", "-p", "--threads", "--seed")
+
+
+class ErrorReporting(click.Group):
+    """A group whose `main` turns exceptions into sentences and exit codes."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run; with `standalone_mode` exit the process."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        try:
+            code = super().main(args, prog_name or "nearkin", complete_var, False, windows_expand_args, **extra)
+            sys.stdout.flush()
+        except NearkinError as error:
+            _fail(str(error), error.exit_code)
+        except click.exceptions.Abort:
+            sys.exit(INTERRUPTED)
+        except click.ClickException as error:
+            _fail(_usage_sentence(error), error.exit_code)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except OSError as error:
+            _end_on_output_error(error)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    """Exit with one line."""
+    click.echo(f"error: {' '.join(sentence.split())}", err=True)
+    sys.exit(code)
+
+
+def _usage_sentence(error: click.ClickException) -> str:
+    message = error.format_message().rstrip(".")
+    message = message[:1].lower() + message[1:]
+    if isinstance(error, click.NoSuchOption) and error.option_name in GLOBAL_OPTIONS:
+        return f"{message}; it goes before the command: nearkin {error.option_name} ..."
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"{message}; see {error.ctx.command_path} --help"
+    return message
+
+
+def _end_on_output_error(error: OSError) -> NoReturn:
+    """Standard output cannot be written: quiet if its reader is gone, a sentence if its disk is full."""
+    if error.errno not in (errno.EPIPE, errno.ENOSPC):
+        raise error
+    # What is still buffered cannot be written either; without this, Python complains when it exits.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    if error.errno == errno.EPIPE:
+        sys.exit(CLOSED_PIPE)
+    _fail("the output cannot be written: no space left on device", 5)

@@ -1,0 +1,112 @@
+"""``nearkin info`` and ``nearkin optimize``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nearkin.cli.options import json_option
+from nearkin.cli.rendering import (
+    float32_bytes,
+    note,
+    parameters,
+    print_facts,
+    print_json,
+    print_memory,
+    seconds,
+    working,
+)
+from nearkin.cli.session import Session
+
+if TYPE_CHECKING:
+    from nearkin.collection import Collection
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@json_option
+@click.pass_obj
+def info(session: Session, directory: str, as_json: bool) -> None:
+    """Show what an index is, what it costs, and whether it is sound.
+
+    Reads the index DIR and prints its rows (those deleted and those that the built index does not cover yet, too),
+    metric, plan, search defaults, bytes of each component in memory and on disk, versions, and problems found.
+
+    \b
+    nearkin info indexes/mine
+    nearkin info indexes/mine --json
+    """
+    with session.open(directory, readonly=True) as collection:
+        facts = _facts(collection, directory)
+    print_json(facts) if as_json else _print_facts(facts)
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@click.pass_obj
+def optimize(session: Session, directory: str) -> None:
+    """Build an index anew over all of its rows.
+
+    Takes in the rows that were added since it was built, and leaves deleted ones out of training. Searches by other
+    processes go on meanwhile. Prints the plan and the seconds.
+
+    \b
+    nearkin optimize indexes/mine
+    """
+    with session.open(directory) as collection:
+        with working(f"building {collection.plan} over {len(collection):,} rows"):
+            collection.optimize()
+        took, plan, rows = collection.timings, collection.plan, len(collection)
+    click.echo(f"built {plan} over {rows:,} rows in {seconds(took.total)} (training {seconds(took.train)})")
+
+
+def _facts(collection: Collection, directory: str) -> dict[str, Any]:
+    import faiss
+    import numpy
+
+    from nearkin import __version__
+
+    return {
+        "path": str(collection.path or directory),
+        "rows": len(collection),
+        "dim": collection.dim,
+        "deleted": collection.deleted,
+        "uncovered": collection.uncovered,
+        "metric": collection.metric_text,
+        "similarity": collection.metric.similarity_rule,
+        "plan": collection.plan,
+        "search": collection.search_defaults,
+        "keeps_vectors": collection.keeps_vectors,
+        "bytes": {
+            "predicted": collection.predicted_bytes(),
+            "allocated": collection.allocated_bytes(),
+            "disk": collection.disk_bytes(),
+            "float32": float32_bytes(len(collection), collection.dim, collection.metric.dtype),
+        },
+        "versions": {"nearkin": __version__, "numpy": numpy.__version__, "faiss": faiss.__version__},
+        "problems": collection.problems,
+    }
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    print_facts(
+        {
+            "index": facts["path"],
+            "rows": f"{facts['rows']:,} x {facts['dim']:,}",
+            "deleted": f"{facts['deleted']:,}",
+            "uncovered": f"{facts['uncovered']:,}"
+            + (" (nearkin optimize takes them in)" if facts["uncovered"] else ""),
+            "metric": f"{facts['metric']}, similarity = {facts['similarity']}",
+            "plan": facts["plan"],
+            "search": parameters(facts["search"]),
+            "vectors": "kept" if facts["keeps_vectors"] else "not kept: nothing can be added, checked or built anew",
+            "versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
+            "problems": "; ".join(facts["problems"]) or "none",
+        }
+    )
+    click.echo()
+    sizes = facts["bytes"]
+    print_memory(sizes["predicted"], sizes["allocated"], sizes["disk"], sizes["float32"])
+    if facts["problems"]:
+        note("an index that is damaged or missing is built again by nearkin optimize")

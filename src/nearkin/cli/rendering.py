@@ -1,0 +1,207 @@
+"""Results to standard output as tables, JSON, lines and CSV; notes and progress to standard error."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+PIPED_WIDTH = 100
+"""Columns of a table that no terminal limits, unless the variable COLUMNS says otherwise."""
+
+
+def note(sentence: str) -> None:
+    """One line on standard error."""
+    click.echo(f"note: {sentence}", err=True)
+
+
+@contextmanager
+def working(sentence: str) -> Iterator[None]:
+    """Show that something takes its time, if standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(sentence):
+        yield
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, indented."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_json_lines(values: Iterable[Any]) -> None:
+    """One JSON document a line."""
+    for value in values:
+        click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def print_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Comma-separated values with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(headers)
+    writer.writerows(rows)
+    click.echo(text.getvalue(), nl=False)
+
+
+def print_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    right: Iterable[str] = (),
+    narrow: Mapping[str, int] | None = None,
+    cut: str | None = None,
+    leading: int = 0,
+) -> None:
+    """A table as wide as the terminal; cells are folded where they are too long, and nothing of them is lost.
+
+    Parameters
+    ----------
+    right
+        Headers of the columns that are aligned to the right.
+    narrow
+        Header to the greatest width of the column.
+    cut
+        Header of the one column whose lines are cut instead of folded, to what the others leave.
+    leading
+        Empty lines between two rows.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[str(cell) for cell in row] for row in rows]
+    terminal = sys.stdout.isatty()
+    out = io.StringIO()
+    # Written through click at the end, which knows about closed pipes and about terminals without colour.
+    console = Console(file=out, force_terminal=terminal, width=_table_width(), highlight=False)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", leading=leading)
+    widths = _widths(headers, cells, narrow or {}, cut, console.width)
+    for header in headers:
+        table.add_column(
+            header,
+            justify="right" if header in set(right) else "left",
+            overflow="ellipsis" if header == cut else "fold",
+            no_wrap=header == cut,
+            max_width=widths.get(header),
+        )
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    click.echo("\n".join(line.rstrip() for line in out.getvalue().splitlines()))
+
+
+def _table_width() -> int:
+    """Columns of the terminal, or of a pipe."""
+    if sys.stdout.isatty():
+        return os.get_terminal_size(sys.stdout.fileno()).columns or PIPED_WIDTH
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdecimal() and int(given) else PIPED_WIDTH
+
+
+def _widths(
+    headers: Sequence[str], cells: Sequence[Sequence[str]], narrow: Mapping[str, int], cut: str | None, width: int
+) -> dict[str, int]:
+    """Greatest widths of the columns that have any."""
+    widths = dict(narrow)
+    if cut is not None:
+        longest = {
+            header: max((len(line) for row in cells for line in row[column].splitlines()), default=0)
+            for column, header in enumerate(headers)
+        }
+        others = sum(
+            min(max(longest[header], len(header)), narrow.get(header, width)) for header in headers if header != cut
+        )
+        widths[cut] = max(len(cut), width - others - 2 * (len(headers) - 1))
+    return widths
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Names and values in two columns."""
+    width = max(map(len, facts), default=0)
+    for name, value in facts.items():
+        click.echo(f"{name:<{width}}  {value}".rstrip())
+
+
+def size(count: int | float) -> str:
+    """Bytes in words.
+
+    >>> size(999), size(17_903_616)
+    ('999 B', '17.9 MB')
+    """
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 99.95 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def seconds(value: float) -> str:
+    """A duration in words.
+
+    >>> seconds(0.0421), seconds(3.14)
+    ('42 ms', '3.1 s')
+    """
+    return f"{value * 1000:.0f} ms" if value < 0.9995 else f"{value:.1f} s"
+
+
+def parameters(values: Mapping[str, Any]) -> str:
+    """``nprobe=16, rerank=100``."""
+    return ", ".join(f"{name}={value}" for name, value in values.items()) or "none"
+
+
+def listed(values: Sequence[Any], limit: int = 20) -> str:
+    """``1, 2, 3 and 7 more``."""
+    shown = ", ".join(str(value) for value in values[:limit])
+    return f"{shown} and {len(values) - limit:,} more" if len(values) > limit else shown
+
+
+def print_memory(
+    predicted: Mapping[str, int], allocated: Mapping[str, int], disk: Mapping[str, int], float32: int
+) -> None:
+    """Bytes by component: predicted before building, allocated since, and on disk, beside plain float32 rows."""
+
+    def share(count: int) -> str:
+        return f"{count / float32:.1%}" if float32 else ""
+
+    rows = [
+        [name, _size_or_dash(predicted, name), _size_or_dash(allocated, name), share(allocated.get(name, 0))]
+        for name in {**predicted, **allocated}
+    ]
+    total = sum(allocated.values())
+    rows.append(["index in memory", size(sum(predicted.values())), size(total), share(total)])
+    rows += [[f"{name} on disk", "", size(count), share(count)] for name, count in disk.items() if count]
+    rows.append(["rows as float32", "", size(float32), share(float32)])
+    headers = ("component", "predicted", "real", "of float32")
+    print_table(headers, rows, right=headers[1:])
+
+
+def _size_or_dash(sizes: Mapping[str, int], name: str) -> str:
+    return size(sizes[name]) if name in sizes else "-"
+
+
+def float32_bytes(rows: int, dim: int, dtype: str) -> int:
+    """Bytes of rows as they came: float32, or packed bits."""
+    return rows * dim * (4 if dtype == "float32" else 1)
+
+
+def short_floats(values: Any) -> list[float]:
+    """float32 numbers as the shortest decimals that read back the same.
+
+    >>> import numpy as np
+    >>> short_floats(np.float32([0.1, 2]))
+    [0.1, 2.0]
+    """
+    return [float(each) for each in values.astype(str)]

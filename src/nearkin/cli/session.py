@@ -1,0 +1,60 @@
+"""What the global options say, and the settings and plugins that follow from it; loaded on first use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from nearkin.collection import Collection
+    from nearkin.files import Loaded
+    from nearkin.registry import Registry
+    from nearkin.settings import Settings
+
+
+@dataclass
+class Session:
+    """One run of the program; commands receive it with `click.pass_obj`."""
+
+    plugin_files: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    threads: int | None = None
+    seed: int | None = None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings, with what the global options set."""
+        from nearkin.settings import load_settings
+
+        found = load_settings()
+        given: dict[str, Any] = {"threads": self.threads, "seed": self.seed}
+        if self.plugin_files:
+            given["plugins"] = (*found.plugins, *self.plugin_files)
+        if self.disabled:
+            given["disabled_plugins"] = (*found.disabled_plugins, *self.disabled)
+        return load_settings(given)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Components; a plugin that fails is one line on standard error."""
+        from nearkin.registry import load_registry
+
+        return load_registry(self.settings, report=lambda line: click.echo(line, err=True))
+
+    def read(self, path: str, format: str | None = None) -> Loaded:
+        """Vectors, ids and metadata of a file, or of standard input for ``-``."""
+        from nearkin.cli.standard_input import read_vectors_from_stdin
+        from nearkin.files import read_vectors
+
+        if path == "-":
+            return read_vectors_from_stdin()
+        return read_vectors(path, registry=self.registry, format=format)
+
+    def open(self, path: str, *, readonly: bool = False) -> Collection:
+        """A saved index."""
+        from nearkin.building import open_collection
+
+        return open_collection(path, readonly=readonly, threads=self.threads, registry=self.registry)
