@@ -95,7 +95,7 @@ class FaissIndex(Index):
             np.negative(distances, out=distances)
         elif self._binary:
             distances = distances.astype(np.float32)
-        if positions[:, -1].min() < 0:
+        if positions.size and positions[:, -1].min() < 0:
             distances[positions < 0] = np.inf
         return Found(positions, distances)
 
@@ -122,10 +122,12 @@ class FaissIndex(Index):
     def _range_of(self, queries: np.ndarray, radius: float, parameters: Any) -> RangeFound:
         """faiss's own range search; it keeps values strictly inside, so the radius is moved up by one step."""
         if self._binary:
-            limits, distances, positions = self._faiss.range_search(queries, int(np.floor(radius)) + 1)
+            furthest = 8 * self.layout.dim
+            limits, distances, positions = self._faiss.range_search(queries, int(np.clip(radius, -1, furthest)) + 1)
             return RangeFound(limits.astype(np.int64), positions, distances.astype(np.float32))
         bound = np.float32(-radius if self._negate else radius)
-        outward = np.nextafter(bound, np.float32(-np.inf if self._negate else np.inf))
+        with np.errstate(over="ignore"):  # one step beyond the largest number is infinite, which is right
+            outward = np.nextafter(bound, np.float32(-np.inf if self._negate else np.inf))
         limits, distances, positions = self._faiss.range_search(queries, float(outward), params=parameters)
         return RangeFound(limits.astype(np.int64), positions, -distances if self._negate else distances)
 

@@ -79,6 +79,7 @@ class SearchParameter(NamedTuple):
     least: int = 1
 
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 RERANK = SearchParameter("candidates re-ranked on the refinement copy for each query, at least k")
 
 
@@ -179,6 +180,11 @@ class Index(ABC):
     # ---- what the base class makes of it ---------------------------------------------------------------------------
 
     @property
+    def lossless(self) -> bool:
+        """Whether the values that it answers are those of the rows as they were given."""
+        return self.layout.codec.lossless
+
+    @property
     def knobs(self) -> dict[str, SearchParameter]:
         """Search parameters that this index takes, `rerank` included where it refines."""
         return {**self.search_params, **({"rerank": RERANK} if self.layout.refinement else {})}
@@ -266,6 +272,7 @@ class Index(ABC):
 
         Values are the index's own: over a lossy codec they are not the true ones, so whoever asks must check them.
         """
+        radius = min(max(radius, -FLOAT32_MAX), FLOAT32_MAX)
         if not self.n:
             return RangeFound(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
         resolved = self.resolve(params) if params else self._defaults
