@@ -5,6 +5,11 @@ from __future__ import annotations
 
 def main() -> None:
     """Run ``nearkin`` with the arguments of the process, and exit."""
+    import sys
+
     from nearkin.cli.program import nearkin
 
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # an id that the terminal cannot show is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     nearkin()
