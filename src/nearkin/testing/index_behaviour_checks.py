@@ -73,10 +73,15 @@ def state_restores(subject: Subject) -> None:
         for params in ({}, full_effort(pair.index)):
             before = pair.index.search(pair.queries, K, params=params)
             after = fresh.search(pair.queries, K, params=params)
-            same = np.array_equal(before.positions, after.positions) and np.array_equal(before.distances, after.distances)
+            same = np.array_equal(before.positions, after.positions) and np.array_equal(
+                before.distances, after.distances
+            )
             expect(same, f"{pair}: answers after restore are not the same")
         fresh.add(np.ascontiguousarray(pair.rows[:5]))
-        expect(fresh.n == pair.index.n + 5, f"{pair}: n is {fresh.n} after 5 rows were added to {pair.index.n} restored ones")
+        expect(
+            fresh.n == pair.index.n + 5,
+            f"{pair}: n is {fresh.n} after 5 rows were added to {pair.index.n} restored ones",
+        )
 
 
 @INDEX_CHECKS.add
@@ -91,7 +96,10 @@ def search_parameters(subject: Subject) -> None:
         )
         for name, knob in index.knobs.items():
             expect(knob.summary, f"{pair}: search parameter {name} has no summary")
-            expect(defaults[name] >= knob.least, f"{pair}: {name} is {defaults[name]} by default, at least {knob.least} allowed")
+            expect(
+                defaults[name] >= knob.least,
+                f"{pair}: {name} is {defaults[name]} by default, at least {knob.least} allowed",
+            )
             for bad in (knob.least - 1, 1.5, "many", True):
                 expect_error(
                     ParameterError,

@@ -76,7 +76,9 @@ def codec_makers(registry: Registry) -> list[CodecMaker]:
         for example in spec.examples:
             text = ":".join(each for each in (spec.name, options(example)) if each)
             params = read_params(spec, Part(spec.name, example))
-            makers.append(CodecMaker(text, lambda dim, spec=spec, params=params: registry.build(spec, dim, params=params)))
+            makers.append(
+                CodecMaker(text, lambda dim, spec=spec, params=params: registry.build(spec, dim, params=params))
+            )
     return list({maker.text: maker for maker in makers}.values())
 
 
@@ -90,9 +92,19 @@ class Pair:
     seed: int
     space: Space
     codec: CodecMaker
-    rows: np.ndarray
-    queries: np.ndarray
+    kept_rows: np.ndarray
+    kept_queries: np.ndarray
     refinement: CodecMaker | None = None
+
+    @property
+    def rows(self) -> np.ndarray:
+        """A copy each time, so that an index that changes what it is given spoils no other check."""
+        return self.kept_rows.copy()
+
+    @property
+    def queries(self) -> np.ndarray:
+        """A copy each time."""
+        return self.kept_queries.copy()
 
     def __str__(self) -> str:
         refined = f",refine-{self.refinement.text}" if self.refinement else ""

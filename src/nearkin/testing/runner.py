@@ -105,7 +105,9 @@ def checks(kind: str) -> list[Check]:
     ['made', 'known-failures-named', 'distances-shape']
     """
     if kind not in CONTRACTS:
-        raise UnknownNameError(f"there is no kind of component called {kind!r}", hint=f"kinds are {', '.join(CONTRACTS)}")
+        raise UnknownNameError(
+            f"there is no kind of component called {kind!r}", hint=f"kinds are {', '.join(CONTRACTS)}"
+        )
     found = Checks(kind)
     found.gate(made)
     found.add(known_failures_named)
@@ -117,12 +119,19 @@ def made(subject: Subject) -> None:
     spec = subject.spec
     for component in _components(subject):
         wanted = CONTRACTS[spec.kind]
-        expect(isinstance(component, wanted), f"a {type(component).__name__} was made, a nearkin {wanted.__name__} expected")
+        expect(
+            isinstance(component, wanted),
+            f"a {type(component).__name__} was made, a nearkin {wanted.__name__} expected",
+        )
         names = (spec.name, *spec.aliases)
         expect(component.name in names, f"the component is called {component.name!r}, its spec {spec.name!r}")
     written = {key: value for key, value in subject.params.items() if value is not None}
     text = str(Part(spec.name, written))
-    back = subject.registry.parse(spec.kind, text) if subject.registry.has(spec.kind, spec.name) else Part(spec.name, written)
+    back = (
+        subject.registry.parse(spec.kind, text)
+        if subject.registry.has(spec.kind, spec.name)
+        else Part(spec.name, written)
+    )
     expect(dict(back.options) == written, f"written as {text!r} and read back, its params are {dict(back.options)}")
 
 
@@ -176,9 +185,7 @@ def run_check(check: Check, subject: Subject) -> tuple[Outcome, str]:
     return "passed", ""
 
 
-def check_component(
-    spec: Spec, registry: Registry, *, seed: int = 0, rows: np.ndarray | None = None
-) -> Report:
+def check_component(spec: Spec, registry: Registry, *, seed: int = 0, rows: np.ndarray | None = None) -> Report:
     """Check a component with each of the examples of its spec.
 
     Parameters
