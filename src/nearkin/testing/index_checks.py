@@ -123,8 +123,8 @@ def sorted_nearest_first(subject: Subject) -> None:
     for pair in pairs(subject):
         for params in ({}, full_effort(pair.index)):
             distances = pair.index.search(pair.queries, 2 * K, params=params).distances
-            falls = (distances[:, 1:] < distances[:, :-1]).any(axis=1)
-            expect(not falls.any(), f"{pair}: the answers to {int(falls.sum())} of {len(falls)} queries are not sorted")
+            falls = np.flatnonzero((distances[:, 1:] < distances[:, :-1]).any(axis=1))
+            expect(not falls.size, f"{pair}: the answers to {falls.size} of {len(distances)} queries are not sorted")
 
 
 @INDEX_CHECKS.add

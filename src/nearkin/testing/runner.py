@@ -24,7 +24,8 @@ from nearkin.testing.codec_checks import CODEC_CHECKS
 from nearkin.testing.contract import Check, CheckFailed, Checks, NotApplicable, Subject, expect, first_line, options
 from nearkin.testing.embedder_checks import EMBEDDER_CHECKS
 from nearkin.testing.format_checks import FORMAT_CHECKS
-from nearkin.testing.index_behaviour_checks import INDEX_CHECKS
+from nearkin.testing.index_behaviour_checks import BEHAVIOUR_CHECKS
+from nearkin.testing.index_checks import INDEX_CHECKS
 from nearkin.testing.index_subjects import declared
 from nearkin.testing.metric_checks import METRIC_CHECKS
 from nearkin.testing.samples import DIM
@@ -41,7 +42,7 @@ CONTRACTS: dict[str, type] = {
 }
 """Kind to the class that its components derive from."""
 
-_OWN = (METRIC_CHECKS, CODEC_CHECKS, CLUSTERER_CHECKS, INDEX_CHECKS, EMBEDDER_CHECKS, FORMAT_CHECKS)
+_OWN = (METRIC_CHECKS, CODEC_CHECKS, CLUSTERER_CHECKS, INDEX_CHECKS, BEHAVIOUR_CHECKS, EMBEDDER_CHECKS, FORMAT_CHECKS)
 
 
 @dataclass(frozen=True)
