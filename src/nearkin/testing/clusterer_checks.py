@@ -22,8 +22,8 @@ _SHARE = 1e-4
 
 def _rows(subject: Subject) -> np.ndarray:
     if subject.rows is not None:
-        return as_vectors(subject.rows)[:ROWS]
-    return subject.once("rows", lambda: ordinary_rows(subject.rng("rows"), ROWS, 8, "float32"))
+        return as_vectors(subject.rows)[:ROWS].copy()
+    return ordinary_rows(subject.rng("rows"), ROWS, 8, "float32")
 
 
 def _weights(subject: Subject) -> np.ndarray:
@@ -164,7 +164,9 @@ def duplicates(subject: Subject) -> None:
     alone = _inertia(rows, rows.mean(axis=0, keepdims=True))
     for k in (2, 5):
         got = _inertia(rows, _fit(subject, rows, k, seed=1).centroids)
-        expect(got <= 1.001 * alone, f"{k} centroids for 2 distinct rows leave inertia {got:.6g}, one leaves {alone:.6g}")
+        expect(
+            got <= 1.001 * alone, f"{k} centroids for 2 distinct rows leave inertia {got:.6g}, one leaves {alone:.6g}"
+        )
 
 
 @CLUSTERER_CHECKS.add
