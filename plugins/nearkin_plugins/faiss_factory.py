@@ -81,6 +81,10 @@ class FactoryIndex(FaissIndex):
         return f"faiss:{self.factory}"
 
     @property
+    def lossless(self) -> bool:
+        return False  # the string decides, and nobody here reads it
+
+    @property
     def knobs(self) -> dict[str, SearchParameter]:
         shown = {"nprobe": "IVF" in self.factory, "ef_search": "HNSW" in self.factory}
         shown["k_factor"] = "Refine" in self.factory or "RFlat" in self.factory
@@ -154,6 +158,8 @@ def probe(factory: str, dim: int, metric: int) -> None:
     NotSupportedError
         faiss aborts the process on it, or answers something else than the metric asks for.
     """
+    if not (factory.isascii() and factory.isprintable()):
+        raise ParameterError(f"{factory!r} is no faiss factory string: it has letters that none of them has")
     small = re.sub(r"IVF\d+", "IVF16", factory)
     command = [sys.executable, "-c", _PROBE, str(dim), small, str(metric), str(PROBE_ROWS)]
     try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from nearkin.indexes import FlatIndex, Found, Index, Layout, Mask, RangeFound
+from nearkin_plugins.faiss_exact_l2 import search_l2
 from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, quiet
 from nearkin_plugins.indexes import FAISS_BITS, FAISS_FLOAT, L2_AND_IP
 
@@ -19,12 +19,6 @@ SCANS: Mapping[str, frozenset[str]] = {
     "faiss:pqfs": L2_AND_IP,
     "faiss:bits": FAISS_BITS,
 }
-
-# faiss answers batches from this size on through BLAS, whose rounding depends on the size of the batch.
-BLAS_BATCH = 20
-
-# Ratio of the mean squared norm to the total variance above which that rounding can change who is a neighbour.
-FAR = 30.0
 
 
 def make_flat(layout: Layout) -> Index:
@@ -45,7 +39,7 @@ class FaissFlatIndex(FaissIndex):
         native = layout.codec.native
         self._family = native.family if native else ""
         self.masks = self._family not in ("pq", "pqfs")
-        self._recompute = self._family == "flat" and layout.space.label == "l2"
+        self._plain_l2 = self._family == "flat" and layout.space.label == "l2" and layout.refinement is None
 
     def _make(self) -> Any:
         import faiss
@@ -58,42 +52,9 @@ class FaissFlatIndex(FaissIndex):
         return index
 
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
-        if not self._recompute or len(queries) < BLAS_BATCH:
-            return super()._search(queries, k, mask, params)
-        if self._far_from_origin:
-            step = BLAS_BATCH - 1
-            parts = [
-                super(FaissFlatIndex, self)._search(queries[start : start + step], k, mask, params)
-                for start in range(0, len(queries), step)
-            ]
-            return Found(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-        found = super()._search(queries, k, mask, params)
-        return self._tidied(found.positions, self._direct_distances(queries, found.positions), len(queries), k)
-
-    def _direct_distances(self, queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Distances by direct subtraction, so that they are the same in every batch and zero for a row and itself."""
-        import faiss
-
-        distances = np.full(positions.shape, np.inf, dtype=np.float32)
-        self._faiss.compute_distance_subset(
-            len(queries),
-            faiss.swig_ptr(queries),
-            positions.shape[1],
-            faiss.swig_ptr(distances),
-            faiss.swig_ptr(positions),
-        )
-        return distances
-
-    @cached_property
-    def _far_from_origin(self) -> bool:
-        """Whether the rows lie so far from the origin that BLAS would lose their differences in rounding.
-
-        BLAS computes ||q||² - 2 q·x + ||x||² in float32; where the squared norms are much larger than the spread of the
-        rows, neighbours would be picked by rounding. Such rows are compared by subtraction, in batches too small for BLAS.
-        """
-        sample = np.random.default_rng(0).integers(0, self.n, size=min(self.n, 1000))
-        rows = self._faiss.reconstruct_batch(sample).astype(np.float64)
-        return bool((rows**2).sum(axis=1).mean() > FAR * rows.var(axis=0).sum())
+        if self._plain_l2:
+            return search_l2(self._faiss, queries, k, self._search_parameters(k, mask, params))
+        return super()._search(queries, k, mask, params)
 
     def _range(
         self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nearkin.indexes import Found, Layout, Mask, SearchParameter, masked_by_growing
+from nearkin_plugins.faiss_exact_l2 import search_l2
 from nearkin_plugins.faiss_index import FaissIndex, base_of, faiss_metric, quiet, refine_parameters
 
 
@@ -83,6 +84,8 @@ class HNSWIndex(FaissIndex):
         if self.layout.refinement:
             rows = faiss.IndexRefine(rows, self._faiss.refine_index)
             parameters = refine_parameters(k, min(self.n, max(k, params["rerank"])), parameters)
+        elif native is not None and native.family == "flat" and self.layout.space.label == "l2":
+            return search_l2(faiss.downcast_index(rows), queries, k, parameters)
         distances, positions = rows.search(queries, k, params=parameters)
         return self._found(distances, positions)
 

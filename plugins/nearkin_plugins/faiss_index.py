@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, masked_by_gr
 from nearkin.metrics import unit_rows
 from nearkin.state import State
 from nearkin.vectors import block_rows
+from nearkin_plugins.faiss_codecs import one_thread
+from nearkin_plugins.faiss_exact_l2 import range_l2
 
 
 def faiss_metric(space_label: str) -> int:
@@ -75,7 +78,9 @@ class FaissIndex(Index):
         index = self._make()
         if self.layout.refinement is not None:
             index = with_refinement(index, self.layout.refinement, self.layout)
-        index.train(vectors)
+        native = self.layout.codec.native
+        with one_thread() if native is not None and native.family == "pqfs" else nullcontext():
+            index.train(vectors)
         self._faiss = index
 
     def _add(self, vectors: np.ndarray) -> None:
@@ -95,7 +100,7 @@ class FaissIndex(Index):
             np.negative(distances, out=distances)
         elif self._binary:
             distances = distances.astype(np.float32)
-        if positions[:, -1].min() < 0:
+        if positions.size and positions[:, -1].min() < 0:
             distances[positions < 0] = np.inf
         return Found(positions, distances)
 
@@ -103,12 +108,14 @@ class FaissIndex(Index):
         """SearchParameters for this call; those without a mask are kept, since making them costs microseconds."""
         if mask is not None:
             return self._made_parameters(k, mask, params)
-        key = (k, *params.values())
-        if key not in self._cached_parameters:
+        key = (k, self.n, *params.values())
+        made = self._cached_parameters.get(key, self)
+        if made is self:  # not there: other threads may be looking, and clearing, at the same time
+            made = self._made_parameters(k, None, params)
             if len(self._cached_parameters) > 256:
                 self._cached_parameters.clear()
-            self._cached_parameters[key] = self._made_parameters(k, None, params)
-        return self._cached_parameters[key]
+            self._cached_parameters[key] = made
+        return made
 
     def _made_parameters(self, k: int, mask: Mask | None, params: Mapping[str, int]) -> Any:
         import faiss
@@ -122,10 +129,14 @@ class FaissIndex(Index):
     def _range_of(self, queries: np.ndarray, radius: float, parameters: Any) -> RangeFound:
         """faiss's own range search; it keeps values strictly inside, so the radius is moved up by one step."""
         if self._binary:
-            limits, distances, positions = self._faiss.range_search(queries, int(np.floor(radius)) + 1)
+            furthest = 8 * self.layout.dim
+            limits, distances, positions = self._faiss.range_search(queries, int(np.clip(radius, -1, furthest)) + 1)
             return RangeFound(limits.astype(np.int64), positions, distances.astype(np.float32))
         bound = np.float32(-radius if self._negate else radius)
-        outward = np.nextafter(bound, np.float32(-np.inf if self._negate else np.inf))
+        with np.errstate(over="ignore"):  # one step beyond the largest number is infinite, which is right
+            outward = np.nextafter(bound, np.float32(-np.inf if self._negate else np.inf))
+        if parameters is None and self.layout.space.label == "l2":
+            return range_l2(self._faiss, queries, float(outward))
         limits, distances, positions = self._faiss.range_search(queries, float(outward), params=parameters)
         return RangeFound(limits.astype(np.int64), positions, -distances if self._negate else distances)
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nearkin.collection import Collection, with_plan
+from nearkin.collection import Collection
 from nearkin.errors import CorruptFileError, ParameterError, PluginContractError, VectorError
 from nearkin.indexing import Recipe
 from nearkin.metrics import Metric
-from nearkin.plans import Plan, parse_plan
+from nearkin.plans import Plan, as_plan
 from nearkin.registry import Registry, default_registry
 from nearkin.rows import MemoryRows, Metadata
 from nearkin.settings import load_settings
@@ -88,7 +88,7 @@ def build(
     if not len(matrix):
         raise VectorError("there are no rows to build from", hint="pass at least one vector")
     rows = MemoryRows(matrix.shape[1], made.dtype)
-    parsed = with_plan(parse_plan(plan, registry) if isinstance(plan, str) else plan, search)
+    parsed = as_plan(plan, search, registry)
     recipe = Recipe(parsed, made, registry, settings.seed)
     collection = Collection(rows, recipe, text, threads=settings.cores)
     recipe.make(matrix.shape[1], len(matrix)).check_rows_suffice(len(matrix))
@@ -142,7 +142,7 @@ def open_collection(
         header = rows.header
         made, text = _make_metric(header.metric, registry)
         made.restore(header.metric_state)
-        plan = with_plan(parse_plan(header.plan, registry), header.search)
+        plan = as_plan(header.plan, header.search, registry)
         recipe = Recipe(plan, made, registry, header.seed)
         collection = Collection(
             rows, recipe, text, threads=settings.cores, readonly=readonly, keep_vectors=header.keep_vectors
@@ -165,7 +165,7 @@ def _restore_index(collection: Collection, rows: Folder, recipe: Recipe) -> None
         return
     if built is None:
         return
-    numbers_filled_in = with_plan(parse_plan(built.label, recipe.registry), recipe.plan.search)
+    numbers_filled_in = as_plan(built.label, recipe.plan.search, recipe.registry)
     index = replace(recipe, plan=numbers_filled_in).make(rows.dim, max(1, built.covered))
     index.restore(built.state)
     if index.n != built.covered:

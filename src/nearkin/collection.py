@@ -7,8 +7,7 @@ not cover yet, the metric and the plan.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,10 +21,11 @@ from nearkin.errors import (
     ReadOnlyError,
     StateError,
 )
-from nearkin.indexes import Index, whole_number
+from nearkin.indexes import FLOAT32_MAX, Found, Index, whole_number
 from nearkin.indexing import Recipe, Timings
+from nearkin.intake import Added, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.metrics import Metric
-from nearkin.plans import Plan, label_of
+from nearkin.plans import label_of
 from nearkin.results import RangeResult, SearchResult
 from nearkin.rows import ForgottenRows, Metadata, Rows
 from nearkin.true_distances import checked_range, code_error, true_distances
@@ -36,21 +36,19 @@ if TYPE_CHECKING:
     from nearkin.store.folder import Header
 
 
+PADDED = 1_000_000
+"""Neighbours that may be asked for even where there are fewer rows."""
+
+THREADS = 1024
+"""Threads that one call may use; far more, and the system refuses them by ending the process."""
+
+
 class Row(NamedTuple):
     """One stored row."""
 
     id: Any
     vector: np.ndarray | None
     metadata: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Added:
-    """What an add or build took in."""
-
-    ids: list[Any]
-    skipped: np.ndarray
-    """Row numbers of the input that were left out as bad."""
 
 
 class Collection:
@@ -88,7 +86,7 @@ class Collection:
         self._index: Index | None = None
         self._covered = 0
         self._view: View | None = None
-        self._code_error: float | None = None
+        self._code_error: tuple[Index | None, float] = None, 0.0
         self.timings = Timings()
         self.path: Path | None = None
         self.skipped = np.empty(0, dtype=np.int64)
@@ -201,38 +199,25 @@ class Collection:
             k below 1, or a search parameter that the plan does not have.
         """
         view = self._current()
-        if type(k) is not int or k < 1:
-            k = whole_number("k", k, 1)
+        if type(k) is not int or not 1 <= k <= PADDED:
+            k = self._asked(k)
         prepared = self._prepared_queries(queries)
-        found = view.search(prepared, k, self._threads_for(threads), params)
-        return SearchResult(
-            found.positions,
-            self._metric.finish(found.distances),
-            k,
-            self._rows.ids.table,
-            self._metric.similarity,
-            lambda count: self._why_fewer(view.count, count, k),
-        )
+        return self._result(view, view.search(prepared, k, self._threads_for(threads), params), k)
 
     def exact_search(self, queries: Any, k: int = 10) -> SearchResult:
         """The k nearest rows by comparing every row, whatever the plan; needs the rows to be kept."""
-        self._need_open()
-        self._need_vectors("exact_search")
-        view = View.of(self._rows, None, 0, self._recipe)
-        found = view.search(self._prepared_queries(queries), whole_number("k", k, 1), self._threads, {})
-        return SearchResult(
-            found.positions,
-            self._metric.finish(found.distances),
-            k,
-            self._rows.ids.table,
-            self._metric.similarity,
-            lambda count: self._why_fewer(view.count, count, k),
-        )
+        with self._lock:
+            self._need_open()
+            self._need_vectors("exact_search")
+            view = View.of(self._rows, None, 0, self._recipe)
+        k = self._asked(k)
+        return self._result(view, view.search(self._prepared_queries(queries), k, self._threads, {}), k)
 
     def true_distances(self, queries: Any, positions: np.ndarray) -> np.ndarray:
         """(nq, k) distances, float64, computed on the stored rows; +inf where a position is -1."""
+        self._need_open()
         self._need_vectors("true_distances")
-        asked = as_vectors(queries, dim=self.dim, dtype=self._metric.dtype, what="queries")
+        asked = self._checked_queries(queries)
         return true_distances(self._metric, self._rows, asked, positions)
 
     def range_search(
@@ -249,19 +234,19 @@ class Collection:
             The rows were not kept, so distances cannot be checked.
         """
         view = self._current()
-        limit = _real_number("max_distance", max_distance)
+        limit = real_number("max_distance", max_distance)
         if not self._keep_vectors:
             raise NotSupportedError(
                 f"range search over {self.plan} checks distances on the rows, and they were not kept",
                 hint="build with keep_vectors=True",
             )
-        asked = as_vectors(queries, dim=self.dim, dtype=self._metric.dtype, what="queries")
-        radius = float(self._metric.unfinish(limit))
+        asked = self._checked_queries(queries)
+        radius = min(max(float(self._metric.unfinish(limit)), -FLOAT32_MAX), FLOAT32_MAX)
         rounding = 1e-5 * abs(radius) + 1e-6
         candidates = view.range_search(
-            self._prepared_queries(asked),
+            self._metric.prepare_queries(asked),
             radius + rounding,
-            self._slack(),
+            self._slack(view),
             self._threads_for(threads),
             params,
         )
@@ -269,13 +254,15 @@ class Collection:
         ids = self._rows.ids.at(found.positions)
         return RangeResult(found.limits, found.positions, found.distances, ids, self._metric.similarity)
 
-    def _slack(self) -> float:
+    def _slack(self, view: View) -> float:
         """How far the index's values may lie from the true ones; measured once for each built index."""
-        if self._index is None or self._index.layout.codec.lossless:
+        if view.index is None or view.index.lossless:
             return 0.0
-        if self._code_error is None:
-            self._code_error = code_error(self._metric, self._rows, self._index, self._covered, self._recipe.seed)
-        return self._code_error
+        known, error = self._code_error
+        if known is not view.index:
+            error = code_error(self._metric, self._rows, view.index, view.covered, self._recipe.seed)
+            self._code_error = view.index, error
+        return error
 
     def get(self, ids: Iterable[Any]) -> list[Row]:
         """Rows by id, in the order asked.
@@ -358,7 +345,7 @@ class Collection:
             self._need_vectors("optimize")
             self._index, self.timings = self._recipe.build(self._rows, self._threads)
             self._covered = len(self._rows) if self._index is not None else 0
-            self._view = self._code_error = None
+            self._view = None
             self._publish()
 
     def _take_in(
@@ -374,13 +361,11 @@ class Collection:
             self._need_writable()
             self._need_vectors("add")
             screened = self.screen(vectors, on_bad)
-            chosen = None if ids is None else _kept(list(ids), screened.kept, len(screened.skipped), "ids")
-            extra = None if metadata is None else _kept(metadata, screened.kept, len(screened.skipped), "metadata")
+            extra = metadata_of_kept(metadata, screened)
+            chosen = ids_of_kept(ids, screened)
             new = self._rows.ids.next_ids(chosen, len(screened.vectors), replace=replace)
-            if extra is not None and len(extra) != len(new):
-                raise ParameterError(f"{len(extra)} metadata dicts were given for {len(new)} rows")
             old = self._rows.ids.existing(new) if replace else np.empty(0, dtype=np.int64)
-            self._rows.commit(delete=old, vectors=_owned(screened.vectors, vectors), ids=new, metadata=extra)
+            self._rows.commit(delete=old, vectors=owned(screened.vectors, vectors), ids=new, metadata=extra)
             self._view = None
         return Added(new, screened.skipped)
 
@@ -391,6 +376,7 @@ class Collection:
             dim=self.dim,
             dtype=self._metric.dtype,
             on_bad=on_bad,
+            longest=self._metric.longest_row,
             refuse=self._metric.refuses if self._metric.refuses_rows else None,
             reason=self._metric.bad_row_reason,
         )
@@ -460,10 +446,7 @@ class Collection:
     def forget_vectors(self) -> None:
         """Keep only the index: the rows are let go, and what needs them is refused from now on."""
         with self._lock:
-            everything = np.arange(len(self._rows))
-            forgotten = ForgottenRows(self.dim, self._metric.dtype)
-            forgotten.commit(ids=self._rows.ids.at(everything).tolist(), metadata=self._rows.metadata(everything))
-            self._rows, self._keep_vectors, self._view = forgotten, False, None
+            self._rows, self._keep_vectors, self._view = ForgottenRows.of(self._rows), False, None
 
     def _publish(self) -> None:
         """Write the index beside the rows, if they live on disk."""
@@ -472,11 +455,28 @@ class Collection:
             publish(label_of(self._index), self._index.state(), self._covered)
 
     def _prepared_queries(self, queries: Any) -> np.ndarray:
-        asked = as_vectors(queries, dim=self._rows.dim, dtype=self._metric.dtype, what="queries")
-        return self._metric.prepare_queries(asked)
+        return self._metric.prepare_queries(self._checked_queries(queries))
+
+    def _checked_queries(self, queries: Any) -> np.ndarray:
+        metric = self._metric
+        return as_vectors(queries, dim=self._rows.dim, dtype=metric.dtype, what="queries", longest=metric.longest_row)
+
+    def _asked(self, k: Any) -> int:
+        """A right k: beyond all rows the answer is padded, and padding is kept to what fits in memory."""
+        return whole_number("k", k, 1, max(len(self._rows), PADDED))
+
+    def _result(self, view: View, found: Found, k: int) -> SearchResult:
+        return SearchResult(
+            found.positions,
+            self._metric.finish(found.distances),
+            k,
+            self._rows.ids.table,
+            self._metric.similarity,
+            lambda count: self._why_fewer(view.count, count, k),
+        )
 
     def _threads_for(self, threads: int | None) -> int:
-        return self._threads if threads is None else whole_number("threads", threads, 1)
+        return self._threads if threads is None else whole_number("threads", threads, 1, THREADS)
 
     def _why_fewer(self, total: int, count: int, k: int) -> str:
         if total < k:
@@ -498,39 +498,3 @@ class Collection:
                 f"{operation} needs the rows, and this collection was built with keep_vectors=False",
                 hint="build it again with the vectors kept",
             )
-
-
-def with_plan(plan: Plan, search: Mapping[str, int] | None) -> Plan:
-    """A plan with default search parameters."""
-    return replace(plan, search=dict(search)) if search else plan
-
-
-def _kept(values: Sequence[Any], kept: np.ndarray | None, skipped: int, what: str) -> Sequence[Any]:
-    """Ids or metadata of the rows that were kept."""
-    if kept is None:
-        return values
-    if len(values) != len(kept) + skipped:
-        raise ParameterError(f"{len(values)} {what} were given for {len(kept) + skipped} rows")
-    return [values[row] for row in kept]
-
-
-def _owned(array: np.ndarray, given: Any) -> np.ndarray:
-    """Rows that nobody else can change: a copy, unless the gate made one or they are a read-only file."""
-    base: Any = array
-    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap) and base.base is not None:
-        base = base.base
-    if isinstance(base, np.memmap) and base.mode == "r":
-        return array
-    if isinstance(given, np.ndarray) and not np.shares_memory(array, given):
-        return array
-    return array.copy()
-
-
-def _real_number(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"{name} is {value!r}, a number expected") from error
-    if number != number:
-        raise ParameterError(f"{name} is NaN, a number expected")
-    return number

@@ -5,7 +5,9 @@ Positions are never used twice; an id can be used again once its row is deleted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,7 @@ class IdTable:
         self._table: np.ndarray | None = None if ids is None else _as_table(ids)
         self._alive = alive
         self._where: dict[Any, int] | None = None
+        self._lock = Lock()  # readers make `_where` on first use, while a writer may be adding to the table
         self._next = n
         if self._table is not None and n and self._table.dtype != object:
             self._next = max(0, int(self._table.max()) + 1)  # never below 0, as where ids come by `extend`
@@ -99,6 +102,10 @@ class IdTable:
                 raise ParameterError(
                     "this collection's ids are strings, and new rows came without ids", hint="pass ids="
                 )
+            if self._next + count > INT64.max:
+                raise ParameterError(
+                    f"there are no {count} whole numbers of 64 bits after id {self._next - 1}", hint="pass ids="
+                )
             return list(range(self._next, self._next + count))
         wanted = read_ids(ids)
         if len(wanted) != count:
@@ -111,42 +118,45 @@ class IdTable:
             where = self._lookup()
             there = [each for each in wanted if each in where]
             if there:
-                raise ParameterError(f"{_some(there)} there already", hint="use upsert to replace rows")
+                raise ParameterError(f"{_some(there)} there already", hint="use upsert (--replace) to replace rows")
         return wanted
 
     def extend(self, ids: Sequence[Any]) -> None:
         """Store ids that `next_ids` returned at the next positions."""
         count = len(ids)
         automatic = self._table is None and list(ids) == list(range(self.n, self.n + count))
-        if not automatic:
-            old = np.arange(self.n) if self._table is None else self._table
-            new = _as_table(ids)
-            self._table = new if not self.n else np.concatenate([old, new])
-        if self._where is not None:
-            self._where.update(zip(ids, range(self.n, self.n + count), strict=True))
-        self.n += count
-        if count and not isinstance(ids[0], str):
-            self._next = max(self._next, max(ids) + 1)
-        if self._alive is not None:
-            self._alive = np.concatenate([self._alive, np.ones(count, dtype=bool)])
+        with self._lock:
+            if not automatic:
+                old = np.arange(self.n) if self._table is None else self._table
+                new = _as_table(ids)
+                self._table = new if not self.n else np.concatenate([old, new])
+            if self._where is not None:
+                self._where.update(zip(ids, range(self.n, self.n + count), strict=True))
+            self.n += count
+            if count and not isinstance(ids[0], str):
+                self._next = max(self._next, max(ids) + 1)
+            if self._alive is not None:
+                self._alive = np.concatenate([self._alive, np.ones(count, dtype=bool)])
 
     def forget(self, positions: np.ndarray) -> None:
         """Free the ids of deleted rows."""
         where = self._lookup()
-        for each in self.at(positions).tolist():
-            where.pop(each, None)
-        alive = np.ones(self.n, dtype=bool) if self._alive is None else self._alive.copy()
-        alive[positions] = False
-        self._alive = alive
+        with self._lock:
+            for each in self.at(positions).tolist():
+                where.pop(each, None)
+            alive = np.ones(self.n, dtype=bool) if self._alive is None else self._alive.copy()
+            alive[positions] = False
+            self._alive = alive
 
     def _lookup(self) -> dict[Any, int]:
-        if self._where is None:
-            keys = range(self.n) if self._table is None else self._table.tolist()
-            if self._alive is None:
-                self._where = dict(zip(keys, range(self.n), strict=True))
-            else:
-                self._where = {key: row for row, key in enumerate(keys) if self._alive[row]}
-        return self._where
+        with self._lock:
+            if self._where is None:
+                keys = range(self.n) if self._table is None else self._table.tolist()
+                if self._alive is None:
+                    self._where = dict(zip(keys, range(self.n), strict=True))
+                else:
+                    self._where = {key: row for row, key in enumerate(keys) if self._alive[row]}
+            return self._where
 
 
 def read_ids(ids: Iterable[Any]) -> list[Any]:
@@ -157,11 +167,13 @@ def read_ids(ids: Iterable[Any]) -> list[Any]:
     """
     if isinstance(ids, str | bytes):
         raise ParameterError(f"ids is the single string {ids!r}, a list of ids expected")
-    found = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    found = ids.tolist() if isinstance(ids, np.ndarray) and ids.ndim else _listed(ids)
     for row, each in enumerate(found):
         if isinstance(each, str):
             if not each.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in each):
                 raise ParameterError(f"id {each!r} of row {row} is not valid Unicode text")
+            if type(each) is not str:
+                found[row] = str.__str__(each)  # np.str_ and enumerations as the text they are
             continue
         if isinstance(each, bool | np.bool_) or not isinstance(each, int | np.integer):
             raise ParameterError(f"id {each!r} of row {row} is of type {type(each).__name__}, int or str expected")
@@ -175,6 +187,13 @@ def read_ids(ids: Iterable[Any]) -> list[Any]:
     if len(kinds) > 1:
         raise ParameterError("ids mix whole numbers and strings, one kind expected")
     return found
+
+
+def _listed(ids: Iterable[Any]) -> list[Any]:
+    try:
+        return list(ids)
+    except TypeError as error:
+        raise ParameterError(f"ids is {ids!r}, a list of ids expected", hint=f"pass [{ids!r}]") from error
 
 
 def _as_table(ids: Sequence[Any] | np.ndarray) -> np.ndarray:
@@ -208,8 +227,13 @@ def _some(ids: list[Any]) -> str:
 def _unknown(missing: list[Any], where: dict[Any, int]) -> str:
     if len(missing) > 1:
         return f"there are no rows with {len(missing)} of the ids ({', '.join(repr(each) for each in missing[:5])})"
-    other = str(missing[0]) if not isinstance(missing[0], str) else None
-    if other is None and missing[0].lstrip("-").isdigit():
-        other = int(missing[0])  # type: ignore[assignment]
+    other: int | str | None = None
+    if not isinstance(missing[0], str):
+        other = str(missing[0])
+    elif _WHOLE_NUMBER.fullmatch(missing[0]):
+        other = int(missing[0])
     kind = f" (there is {other!r}, a {type(other).__name__})" if other is not None and other in where else ""
     return f"there is no row with id {missing[0]!r}{kind}"
+
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")

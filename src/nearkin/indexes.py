@@ -79,6 +79,7 @@ class SearchParameter(NamedTuple):
     least: int = 1
 
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 RERANK = SearchParameter("candidates re-ranked on the refinement copy for each query, at least k")
 
 
@@ -179,6 +180,11 @@ class Index(ABC):
     # ---- what the base class makes of it ---------------------------------------------------------------------------
 
     @property
+    def lossless(self) -> bool:
+        """Whether the values that it answers are those of the rows as they were given."""
+        return self.layout.codec.lossless
+
+    @property
     def knobs(self) -> dict[str, SearchParameter]:
         """Search parameters that this index takes, `rerank` included where it refines."""
         return {**self.search_params, **({"rerank": RERANK} if self.layout.refinement else {})}
@@ -266,6 +272,7 @@ class Index(ABC):
 
         Values are the index's own: over a lossy codec they are not the true ones, so whoever asks must check them.
         """
+        radius = min(max(radius, -FLOAT32_MAX), FLOAT32_MAX)
         if not self.n:
             return RangeFound(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
         resolved = self.resolve(params) if params else self._defaults
@@ -357,7 +364,7 @@ class Index(ABC):
                 f"index {self.name!r} answered {nq} queries with arrays of shapes {positions.shape} and "
                 f"{distances.shape}, {(nq, k)} expected"
             )
-        if positions.min() < 0:
+        if positions.size and positions.min() < 0:
             distances = np.where(positions < 0, np.float32(np.inf), distances)
         if k > 1 and (distances[:, 1:] < distances[:, :-1]).any():
             order = np.argsort(distances, axis=1, kind="stable")
@@ -412,15 +419,17 @@ def masked_by_growing(search: Callable[[int], Found], k: int, mask: Mask, n: int
     return answer
 
 
-def whole_number(name: str, value: Any, least: int) -> int:
-    """A whole number of at least `least`, or a ParameterError that says what was given."""
+def whole_number(name: str, value: Any, least: int, most: int = 2**31 - 1) -> int:
+    """A whole number from `least` to `most`, or a ParameterError that says what was given."""
     try:
         number = int(value)
-        exact = number == float(value) and not isinstance(value, bool)
+        exact = number == float(value) and not isinstance(value, bool | np.bool_ | str | bytes | np.ndarray)
     except (TypeError, ValueError, OverflowError):
         exact, number = False, 0
     if not exact or number < least:
         raise ParameterError(f"{name} is {value!r}, a whole number of at least {least} expected")
+    if number > most:
+        raise ParameterError(f"{name} is {value!r}, at most {most:,} can be used")
     return number
 
 

@@ -17,9 +17,10 @@ import numpy as np
 from nearkin.building import build
 from nearkin.collection import Collection
 from nearkin.errors import ParameterError, VectorError
+from nearkin.indexes import whole_number
 from nearkin.metrics import Metric
 from nearkin.registry import Registry
-from nearkin.vectors import as_matrix, as_vectors
+from nearkin.vectors import as_vectors
 
 CONFIDENCE_Z = 1.959964
 """Normal quantile of a two-sided 95 % interval."""
@@ -88,7 +89,7 @@ def exact_neighbours(
     [[1, 0]]
     """
     with build(vectors, metric=metric, plan="flat", threads=threads, registry=registry) as flat:
-        found = flat.search(queries, k=min(k, len(flat)))
+        found = flat.search(queries, k=min(whole_number("k", k, 1), len(flat)))
     return Truth(found.positions, found.distances)
 
 
@@ -98,8 +99,10 @@ def recall(positions: np.ndarray, truth: np.ndarray) -> np.ndarray:
     >>> recall(np.array([[3, 1]]), np.array([[1, 2]])).tolist()
     [0.5]
     """
-    if len(positions) != len(truth):
-        raise ParameterError(f"{len(positions)} answers were given for {len(truth)} true ones")
+    if np.ndim(positions) != 2 or np.ndim(truth) != 2 or len(positions) != len(truth):
+        raise ParameterError(
+            f"positions and truth have shapes {np.shape(positions)} and {np.shape(truth)}, (queries, k) expected of both"
+        )
     hits = (truth[:, :, None] == positions[:, None, :]) & (truth[:, :, None] >= 0)
     return np.asarray(hits.any(axis=2).sum(axis=1) / np.maximum(1, (truth >= 0).sum(axis=1)))
 
@@ -137,14 +140,23 @@ class HeldOut(NamedTuple):
 def hold_out(vectors: Any, count: int = 1000, *, seed: int = 0) -> HeldOut:
     """Take random rows out to serve as queries; at most half of the rows.
 
+    Raises
+    ------
+    VectorError
+        Fewer than two rows, or rows with NaN or infinite values.
+    ParameterError
+        `count` is below 1.
+
     >>> split = hold_out(np.arange(10.0)[:, None], 3)
     >>> len(split.vectors), len(split.queries)
     (7, 3)
     """
-    matrix = as_matrix(vectors, dtype="bits" if getattr(vectors, "dtype", None) == np.uint8 else "float32")
+    count = whole_number("the number of queries held out", count, 1)
+    matrix = as_vectors(vectors, dtype="bits" if getattr(vectors, "dtype", None) == np.uint8 else "float32")
     if len(matrix) < 2:
         raise VectorError(f"{len(matrix)} rows cannot be split into rows and queries", hint="pass queries=")
-    chosen = np.random.default_rng(seed).choice(len(matrix), min(count, len(matrix) // 2), replace=False)
+    rng = np.random.default_rng(whole_number("seed", seed, 0))
+    chosen = rng.choice(len(matrix), min(count, len(matrix) // 2), replace=False)
     kept = np.setdiff1d(np.arange(len(matrix)), chosen)
     return HeldOut(np.ascontiguousarray(matrix[kept]), np.ascontiguousarray(matrix[np.sort(chosen)]), kept)
 
@@ -255,7 +267,9 @@ def measure(
 def measure_collection(collection: Collection, queries: Any, *, k: int = 10, held_out: bool = False) -> Measurement:
     """Measure a collection that keeps its rows, with queries it does not contain."""
     asked = as_vectors(queries, dim=collection.dim, dtype=collection.metric.dtype, what="queries")
-    k = min(k, len(collection))
+    if not len(asked):
+        raise VectorError("there are no queries to measure with", hint="pass at least one")
+    k = min(whole_number("k", k, 1), len(collection))
     truth = collection.exact_search(asked, k)
     found = collection.search(asked, k)
     return Measurement(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -116,6 +117,9 @@ class Metric:
         The formula of `similarity` in words, for help and docs.
     bad_row_reason
         Why `refuses` refuses, as the start of an error sentence.
+    longest_row
+        Euclidean length up to which rows and queries are taken: the squares of longer ones leave the range of float32,
+        in which indexes compute. Infinite for a metric that scales its rows.
 
     Examples
     --------
@@ -141,6 +145,7 @@ class Metric:
     similarity_rule: ClassVar[str] = "1 / (1 + distance)"
     bad_row_reason: ClassVar[str] = "rows cannot be compared under this metric"
     refuses_rows: ClassVar[bool] = False
+    longest_row: ClassVar[float] = 1e18
 
     # ---- what an author writes -------------------------------------------------------------------------------------
 
@@ -317,6 +322,7 @@ class Cosine(Metric):
     similarity_rule = "the cosine itself, 1 - distance, from -1 to 1"
     bad_row_reason = "cosine needs a direction, and rows of length zero have none"
     refuses_rows = True
+    longest_row = inf
 
     def prepare(self, vectors: np.ndarray) -> np.ndarray:
         return unit_rows(vectors)

@@ -52,6 +52,14 @@ class Plan:
         return ",".join(parts)
 
 
+def as_plan(plan: str | Plan, search: Mapping[str, int] | None, registry: Registry) -> Plan:
+    """A plan of text or as it is, with default search parameters."""
+    made = plan if isinstance(plan, Plan) else parse_plan(plan, registry)
+    if search is not None and not isinstance(search, Mapping):
+        raise ParameterError(f"search is {search!r}, a dict of search parameters expected")
+    return replace(made, search=dict(search)) if search else made
+
+
 def parse_plan(text: str, registry: Registry) -> Plan:
     """Read a plan.
 

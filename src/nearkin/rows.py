@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,7 @@ class MemoryRows(Rows):
         self.ids = IdTable(None, 0)
         self.alive = np.empty(0, dtype=bool)
         self._blocks: list[np.ndarray] = []
+        self._joining = Lock()  # a search may join the blocks while rows are added
         self._metadata: dict[int, dict[str, Any]] = {}
 
     def commit(
@@ -116,7 +118,8 @@ class MemoryRows(Rows):
     ) -> None:
         first = len(self)
         if vectors is not None and len(vectors):
-            self._blocks.append(vectors)
+            with self._joining:
+                self._blocks.append(vectors)
         for offset, each in enumerate(metadata or ()):
             if each:
                 self._metadata[first + offset] = dict(each)
@@ -137,15 +140,25 @@ class MemoryRows(Rows):
         self._blocks = []
 
     def _joined(self) -> np.ndarray:
-        if len(self._blocks) != 1:
-            dtype = np.float32 if self.dtype == "float32" else np.uint8
-            empty = [np.empty((0, self.dim), dtype=dtype)]
-            self._blocks = [np.concatenate(self._blocks or empty)]
-        return self._blocks[0]
+        with self._joining:
+            if len(self._blocks) != 1:
+                dtype = np.float32 if self.dtype == "float32" else np.uint8
+                empty = [np.empty((0, self.dim), dtype=dtype)]
+                self._blocks = [np.concatenate(self._blocks or empty)]
+            return self._blocks[0]
 
 
 class ForgottenRows(MemoryRows):
     """Ids and metadata without the vectors, for a collection that keeps only its index."""
+
+    @classmethod
+    def of(cls, rows: Rows) -> ForgottenRows:
+        """The same positions, ids and metadata without the vectors."""
+        forgotten = cls(rows.dim, rows.dtype)
+        forgotten.ids, forgotten.alive = rows.ids, rows.alive
+        known = zip(range(len(rows)), rows.metadata(np.arange(len(rows))), strict=True)
+        forgotten._metadata = {position: each for position, each in known if each}
+        return forgotten
 
     def commit(
         self,

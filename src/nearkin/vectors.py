@@ -7,6 +7,7 @@ packed bits). The caller's array is never changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,7 +26,14 @@ def block_rows(row_bytes: int, budget: int = BLOCK_BYTES) -> int:
     return max(1, budget // max(1, row_bytes))
 
 
-def as_vectors(vectors: Any, *, dim: int | None = None, dtype: DType = "float32", what: str = "vectors") -> np.ndarray:
+def as_vectors(
+    vectors: Any,
+    *,
+    dim: int | None = None,
+    dtype: DType = "float32",
+    what: str = "vectors",
+    longest: float = inf,
+) -> np.ndarray:
     """Check an array of vectors and return it as C-contiguous float32 (or uint8 packed bits), copying only if needed.
 
     Parameters
@@ -38,11 +46,14 @@ def as_vectors(vectors: Any, *, dim: int | None = None, dtype: DType = "float32"
         Columns expected, if known.
     what
         What the array is called in an error message.
+    longest
+        Largest Euclidean length of a row.
 
     Raises
     ------
     VectorError
-        Not two-dimensional, no columns, a wrong width, not numbers, or NaN, infinite and over-large values (rows named).
+        Not two-dimensional, no columns, a wrong width, not numbers, NaN, infinite and over-large values, or rows too long
+        (rows named).
 
     Examples
     --------
@@ -54,13 +65,16 @@ def as_vectors(vectors: Any, *, dim: int | None = None, dtype: DType = "float32"
     nearkin.errors.VectorError: vectors have NaN or infinite values in 1 of 1 rows (row 0); remove them, or pass on_bad="skip"
     """
     array = as_matrix(vectors, dim=dim, dtype=dtype, what=what)
-    if dtype == "float32" and not _all_finite(array):
+    if dtype == "float32" and not _surely_fine(array, longest):
         bad = nonfinite_rows(array)
         if bad.size:
             raise VectorError(
                 f"{what} have NaN or infinite values in {name_rows(bad, len(array))}",
                 hint='remove them, or pass on_bad="skip"',
             )
+        bad = overlong_rows(array, longest)
+        if bad.size:
+            raise VectorError(f"{_too_long(longest)}: {name_rows(bad, len(array))} of {what}", hint="scale them down")
     return array
 
 
@@ -101,9 +115,30 @@ def _read_as_array(vectors: Any, what: str) -> np.ndarray:
         raise VectorError(f"{what} cannot be read as a rectangular array of numbers: {error}") from error
 
 
-def _all_finite(array: np.ndarray) -> bool:
-    """Whether every value of an array of moderate size is finite; a larger one is left to the block-wise test."""
-    return array.size <= 1 << 24 and bool(np.isfinite(array).all())
+def _surely_fine(array: np.ndarray, longest: float) -> bool:
+    """Whether a cheap test proves that all values are finite and no row is too long; False proves nothing."""
+    if array.size > 1 << 20:
+        return False
+    flat = array.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.dot(flat, flat) < min(1e36, longest * longest))
+
+
+def overlong_rows(array: np.ndarray, longest: float) -> np.ndarray:
+    """Numbers of the rows whose Euclidean length is above `longest`, ascending; NaN counts as long."""
+    if longest == inf:
+        return np.empty(0, dtype=np.int64)
+    step = block_rows(array.shape[1] * 4)
+    found = []
+    for start in range(0, len(array), step):
+        block = array[start : start + step]
+        squares = np.einsum("ij,ij->i", block, block, dtype=np.float64)
+        found.append(np.flatnonzero(~(squares <= longest**2)) + start)
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+
+def _too_long(longest: float) -> str:
+    return f"rows longer than {longest:.0e} would leave the range of float32"
 
 
 def nonfinite_rows(array: np.ndarray) -> np.ndarray:
@@ -139,6 +174,7 @@ def screen(
     dim: int | None = None,
     dtype: DType = "float32",
     on_bad: OnBad = "fail",
+    longest: float = inf,
     refuse: Callable[[np.ndarray], np.ndarray] | None = None,
     reason: str = "",
 ) -> Screened:
@@ -148,6 +184,8 @@ def screen(
     ----------
     on_bad
         ``"fail"`` raises on the first kind of bad row found, ``"skip"`` leaves bad rows out.
+    longest
+        Largest Euclidean length of a row.
     refuse
         A metric's own test: rows to a boolean mask of the rows it cannot take, with `reason` in words.
 
@@ -166,24 +204,26 @@ def screen(
             f"vectors have NaN or infinite values in {name_rows(bad, len(array))}",
             hint='remove them, or pass on_bad="skip" (--on-bad skip)',
         )
+    if dtype == "float32":
+        bad = _add_bad(array, bad, overlong_rows(array, longest), _too_long(longest), on_bad)
     if refuse is not None:
-        bad = _add_refused(array, bad, refuse, reason, on_bad)
+        bad = _add_bad(array, bad, _refused_rows(array, refuse), reason, on_bad)
     if not bad.size:
         return Screened(array, None, bad)
     kept = np.setdiff1d(np.arange(len(array)), bad, assume_unique=True)
     return Screened(np.ascontiguousarray(array[kept]), kept, bad)
 
 
-def _add_refused(
-    array: np.ndarray, bad: np.ndarray, refuse: Callable[[np.ndarray], np.ndarray], reason: str, on_bad: OnBad
-) -> np.ndarray:
+def _refused_rows(array: np.ndarray, refuse: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     step = block_rows(array.shape[1] * array.itemsize)
     found = [np.flatnonzero(refuse(array[start : start + step])) + start for start in range(0, len(array), step)]
-    refused = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
-    refused = np.setdiff1d(refused, bad)
-    if refused.size and on_bad == "fail":
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+
+def _add_bad(array: np.ndarray, bad: np.ndarray, more: np.ndarray, reason: str, on_bad: OnBad) -> np.ndarray:
+    new = np.setdiff1d(more, bad)
+    if new.size and on_bad == "fail":
         raise VectorError(
-            f"{reason}: {name_rows(refused, len(array))}",
-            hint='remove them, or pass on_bad="skip" (--on-bad skip)',
+            f"{reason}: {name_rows(new, len(array))}", hint='remove them, or pass on_bad="skip" (--on-bad skip)'
         )
-    return np.union1d(bad, refused)
+    return np.union1d(bad, new)

@@ -65,8 +65,7 @@ def right_or_refused(thing: object) -> np.ndarray | None:
         warnings.simplefilter("error")
         try:
             out = as_vectors(thing)
-        except NearkinError as error:
-            assert len(str(error)) > 10
+        except NearkinError:
             return None
     assert_gate_shape(out)
     return out
@@ -231,8 +230,8 @@ def test_float32_passes_without_a_copy_and_a_map_stays_a_map(tmp_path: Path):
     out = as_vectors(mapped)
     assert_gate_shape(out)
     assert np.shares_memory(out, mapped)
+    np.save(tmp_path / "b.npy", array * np.nan)
     with pytest.raises(VectorError, match="rows"):
-        np.save(tmp_path / "b.npy", array * np.nan)
         as_vectors(np.load(tmp_path / "b.npy", mmap_mode="r"))
 
 

@@ -87,9 +87,9 @@ def build(
 def _build(
     session: Session, loaded: Any, *, metric: str, plan: str, search: dict[str, int], on_bad: Any, keep: bool
 ) -> Collection:
-    import nearkin
+    from nearkin.building import build as build_collection
 
-    return nearkin.build(
+    return build_collection(
         loaded.vectors,
         metric=metric,
         plan=plan,

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from nearkin.cli.measure import quality_and_speed
-from nearkin.cli.rendering import note, parameters, print_facts, print_memory, print_table, seconds
+from nearkin.cli.rendering import note, output_width, parameters, print_facts, print_memory, seconds, shortened
 from nearkin.cli.session import Session
 
 if TYPE_CHECKING:
-    from nearkin.demo import Demo
+    from collections.abc import Mapping
+
+    from nearkin.demo import Answer, Demo
 
 NEXT = """\
 Try next, with a file of your own (npy, csv, parquet, fvecs, ...):
@@ -53,18 +55,8 @@ def _print_demo(found: Demo) -> None:
     click.echo(
         f"{found.docstrings:,} docstrings of Python's standard library ({found.modules} modules), each one vector\n"
     )
-    rows = [
-        (
-            question,
-            "\n".join(answer.name for answer in answers),
-            "\n".join(f"{answer.similarity:.2f}" for answer in answers),
-            "\n".join(answer.sentence for answer in answers),
-        )
-        for question, answers in found.answers.items()
-    ]
-    headers = ("question", "nearest", "alike", "documentation")
-    print_table(headers, rows, right=("alike",), narrow={"question": 20}, cut="documentation", leading=1)
-    click.echo("\nWhat it costs:")
+    _print_answers(found.answers)
+    click.echo("What it costs:")
     sizes = found.measurement
     print_memory(sizes.predicted, sizes.allocated, {}, sizes.float32_bytes)
     click.echo("\nWhat it gives up, against exact search:")
@@ -72,3 +64,14 @@ def _print_demo(found: Demo) -> None:
     took = ", ".join(f"{step} {seconds(value)}" for step, value in found.seconds.items())
     click.echo(f"\nAll of it took {seconds(sum(found.seconds.values()))}: {took}.")
     click.echo("\n" + NEXT)
+
+
+def _print_answers(answers: Mapping[str, tuple[Answer, ...]]) -> None:
+    """Each question with its answers below: similarity, name, and as much of the documentation as there is room for."""
+    width = max(len(answer.name) for each in answers.values() for answer in each)
+    for question, nearest in answers.items():
+        click.secho(question, bold=True)
+        for answer in nearest:
+            line = f"  {answer.similarity:.2f}  {answer.name:<{width}}  {answer.sentence}"
+            click.echo(shortened(line, output_width()))
+        click.echo()

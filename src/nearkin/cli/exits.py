@@ -24,6 +24,13 @@ GLOBAL_OPTIONS = ("--plugin", "-p", "--threads", "--seed")
 class ErrorReporting(click.Group):
     """A group whose `main` turns exceptions into sentences and exit codes."""
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does, but for a closed pipe, which click would report as a bug."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            _end_on_output_error(error)
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -34,10 +41,11 @@ class ErrorReporting(click.Group):
         **extra: Any,
     ) -> Any:
         """Run; with `standalone_mode` exit the process."""
+        extra["windows_expand_args"] = windows_expand_args
         if not standalone_mode:
-            return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
-            code = super().main(args, prog_name or "nearkin", complete_var, False, windows_expand_args, **extra)
+            code = super().main(args, prog_name or "nearkin", complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
         except NearkinError as error:
             _fail(str(error), error.exit_code)

@@ -120,7 +120,7 @@ def _print_distances(distances: dict[str, Any]) -> None:
     """The histogram of distances of random pairs, and how far the nearest neighbours are."""
     most = max(distances["counts"])
     bins = zip(distances["edges"], distances["edges"][1:], distances["counts"], strict=False)
-    rows = [(f"{low:.4g}", f"{high:.4g}", count, "#" * round(40 * count / most)) for low, high, count in bins]
+    rows = [(f"{low:.4g}", f"{high:.4g}", f"{count:,}", "#" * round(40 * count / most)) for low, high, count in bins]
     print_table(("from", "to", "pairs", f"{distances['metric']} distance"), rows, right=("from", "to", "pairs"))
     nearest = ", ".join(f"{float(share):.0%} {value:.4g}" for share, value in distances["nearest"].items())
     click.echo(f"\nnearest neighbour in the sample, quantiles: {nearest}")

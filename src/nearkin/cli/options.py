@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 
-class Assignment(click.ParamType):
-    """``NAME=NUMBER``, for search parameters."""
-
-    name = "NAME=NUMBER"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Name and number."""
-        if isinstance(value, tuple):
-            return value
-        name, equals, number = str(value).partition("=")
+def read_assignments(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
+    """``NAME=NUMBER`` texts as a dict; the last of a name counts."""
+    values = {}
+    for text in given:
+        name, _, number = text.partition("=")
         try:
-            return name.strip(), int(number)
-        except ValueError:
-            self.fail(f"'{value}' is not NAME=NUMBER, for example nprobe=16", param, ctx)
-
-
-def as_dict(ctx: click.Context, param: click.Parameter, given: tuple[tuple[str, int], ...]) -> dict[str, int]:
-    """Assignments as a dict; the last of a name counts."""
-    return dict(given)
+            values[name.strip()] = int(number)
+        except ValueError as error:
+            raise click.BadParameter(f"'{text}' is not NAME=NUMBER, for example nprobe=16", ctx, param) from error
+    return values
 
 
 format_option = click.option(
@@ -45,8 +34,8 @@ on_bad_option = click.option(
 set_option = click.option(
     "--set",
     "search",
-    type=Assignment(),
+    metavar="NAME=NUMBER",
     multiple=True,
-    callback=as_dict,
+    callback=read_assignments,
     help="Set a search parameter, such as nprobe=16; repeatable.",
 )

@@ -93,7 +93,7 @@ def _read_disabled(ctx: click.Context, param: click.Parameter, given: tuple[str,
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of everything random.")
 @click.version_option(package.__version__, "-V", "--version", prog_name="nearkin")
 @click.pass_context
-def nearkin(ctx: click.Context, **given: Any) -> None:
+def nearkin(ctx: click.Context, /, **given: Any) -> None:
     """Find similar things: say what similar means and what you can afford, and get a measured index.
 
     \b

@@ -54,77 +54,46 @@ def print_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     click.echo(text.getvalue(), nl=False)
 
 
-def print_table(
-    headers: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-    *,
-    right: Iterable[str] = (),
-    narrow: Mapping[str, int] | None = None,
-    cut: str | None = None,
-    leading: int = 0,
-) -> None:
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Iterable[str] = ()) -> None:
     """A table as wide as the terminal; cells are folded where they are too long, and nothing of them is lost.
 
     Parameters
     ----------
     right
         Headers of the columns that are aligned to the right.
-    narrow
-        Header to the greatest width of the column.
-    cut
-        Header of the one column whose lines are cut instead of folded, to what the others leave.
-    leading
-        Empty lines between two rows.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[str(cell) for cell in row] for row in rows]
-    terminal = sys.stdout.isatty()
+    numbers = set(right)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for header in headers:
+        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
     out = io.StringIO()
     # Written through click at the end, which knows about closed pipes and about terminals without colour.
-    console = Console(file=out, force_terminal=terminal, width=_table_width(), highlight=False)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", leading=leading)
-    widths = _widths(headers, cells, narrow or {}, cut, console.width)
-    for header in headers:
-        table.add_column(
-            header,
-            justify="right" if header in set(right) else "left",
-            overflow="ellipsis" if header == cut else "fold",
-            no_wrap=header == cut,
-            max_width=widths.get(header),
-        )
-    for row in cells:
-        table.add_row(*map(Text, row))
-    console.print(table)
+    Console(file=out, force_terminal=sys.stdout.isatty(), width=output_width(), highlight=False).print(table)
     click.echo("\n".join(line.rstrip() for line in out.getvalue().splitlines()))
 
 
-def _table_width() -> int:
-    """Columns of the terminal, or of a pipe."""
+def output_width() -> int:
+    """Columns of the terminal, or for a pipe what the variable COLUMNS says."""
     if sys.stdout.isatty():
         return os.get_terminal_size(sys.stdout.fileno()).columns or PIPED_WIDTH
     given = os.environ.get("COLUMNS", "")
     return int(given) if given.isdecimal() and int(given) else PIPED_WIDTH
 
 
-def _widths(
-    headers: Sequence[str], cells: Sequence[Sequence[str]], narrow: Mapping[str, int], cut: str | None, width: int
-) -> dict[str, int]:
-    """Greatest widths of the columns that have any."""
-    widths = dict(narrow)
-    if cut is not None:
-        longest = {
-            header: max((len(line) for row in cells for line in row[column].splitlines()), default=0)
-            for column, header in enumerate(headers)
-        }
-        others = sum(
-            min(max(longest[header], len(header)), narrow.get(header, width)) for header in headers if header != cut
-        )
-        widths[cut] = max(len(cut), width - others - 2 * (len(headers) - 1))
-    return widths
+def shortened(line: str, width: int) -> str:
+    """A line cut to a width.
+
+    >>> shortened("Compress a block of data.", 12)
+    'Compress a …'
+    """
+    return line if len(line) <= width else line[: max(0, width - 1)] + "…"
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:

@@ -38,7 +38,7 @@ def add(
     """
     loaded = session.read(vectors, format)
     with session.open(directory) as collection, working(f"adding {len(loaded.vectors):,} rows"):
-        take = collection.upsert if replace else collection.add
+        take: Any = collection.upsert if replace else collection.add
         added = take(loaded.vectors, loaded.ids, metadata=loaded.metadata, on_bad=on_bad)
         total, uncovered = len(collection), collection.uncovered
     skipped = added.skipped.tolist()

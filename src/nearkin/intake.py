@@ -1,0 +1,93 @@
+"""What comes into a collection beside the vectors: ids and metadata, checked as a whole before anything is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nearkin.errors import ParameterError
+from nearkin.ids import read_ids
+from nearkin.vectors import Screened
+
+
+@dataclass(frozen=True)
+class Added:
+    """What an add or build took in."""
+
+    ids: list[Any]
+    skipped: np.ndarray
+    """Row numbers of the input that were left out as bad."""
+
+
+def ids_of_kept(ids: Iterable[Any] | None, screened: Screened) -> list[Any] | None:
+    """Ids of the rows that passed the gate, from one id for every row that came in.
+
+    Raises
+    ------
+    ParameterError
+        No list of whole numbers or strings, or another number of ids than rows.
+    """
+    return None if ids is None else _kept(read_ids(ids), screened, "ids")
+
+
+def metadata_of_kept(metadata: Iterable[Any] | None, screened: Screened) -> list[dict[str, Any]] | None:
+    """Metadata of the rows that passed the gate, as JSON gives it back: what is stored is what a saved folder returns.
+
+    Raises
+    ------
+    ParameterError
+        Not one dict for every row that came in, or something in one that JSON cannot hold.
+    """
+    if metadata is None:
+        return None
+    if isinstance(metadata, Mapping | str | bytes) or not isinstance(metadata, Iterable):
+        raise ParameterError(f"metadata is a {type(metadata).__name__}, a list with one dict a row expected")
+    found = [_plain(each, row) for row, each in enumerate(metadata)]
+    return list(_kept(found, screened, "metadata dicts"))
+
+
+def _kept(values: list[Any], screened: Screened, what: str) -> list[Any]:
+    rows = len(screened.vectors) + len(screened.skipped)
+    if len(values) != rows:
+        raise ParameterError(f"{len(values)} {what} were given for {rows} rows")
+    return values if screened.kept is None else [values[row] for row in screened.kept]
+
+
+def _plain(given: Any, row: int) -> dict[str, Any]:
+    if not given and (given is None or isinstance(given, Mapping)):
+        return {}
+    if not isinstance(given, Mapping):
+        raise ParameterError(f"metadata of row {row} is a {type(given).__name__}, a dict expected")
+    try:
+        return dict(json.loads(json.dumps(dict(given), allow_nan=False)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ParameterError(
+            f"metadata of row {row} cannot be stored as JSON: {error}", hint="a missing number is None, not NaN"
+        ) from error
+
+
+def owned(array: np.ndarray, given: Any) -> np.ndarray:
+    """Rows that nobody else can change: a copy, unless the gate made one or they are a read-only file."""
+    base: Any = array
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap) and base.base is not None:
+        base = base.base
+    if isinstance(base, np.memmap) and base.mode == "r":
+        return array
+    if isinstance(given, np.ndarray) and not np.shares_memory(array, given):
+        return array
+    return array.copy()
+
+
+def real_number(name: str, value: Any) -> float:
+    """A number other than NaN, or a ParameterError that says what was given."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ParameterError(f"{name} is {value!r}, a number expected") from error
+    if number != number or isinstance(value, bool | str | bytes):
+        raise ParameterError(f"{name} is {value!r}, a number expected")
+    return number
