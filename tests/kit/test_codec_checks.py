@@ -35,14 +35,14 @@ class MinMax(Codec):
 
     @property
     def step(self) -> np.ndarray:
-        return np.maximum((self.high - self.low) / 255, np.float32(1e-30))
+        return np.asarray(np.maximum((self.high - self.low) / 255, np.float32(1e-30)))
 
     def _train(self, vectors: np.ndarray) -> None:
         self.low, self.high = vectors.min(axis=0), vectors.max(axis=0)
 
     def _encode(self, vectors: np.ndarray) -> np.ndarray:
         inside = np.clip(vectors, self.low, self.high)
-        return np.rint((inside - self.low) / self.step).astype(np.uint8)
+        return np.asarray(np.rint((inside - self.low) / self.step), dtype=np.uint8)
 
     def _decode(self, codes: np.ndarray) -> np.ndarray:
         return np.asarray(self.low + codes * self.step, dtype=np.float32)

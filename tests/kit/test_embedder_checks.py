@@ -53,7 +53,7 @@ class EachInstanceDiffers(Right):
 class CentresTheBatch(Right):
     def _embed(self, items: Sequence[Any], role: Role) -> np.ndarray:
         vectors = super()._embed(items, role)
-        return vectors - vectors.sum(axis=0) / max(1, len(vectors))
+        return np.asarray(vectors - vectors.sum(axis=0) / max(1, len(vectors)))
 
 
 class AllTheSame(Right):

@@ -28,7 +28,9 @@ class Lines(VectorFormat):
         with path.open(encoding="utf-8") as file:
             dtype = json.loads(file.readline())["dtype"]
             first = json.loads(file.readline())
-            return FileSummary(None, len(first["vector"]), dtype, first["id"] is not None, tuple(first["metadata"] or ()))
+            return FileSummary(
+                None, len(first["vector"]), dtype, first["id"] is not None, tuple(first["metadata"] or ())
+            )
 
     def _read(self, path: Path, rows: int) -> Iterator[Block]:
         with path.open(encoding="utf-8") as file:

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from nearkin_plugins import codecs, metrics
 
 from nearkin.errors import PluginContractError
 from nearkin.hooks import IndexSpec
 from nearkin.indexes import FlatIndex, Found, Layout, Mask, RangeFound, SearchParameter
 from nearkin.state import State
 from nearkin.testing import checks
+from nearkin_plugins import codecs, metrics
 
 
 class Right(FlatIndex):
@@ -80,9 +80,7 @@ class IgnoresMasks(Right):
 
 
 class HalfTheRadius(Right):
-    def _range(
-        self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]
-    ) -> RangeFound | None:
+    def _range(self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]) -> RangeFound:
         return super()._range(queries, radius / 2, mask, params)
 
 

@@ -106,7 +106,9 @@ def test_a_missing_package_skips_every_check() -> None:
     assert 'pip install "nearkin[gpu]"' in report.results[0].reason
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), ZeroDivisionError("division by zero"), RecursionError("deep"), ValueError()])
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), ZeroDivisionError("division by zero"), RecursionError("deep"), ValueError()]
+)
 def test_whatever_a_component_raises_is_a_failed_check(error: BaseException) -> None:
     class Raises(Lloyd):
         def _fit(self, *given: Any) -> Any:

@@ -30,9 +30,7 @@ def _weights(subject: Subject) -> np.ndarray:
     return subject.rng("weights").uniform(0.5, 3.0, len(_rows(subject)))
 
 
-def _fit(
-    subject: Subject, rows: np.ndarray, k: int, *, seed: int = 0, weights: np.ndarray | None = None
-) -> Clustering:
+def _fit(subject: Subject, rows: np.ndarray, k: int, *, seed: int = 0, weights: np.ndarray | None = None) -> Clustering:
     """A fresh clusterer's clustering, of copies, so that one that changes what it is given spoils no other check."""
     clusterer: Clusterer = subject.make()
     return clusterer.fit(rows.copy(), k, seed=seed, weights=None if weights is None else weights.copy())
