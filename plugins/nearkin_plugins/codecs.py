@@ -16,7 +16,7 @@ class PQParams:
     Attributes
     ----------
     M
-        Sub-quantizers, a divisor of the columns; left out, the divisor nearest to half the columns.
+        Sub-quantizers, a divisor of the columns; left out, the divisor nearest to half the columns (a quarter above 192).
     bits
         Bits of each code: 4 (scanned with SIMD look-ups) or 8.
     """

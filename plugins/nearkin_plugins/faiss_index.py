@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, masked_by_gr
 from nearkin.metrics import unit_rows
 from nearkin.state import State
 from nearkin.vectors import block_rows
+from nearkin_plugins.faiss_codecs import one_thread
 from nearkin_plugins.faiss_exact_l2 import range_l2
 
 
@@ -76,7 +78,9 @@ class FaissIndex(Index):
         index = self._make()
         if self.layout.refinement is not None:
             index = with_refinement(index, self.layout.refinement, self.layout)
-        index.train(vectors)
+        native = self.layout.codec.native
+        with one_thread() if native is not None and native.family == "pqfs" else nullcontext():
+            index.train(vectors)
         self._faiss = index
 
     def _add(self, vectors: np.ndarray) -> None:
