@@ -36,8 +36,11 @@ def _copy_rows(source: Rows, target: Rows, *, keep_vectors: bool) -> None:
     """Every position, deleted ones too (and deleted again), since the index refers to positions."""
     ids = source.ids.at(np.arange(len(source))).tolist()
     dead = np.flatnonzero(~source.alive)
+    taken = set(source.ids.at(np.flatnonzero(source.alive)).tolist())
     for position in dead.tolist():  # an id that was used again must not meet its own past
-        ids[position] = _unused_id(position, source.ids.kind)
+        if ids[position] in taken:
+            ids[position] = _unused_id(position, source.ids.kind)
+        taken.add(ids[position])
     for start in range(0, len(source), ROWS_A_COMMIT):
         stop = min(len(source), start + ROWS_A_COMMIT)
         vectors = source.span(start, stop) if keep_vectors else None

@@ -40,10 +40,11 @@ with Folder.open(sys.argv[1]) as folder:
 
 
 def test_killed_writers(tmp_path, header):
-    path = tmp_path / "wiki"
-    Folder.create(path, header()).close()
     chance = random.Random(5)
-    for _ in range(KILLS):
+    for kill in range(KILLS):
+        path = tmp_path / f"wiki {kill // 10}"
+        if kill % 10 == 0:
+            Folder.create(path, header()).close()
         child = subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
         said = [child.stdout.readline()]

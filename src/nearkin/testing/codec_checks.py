@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from nearkin.codecs import Codec
@@ -25,14 +23,29 @@ from nearkin.vectors import as_vectors
 CODEC_CHECKS = Checks("codec")
 
 
-@dataclass(frozen=True)
 class _Bench:
-    """A trained codec, the rows that it was trained on, and their codes."""
+    """A trained codec, the rows that it was trained on, their codes and what these decode to.
 
-    codec: Codec
-    rows: np.ndarray
-    codes: np.ndarray
-    decoded: np.ndarray
+    Each time copies, so that a codec that changes what it is given spoils no other check.
+    """
+
+    def __init__(self, codec: Codec, rows: np.ndarray) -> None:
+        self.codec = codec
+        self._rows = rows
+        self._codes = codec.encode(rows.copy())
+        self._decoded = codec.decode(self._codes.copy())
+
+    @property
+    def rows(self) -> np.ndarray:
+        return self._rows.copy()
+
+    @property
+    def codes(self) -> np.ndarray:
+        return self._codes.copy()
+
+    @property
+    def decoded(self) -> np.ndarray:
+        return self._decoded.copy()
 
 
 def _rows(subject: Subject) -> np.ndarray:
@@ -42,7 +55,7 @@ def _rows(subject: Subject) -> np.ndarray:
             return as_vectors(subject.rows, dtype=codec.dtype)
         return ordinary_rows(subject.rng("rows"), max(ROWS, codec.train_rows), DIM, codec.dtype)
 
-    return subject.once("rows", make)
+    return subject.once("rows", make).copy()
 
 
 def _fresh(subject: Subject) -> Codec:
@@ -58,12 +71,7 @@ def _trained(subject: Subject) -> Codec:
 
 
 def _bench(subject: Subject) -> _Bench:
-    def make() -> _Bench:
-        codec, rows = _trained(subject), _rows(subject)
-        codes = codec.encode(rows)
-        return _Bench(codec, rows, codes, codec.decode(codes))
-
-    return subject.once("bench", make)
+    return subject.once("bench", lambda: _Bench(_trained(subject), _rows(subject)))
 
 
 @CODEC_CHECKS.gate
@@ -80,7 +88,9 @@ def encodes_and_decodes(subject: Subject) -> None:
         bench.decoded.dtype == dtype and bench.decoded.shape == bench.rows.shape,
         f"decode gave {bench.decoded.dtype} of shape {bench.decoded.shape}, {dtype} {bench.rows.shape} expected",
     )
-    expect(np.isfinite(bench.decoded).all(), f"{int((~np.isfinite(bench.decoded)).sum())} decoded values are not finite")
+    expect(
+        np.isfinite(bench.decoded).all(), f"{int((~np.isfinite(bench.decoded)).sum())} decoded values are not finite"
+    )
 
 
 @CODEC_CHECKS.add
@@ -118,7 +128,9 @@ def deterministic(subject: Subject) -> None:
     """Two codecs trained on the same rows give the same codes."""
     bench = _bench(subject)
     different = (_trained(subject).encode(bench.rows) != bench.codes).any(axis=1)
-    expect(not different.any(), f"{int(different.sum())} of {len(different)} rows have other codes after training again")
+    expect(
+        not different.any(), f"{int(different.sum())} of {len(different)} rows have other codes after training again"
+    )
 
 
 @CODEC_CHECKS.add
@@ -128,7 +140,10 @@ def stable(subject: Subject) -> None:
     again = bench.codec.decode(bench.codec.encode(bench.decoded)).astype(np.float64)
     moved = float(np.abs(again - bench.decoded).max())
     spread = float(np.ptp(bench.rows.astype(np.float64)))
-    expect(moved <= 1e-3 * spread, f"a value moves by {moved:.6g} when a decoded row is encoded again (rows spread {spread:.6g})")
+    expect(
+        moved <= 1e-3 * spread,
+        f"a value moves by {moved:.6g} when a decoded row is encoded again (rows spread {spread:.6g})",
+    )
 
 
 @CODEC_CHECKS.add
@@ -187,7 +202,9 @@ def too_few_rows(subject: Subject) -> None:
     few = codec.train_rows - 1
     error = expect_error(VectorError, f"training on {few} rows", lambda: codec.train(_rows(subject)[:few]))
     plain = str(error).replace(",", "")
-    expect(str(codec.train_rows) in plain, f"training on {few} rows raised {error}, without the {codec.train_rows} needed")
+    expect(
+        str(codec.train_rows) in plain, f"training on {few} rows raised {error}, without the {codec.train_rows} needed"
+    )
 
 
 @CODEC_CHECKS.add
@@ -234,7 +251,9 @@ def batch_independent(subject: Subject) -> None:
     bench = _bench(subject)
     for i in range(0, len(bench.rows), 29):
         code = bench.codec.encode(bench.rows[i : i + 1])
-        expect(np.array_equal(code[0], bench.codes[i]), f"row {i} has another code alone than among {len(bench.rows)} rows")
+        expect(
+            np.array_equal(code[0], bench.codes[i]), f"row {i} has another code alone than among {len(bench.rows)} rows"
+        )
         row = bench.codec.decode(bench.codes[i : i + 1])
         expect(np.array_equal(row[0], bench.decoded[i]), f"code {i} is decoded otherwise alone than among others")
     empty = bench.codec.encode(bench.rows[:0])

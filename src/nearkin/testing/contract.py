@@ -146,7 +146,10 @@ def expect_json(state: State, what: str) -> None:
     """Break the promise unless a state holds plain numeric arrays and JSON."""
     for name, array in state.arrays.items():
         plain = isinstance(array, np.ndarray) and array.dtype.kind in "biuf"
-        expect(plain, f"{what} has {name!r} of type {getattr(array, 'dtype', type(array).__name__)}, plain numbers expected")
+        expect(
+            plain,
+            f"{what} has {name!r} of type {getattr(array, 'dtype', type(array).__name__)}, plain numbers expected",
+        )
     try:
         back = json.loads(json.dumps(state.meta))
     except (TypeError, ValueError) as error:
@@ -156,9 +159,7 @@ def expect_json(state: State, what: str) -> None:
 
 def written(state: State) -> State:
     """A state as it comes back from a file: read-only copies of the arrays, meta through JSON."""
-    return State(
-        {name: read_only(array) for name, array in state.arrays.items()}, json.loads(json.dumps(state.meta))
-    )
+    return State({name: read_only(array) for name, array in state.arrays.items()}, json.loads(json.dumps(state.meta)))
 
 
 def read_only(array: np.ndarray) -> np.ndarray:

@@ -87,7 +87,10 @@ def distinguishes(subject: Subject) -> None:
     vectors = _embedder(subject).embed(canaries)
     for i in range(len(canaries)):
         for j in range(i):
-            expect(_apart(vectors[i], vectors[j]) > 1e-3, f"canaries {canaries[j]!r} and {canaries[i]!r} get the same vector")
+            expect(
+                _apart(vectors[i], vectors[j]) > 1e-3,
+                f"canaries {canaries[j]!r} and {canaries[i]!r} get the same vector",
+            )
 
 
 @EMBEDDER_CHECKS.add
@@ -125,7 +128,10 @@ def fingerprint_stable(subject: Subject) -> None:
         json.dumps(used.identity)
     except (TypeError, ValueError) as error:
         fail(f"identity is not JSON: {first_line(error)}")
-    expect(used.fingerprint == fresh.fingerprint, f"fingerprint is {used.fingerprint}, of a fresh embedder {fresh.fingerprint}")
+    expect(
+        used.fingerprint == fresh.fingerprint,
+        f"fingerprint is {used.fingerprint}, of a fresh embedder {fresh.fingerprint}",
+    )
     expect(used.fingerprint.strip(), "fingerprint is empty")
 
 
@@ -177,5 +183,7 @@ def canaries_watch(subject: Subject) -> None:
     moved = stored + noise * np.float32(np.abs(stored).max() or 1)
     expect_error(EmbedderMismatchError, "canaries moved at random", lambda: embedder.check_canaries(moved))
     expect_error(
-        EmbedderMismatchError, "canaries of another width", lambda: embedder.check_canaries(stored[:, : embedder.dim - 1])
+        EmbedderMismatchError,
+        "canaries of another width",
+        lambda: embedder.check_canaries(stored[:, : embedder.dim - 1]),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from nearkin.testing.contract import Checks, NotApplicable, Subject, expect, exp
 FORMAT_CHECKS = Checks("format")
 
 _ROWS, _DIM = 23, 5
-_WORDS = ("plain", "with, comma", 'with "quotes"', "naïve 日本語 🙂", "", "a;b\tc", " padded ")
+_WORDS = ("plain", "with, comma", 'with "quotes"', "naïve 日本語 🙂", "a;b\tc", " padded ")
 
 
 class _Interrupted(Exception):
@@ -64,7 +64,9 @@ def _vectors(subject: Subject, dtype: str) -> np.ndarray:
 def _block(subject: Subject, made: VectorFormat, dtype: str | None = None) -> Block:
     """Rows with as much beside them as the format keeps."""
     ids = [f"id {row}" for row in range(_ROWS)] if "ids" in made.keeps else None
-    words = [{"title": f"{_WORDS[row % len(_WORDS)]} {row}", "note": _WORDS[-1 - row % len(_WORDS)]} for row in range(_ROWS)]
+    words = [
+        {"title": f"{_WORDS[row % len(_WORDS)]} {row}", "note": _WORDS[-1 - row % len(_WORDS)]} for row in range(_ROWS)
+    ]
     return Block(_vectors(subject, dtype or _dtypes(made)[0]), ids, words if "metadata" in made.keeps else None)
 
 
@@ -96,12 +98,12 @@ def writes_and_reads(subject: Subject) -> None:
     """Vectors that were written in several blocks are read back in their order, and write gives their number."""
     made = _writable(subject)
     with _folder() as folder:
-        block = _block(subject, made)
-        rows = made.write(_path(folder, made), _cut(block, 7, 8))
+        rows = made.write(_path(folder, made), _cut(_block(subject, made), 7, 8))
         expect(rows == _ROWS, f"write gave {rows} for {_ROWS} rows")
         got, _, _ = _read(made, _path(folder, made))
-        expect(got.shape == block.vectors.shape, f"shape {block.vectors.shape} was written, {got.shape} read back")
-        expect(np.allclose(got, block.vectors, rtol=1e-3), "other values were read back than were written")
+        wanted = _block(subject, made).vectors
+        expect(got.shape == wanted.shape, f"shape {wanted.shape} was written, {got.shape} read back")
+        expect(np.allclose(got, wanted, rtol=1e-3), "other values were read back than were written")
 
 
 @FORMAT_CHECKS.add
@@ -112,7 +114,10 @@ def suffixes_declared(subject: Subject) -> None:
     for suffix in made.suffixes:
         expect(suffix.startswith(".") and suffix == suffix.lower(), f"suffix {suffix!r} is not lower case with a dot")
     if isinstance(spec, FormatSpec):
-        expect(set(spec.suffixes) == set(made.suffixes), f"the spec has suffixes {spec.suffixes}, the class {made.suffixes}")
+        expect(
+            set(spec.suffixes) == set(made.suffixes),
+            f"the spec has suffixes {spec.suffixes}, the class {made.suffixes}",
+        )
 
 
 @FORMAT_CHECKS.add
@@ -121,14 +126,13 @@ def dtypes_exact(subject: Subject) -> None:
     made = _writable(subject)
     with _folder() as folder:
         for dtype in _dtypes(made):
-            block = _block(subject, made, dtype)
-            made.write(_path(folder, made), [block])
-            _expect_rows(_read(made, _path(folder, made))[0], block.vectors, f"a file of {dtype}")
+            made.write(_path(folder, made), [_block(subject, made, dtype)])
+            _expect_rows(_read(made, _path(folder, made))[0], _vectors(subject, dtype), f"a file of {dtype}")
 
 
 @FORMAT_CHECKS.add
 def ids_kept(subject: Subject) -> None:
-    """A format that says it keeps ids gives them back; one that does not gives none."""
+    """A format that says it keeps ids gives them back, text and whole numbers; one that does not gives none."""
     _check_beside(subject, "ids")
 
 
@@ -141,14 +145,20 @@ def metadata_kept(subject: Subject) -> None:
 def _check_beside(subject: Subject, what: str) -> None:
     made = _writable(subject)
     with _folder() as folder:
-        block = _block(subject, made)
-        made.write(_path(folder, made), _cut(block, 9))
-        _, ids, metadata = _read(made, _path(folder, made), rows=6)
-    got: Sequence[Any] = ids if what == "ids" else metadata
-    wanted = list((block.ids if what == "ids" else block.metadata) or ())
-    expect(len(got) == len(wanted), f"{len(wanted)} {what} were written, {len(got)} came back")
-    for row, (one, other) in enumerate(zip(got, wanted, strict=True)):
-        expect(one == other, f"{what} of row {row} were {other!r} and came back as {one!r}")
+        for block in (_block(subject, made), _numbered(_block(subject, made))):
+            made.write(_path(folder, made), _cut(block, 9))
+            _, ids, metadata = _read(made, _path(folder, made))
+            got: Sequence[Any] = ids if what == "ids" else metadata
+            beside = block.ids if what == "ids" else block.metadata
+            wanted = [] if beside is None else list(beside)
+            expect(len(got) == len(wanted), f"{len(wanted)} {what} were written, {len(got)} came back")
+            for row, (one, other) in enumerate(zip(got, wanted, strict=True)):
+                expect(one == other, f"{what} of row {row} were {other!r} and came back as {one!r}")
+
+
+def _numbered(block: Block) -> Block:
+    """The block with whole numbers for ids, if it has ids."""
+    return block if block.ids is None else block._replace(ids=[7 * row for row in range(_ROWS)])
 
 
 @FORMAT_CHECKS.add
@@ -156,8 +166,7 @@ def small_blocks(subject: Subject) -> None:
     """Blocks are never larger than asked, and read row by row they give the same file."""
     made = _writable(subject)
     with _folder() as folder:
-        block = _block(subject, made)
-        made.write(_path(folder, made), [block])
+        made.write(_path(folder, made), [_block(subject, made)])
         whole, _, _ = _read(made, _path(folder, made))
         for rows in (1, 7):
             sizes = [len(each.vectors) for each in made.read(_path(folder, made), rows=rows)]
@@ -168,15 +177,18 @@ def small_blocks(subject: Subject) -> None:
 
 @FORMAT_CHECKS.add
 def describe_agrees(subject: Subject) -> None:
-    """describe says the rows (or None), columns and dtype that reading gives."""
+    """describe says the rows (or None), columns, dtype, ids and metadata that reading gives."""
     made = _writable(subject)
     with _folder() as folder:
         made.write(_path(folder, made), [_block(subject, made)])
         summary = made.describe(_path(folder, made))
-        got, _, _ = _read(made, _path(folder, made))
+        got, ids, metadata = _read(made, _path(folder, made))
+    keys = {key for each in metadata for key in each}
     expect(summary.rows in (None, len(got)), f"describe says {summary.rows} rows, {len(got)} are read")
     expect(summary.dim == got.shape[1], f"describe says {summary.dim} columns, {got.shape[1]} are read")
     expect(summary.dtype == str(got.dtype), f"describe says {summary.dtype}, {got.dtype} is read")
+    expect(summary.ids == bool(ids), f"describe says ids={summary.ids}, {len(ids)} ids are read")
+    expect(set(summary.metadata) == keys, f"describe says metadata {summary.metadata}, {sorted(keys)} are read")
 
 
 @FORMAT_CHECKS.add
@@ -218,30 +230,33 @@ def garbage_refused(subject: Subject) -> None:
             expect_error(StorageError, f"describe of {what}", lambda: made.describe(path))
 
 
+def _raises(call: Callable[[], Any]) -> bool:
+    try:
+        call()
+    except Exception:  # whatever it is: only what stays behind matters here
+        return True
+    return False
+
+
 @FORMAT_CHECKS.add
 def old_file_kept(subject: Subject) -> None:
     """A write that fails half-way leaves the old file as it was and nothing beside it; one that works replaces it."""
     made = _writable(subject)
     with _folder() as folder:
-        path, block = _path(folder, made), _block(subject, made)
-        made.write(path, [block])
+        path = _path(folder, made)
+        made.write(path, [_block(subject, made)])
         old = path.read_bytes()
 
         def breaking() -> Iterator[Block]:
-            yield next(_cut(block, 5))
+            yield next(_cut(_block(subject, made), 5))
             raise _Interrupted("the source of the rows broke")
 
-        try:
-            made.write(path, breaking())
-        except Exception:  # noqa: S110 - which error is not what this check is about
-            pass
-        else:
-            fail("write raised nothing though the source of the rows did")
+        expect(_raises(lambda: made.write(path, breaking())), "write raised nothing though the source of the rows did")
         expect(path.is_file() and path.read_bytes() == old, "the old file was changed by a write that failed")
         left = sorted(each.name for each in folder.iterdir() if each != path)
         expect(not left, f"a write that failed leaves {', '.join(left)}")
-        made.write(path, _cut(block, 3, 4))
-        _expect_rows(_read(made, path)[0], block.vectors, "a file written over another")
+        made.write(path, _cut(_block(subject, made), 3, 4))
+        _expect_rows(_read(made, path)[0], _block(subject, made).vectors, "a file written over another")
 
 
 @FORMAT_CHECKS.add
@@ -265,10 +280,10 @@ def input_unchanged(subject: Subject) -> None:
         wanted = block.vectors.copy()
         made.write(_path(folder, made), [block])
         expect(np.array_equal(block.vectors, wanted), "write changed the vectors it was given")
-        strided = np.asfortranarray(wanted)
-        strided.flags.writeable = False
-        try:
-            made.write(_path(folder, made), [Block(strided, block.ids, block.metadata)])
-        except (ValueError, TypeError, StorageError) as error:
-            fail(f"write of read-only columns raised {type(error).__name__}: {first_line(error)}")
-        _expect_rows(_read(made, _path(folder, made))[0], wanted, "a file written from columns")
+        for what, vectors in (("rows", wanted.copy()), ("columns", np.asfortranarray(wanted))):
+            vectors.flags.writeable = False
+            try:
+                made.write(_path(folder, made), [Block(vectors, block.ids, block.metadata)])
+            except (ValueError, TypeError, StorageError) as error:
+                fail(f"write of read-only {what} raised {type(error).__name__}: {first_line(error)}")
+            _expect_rows(_read(made, _path(folder, made))[0], wanted, f"a file written from read-only {what}")

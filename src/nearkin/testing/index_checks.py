@@ -42,7 +42,10 @@ def search_shape(subject: Subject) -> None:
         for params in ({}, full_effort(index)):
             found = index.search(pair.queries, K, params=params)
             wanted = (len(pair.queries), K)
-            for name, array, dtype in (("positions", found.positions, "int64"), ("distances", found.distances, "float32")):
+            for name, array, dtype in (
+                ("positions", found.positions, "int64"),
+                ("distances", found.distances, "float32"),
+            ):
                 expect(
                     array.shape == wanted and array.dtype == dtype,
                     f"{pair}: {name} are {array.dtype} of shape {array.shape}, {dtype} {wanted} expected",
@@ -120,8 +123,8 @@ def sorted_nearest_first(subject: Subject) -> None:
     for pair in pairs(subject):
         for params in ({}, full_effort(pair.index)):
             distances = pair.index.search(pair.queries, 2 * K, params=params).distances
-            falls = (distances[:, 1:] < distances[:, :-1]).any(axis=1)
-            expect(not falls.any(), f"{pair}: the answers to {int(falls.sum())} of {len(falls)} queries are not sorted")
+            falls = np.flatnonzero((distances[:, 1:] < distances[:, :-1]).any(axis=1))
+            expect(not falls.size, f"{pair}: the answers to {falls.size} of {len(distances)} queries are not sorted")
 
 
 @INDEX_CHECKS.add
@@ -130,7 +133,9 @@ def padded(subject: Subject) -> None:
     for pair in pairs(subject):
         n = pair.index.n
         found = searched(pair.index, pair, n + 3)
-        expect(found.positions.shape == (len(pair.queries), n + 3), f"{pair}: k={n + 3} gave shape {found.positions.shape}")
+        expect(
+            found.positions.shape == (len(pair.queries), n + 3), f"{pair}: k={n + 3} gave shape {found.positions.shape}"
+        )
         empty = found.positions < 0
         expect(empty[:, n:].all(), f"{pair}: {n + 3} neighbours of {n} rows are not padded with -1")
         expect((found.positions[empty] == -1).all(), f"{pair}: an empty place is not -1")
@@ -150,11 +155,12 @@ def mask_kept(subject: Subject) -> None:
 
 
 def _check_mask(pair: Pair, allowed: np.ndarray) -> None:
-    found = searched(pair.index, pair, K, mask=Mask(allowed))
+    found = searched(pair.index, pair, K, mask=Mask(allowed.copy()))
     given = found.positions >= 0
     forbidden = given & ~allowed[np.where(given, found.positions, 0)]
     expect(
-        not forbidden.any(), f"{pair}: {int(forbidden.sum())} positions are forbidden ({int(allowed.sum())} are allowed)"
+        not forbidden.any(),
+        f"{pair}: {int(forbidden.sum())} positions are forbidden ({int(allowed.sum())} are allowed)",
     )
     wanted = min(K, int(allowed.sum()))
     if not pair.spec.exact and not pair.index.knobs:
@@ -179,14 +185,17 @@ def range_found(subject: Subject) -> None:
 
 
 def _check_range(pair: Pair, radius: float, mask: Mask | None) -> None:
-    index, allowed = pair.index, mask.allowed if mask else np.ones(len(pair.rows), bool)
+    index, allowed = pair.index, mask.allowed.copy() if mask else np.ones(len(pair.rows), bool)
     found = index.range_search(pair.queries, radius, mask=mask, params=full_effort(index))
     limits = found.limits
     expect(
         limits.shape == (len(pair.queries) + 1,) and limits[0] == 0 and limits[-1] == len(found.positions),
         f"{pair}: limits of {len(pair.queries)} queries and {len(found.positions)} hits are {limits.tolist()}",
     )
-    expect(len(found.distances) == len(found.positions), f"{pair}: {len(found.distances)} distances of {len(found.positions)} hits")
+    expect(
+        len(found.distances) == len(found.positions),
+        f"{pair}: {len(found.distances)} distances of {len(found.positions)} hits",
+    )
     slack = pair.slack
     for query in range(len(pair.queries)):
         hits = slice(limits[query], limits[query + 1])
@@ -199,4 +208,7 @@ def _check_range(pair: Pair, radius: float, mask: Mask | None) -> None:
         inside = np.flatnonzero((pair.true[query] <= radius - slack) & allowed)
         if pair.spec.exact or index.knobs:
             lost = np.setdiff1d(inside, positions)
-            expect(not lost.size, f"{pair}: {lost.size} of {inside.size} rows within {radius:.6g} of query {query} are missing")
+            expect(
+                not lost.size,
+                f"{pair}: {lost.size} of {inside.size} rows within {radius:.6g} of query {query} are missing",
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ import numpy as np
 from nearkin.centroids import Clusterer, Lloyd
 from nearkin.codecs import Codec, Float32, PackedBits
 from nearkin.components import Part, read_params
-from nearkin.errors import NearkinError
-from nearkin.hooks import IndexSpec
+from nearkin.errors import MissingDependencyError, NearkinError
+from nearkin.hooks import IndexSpec, Spec
 from nearkin.indexes import Index, Layout
 from nearkin.metrics import INNER_PRODUCT, L2, Metric, Space
 from nearkin.registry import Registry
@@ -76,8 +76,13 @@ def codec_makers(registry: Registry) -> list[CodecMaker]:
         for example in spec.examples:
             text = ":".join(each for each in (spec.name, options(example)) if each)
             params = read_params(spec, Part(spec.name, example))
-            makers.append(CodecMaker(text, lambda dim, spec=spec, params=params: registry.build(spec, dim, params=params)))
+            makers.append(CodecMaker(text, partial(_made_codec, registry, spec, params)))
     return list({maker.text: maker for maker in makers}.values())
+
+
+def _made_codec(registry: Registry, spec: Spec, params: dict[str, Any], dim: int) -> Codec:
+    codec: Codec = registry.build(spec, dim, params=params)
+    return codec
 
 
 @dataclass(frozen=True)
@@ -90,9 +95,19 @@ class Pair:
     seed: int
     space: Space
     codec: CodecMaker
-    rows: np.ndarray
-    queries: np.ndarray
+    kept_rows: np.ndarray
+    kept_queries: np.ndarray
     refinement: CodecMaker | None = None
+
+    @property
+    def rows(self) -> np.ndarray:
+        """A copy each time, so that an index that changes what it is given spoils no other check."""
+        return self.kept_rows.copy()
+
+    @property
+    def queries(self) -> np.ndarray:
+        """A copy each time."""
+        return self.kept_queries.copy()
 
     def __str__(self) -> str:
         refined = f",refine-{self.refinement.text}" if self.refinement else ""
@@ -216,7 +231,7 @@ def _declared(subject: Subject) -> IndexSubject:
     found = IndexSubject()
     if not isinstance(spec, IndexSpec):
         return found
-    makers = codec_makers(subject.registry)
+    makers = [maker for maker in codec_makers(subject.registry) if _can_be_made(maker)]
     for space in spaces(subject.registry):
         rows, queries = _rows_of(subject, space)
         for maker in makers:
@@ -241,6 +256,14 @@ def _refinements(pair: Pair, makers: list[CodecMaker]) -> Iterator[Pair]:
             and finer.code_size > codec.code_size
         ):
             yield replace(pair, refinement=maker)
+
+
+def _can_be_made(maker: CodecMaker) -> bool:
+    try:
+        maker.make(DIM)
+    except MissingDependencyError:
+        return False
+    return True
 
 
 def _tried(maker: CodecMaker, rows: np.ndarray) -> Codec:

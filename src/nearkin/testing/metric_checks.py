@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise as neighbours
 
 import numpy as np
@@ -35,13 +34,21 @@ _ROUNDING = 1e-4
 """Share of the largest distance by which float32 rounding may move a distance."""
 
 
-@dataclass(frozen=True)
 class _Bench:
-    """A fitted metric and rows that it takes."""
+    """A fitted metric and rows that it takes: each time copies, so that changing them spoils no other check."""
 
-    metric: Metric
-    rows: np.ndarray
-    queries: np.ndarray
+    def __init__(self, metric: Metric, rows: np.ndarray, queries: np.ndarray) -> None:
+        self.metric = metric
+        self._rows = rows
+        self._queries = queries
+
+    @property
+    def rows(self) -> np.ndarray:
+        return self._rows.copy()
+
+    @property
+    def queries(self) -> np.ndarray:
+        return self._queries.copy()
 
     @property
     def families(self) -> Iterator[tuple[str, np.ndarray]]:
@@ -56,7 +63,7 @@ def _bench(subject: Subject) -> _Bench:
     def make() -> _Bench:
         metric: Metric = subject.make()
         rows = _rows(subject, metric)
-        metric.fit(rows)
+        metric.fit(rows.copy())
         return _Bench(metric, rows, rows[::3][:QUERIES] if subject.rows is not None else _queries(subject, metric))
 
     return subject.once("bench", make)
@@ -231,7 +238,9 @@ def native_agrees(subject: Subject) -> None:
     if not metric.native or metric.reduces_to:
         raise NotApplicable("it declares no native metric")
     dim = bench.rows.shape[1]
-    layout = Layout(metric.space, dim, PackedBits(dim) if metric.dtype == "bits" else Float32(dim), rows=len(bench.rows))
+    layout = Layout(
+        metric.space, dim, PackedBits(dim) if metric.dtype == "bits" else Float32(dim), rows=len(bench.rows)
+    )
     indexes = list(_native_indexes(subject, layout))
     if not indexes:
         raise NotApplicable(f"no index of the registry computes {metric.space.label}")
@@ -241,7 +250,9 @@ def native_agrees(subject: Subject) -> None:
         index.add(metric.prepare(bench.rows))
         found = index.search(metric.prepare_queries(bench.queries), 10, params=full_effort(index))
         own = np.take_along_axis(wanted, found.positions, axis=1)
-        _expect_close(metric.finish(found.distances), own, f"{name} by {metric.space.label} differs from pairwise", 1e-3)
+        _expect_close(
+            metric.finish(found.distances), own, f"{name} by {metric.space.label} differs from pairwise", 1e-3
+        )
 
 
 def _native_indexes(subject: Subject, layout: Layout) -> Iterator[tuple[str, Index]]:
@@ -264,7 +275,10 @@ def prepare_gives_rows(subject: Subject) -> None:
         ("prepare", bench.metric.prepare, bench.rows[:1]),
     ):
         out = prepare(rows)
-        expect(out.ndim == 2 and len(out) == len(rows), f"{name} turned {len(rows)} rows into an array of shape {out.shape}")
+        expect(
+            out.ndim == 2 and len(out) == len(rows),
+            f"{name} turned {len(rows)} rows into an array of shape {out.shape}",
+        )
         expect(out.dtype == wanted, f"{name} gave {out.dtype}, {wanted} expected")
         expect(out.flags.c_contiguous, f"{name} gave rows that are not C-contiguous")
         widths.append(out.shape[1])
@@ -289,7 +303,10 @@ def finish_ordered(subject: Subject) -> None:
         falls = np.flatnonzero(np.diff(done[:-1]) < -1e-6 * _scale(done))
         if falls.size:
             i = int(falls[0])
-            fail(f"finish falls from {done[i]:.6g} to {done[i + 1]:.6g} where the value rises from {given[i]:.6g} to {given[i + 1]:.6g}")
+            fail(
+                f"finish falls from {done[i]:.6g} to {done[i + 1]:.6g} where the value rises "
+                f"from {given[i]:.6g} to {given[i + 1]:.6g}"
+            )
 
 
 @METRIC_CHECKS.add
@@ -312,7 +329,9 @@ def similarity_falls(subject: Subject) -> None:
     bench = _bench(subject)
     distances = np.unique(bench.metric.distances(bench.queries, bench.rows))
     similarities = np.asarray(bench.metric.similarity(distances))
-    expect(similarities.shape == distances.shape, f"similarity turned shape {distances.shape} into {similarities.shape}")
+    expect(
+        similarities.shape == distances.shape, f"similarity turned shape {distances.shape} into {similarities.shape}"
+    )
     expect(np.isfinite(similarities).all(), "similarity of a finite distance is not finite")
     slack = 1e-9 * _scale(similarities)
     for (near, more), (far, less) in neighbours(zip(distances, similarities, strict=True)):
@@ -395,7 +414,9 @@ def refuses_mask(subject: Subject) -> None:
     for rows in row_families(bench.rows).values():
         mask = metric.refuses(rows)
         good = isinstance(mask, np.ndarray) and mask.dtype == bool and mask.shape == (len(rows),)
-        expect(good, f"refuses gave {getattr(mask, 'dtype', type(mask))} of shape {np.shape(mask)} for {len(rows)} rows")
+        expect(
+            good, f"refuses gave {getattr(mask, 'dtype', type(mask))} of shape {np.shape(mask)} for {len(rows)} rows"
+        )
     written_here = type(metric).refuses is not Metric.refuses
     expect(
         written_here == metric.refuses_rows,
@@ -408,29 +429,22 @@ def input_unchanged(subject: Subject) -> None:
     """No method changes the rows that it is given."""
     bench = _bench(subject)
     metric: Metric = subject.make()
-    values = np.asarray(metric_values(bench))
-    for name, call, given in _calls(metric, bench, values):
-        arrays = [array.copy() for array in given]
-        call(*arrays)
-        for array, before in zip(arrays, given, strict=True):
-            expect(np.array_equal(array, before), f"{name} changed the array it was given")
+    for name, call, given in _calls(metric, bench):
+        before = [array.copy() for array in given]
+        call(*given)
+        for array, kept in zip(given, before, strict=True):
+            expect(np.array_equal(array, kept), f"{name} changed the array it was given")
 
 
-def metric_values(bench: _Bench) -> np.ndarray:
-    """Distances that similarity is asked for."""
-    return bench.metric.distances(bench.queries, bench.rows)
-
-
-def _calls(
-    metric: Metric, bench: _Bench, values: np.ndarray
-) -> Iterator[tuple[str, Callable[..., object], tuple[np.ndarray, ...]]]:
+def _calls(metric: Metric, bench: _Bench) -> Iterator[tuple[str, Callable[..., object], tuple[np.ndarray, ...]]]:
+    """Every method that takes arrays, by name, and arrays for it."""
     yield "fit", metric.fit, (bench.rows,)
     yield "prepare", metric.prepare, (bench.rows,)
     yield "prepare", metric.prepare, (bench.rows[:1],)
     yield "prepare_queries", metric.prepare_queries, (bench.queries,)
     yield "refuses", metric.refuses, (bench.rows,)
     yield "pairwise", metric.pairwise, (bench.queries, bench.rows)
-    yield "similarity", metric.similarity, (values,)
+    yield "similarity", metric.similarity, (bench.metric.distances(bench.queries, bench.rows),)
 
 
 @METRIC_CHECKS.add
@@ -438,7 +452,7 @@ def read_only_input(subject: Subject) -> None:
     """Every method takes read-only arrays, such as memory-mapped ones."""
     bench = _bench(subject)
     metric: Metric = subject.make()
-    for name, call, given in _calls(metric, bench, metric_values(bench)):
+    for name, call, given in _calls(metric, bench):
         try:
             call(*(read_only(array) for array in given))
         except (ValueError, TypeError) as error:

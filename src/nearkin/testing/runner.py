@@ -24,7 +24,8 @@ from nearkin.testing.codec_checks import CODEC_CHECKS
 from nearkin.testing.contract import Check, CheckFailed, Checks, NotApplicable, Subject, expect, first_line, options
 from nearkin.testing.embedder_checks import EMBEDDER_CHECKS
 from nearkin.testing.format_checks import FORMAT_CHECKS
-from nearkin.testing.index_behaviour_checks import INDEX_CHECKS
+from nearkin.testing.index_behaviour_checks import BEHAVIOUR_CHECKS
+from nearkin.testing.index_checks import INDEX_CHECKS
 from nearkin.testing.index_subjects import declared
 from nearkin.testing.metric_checks import METRIC_CHECKS
 from nearkin.testing.samples import DIM
@@ -41,7 +42,7 @@ CONTRACTS: dict[str, type] = {
 }
 """Kind to the class that its components derive from."""
 
-_OWN = (METRIC_CHECKS, CODEC_CHECKS, CLUSTERER_CHECKS, INDEX_CHECKS, EMBEDDER_CHECKS, FORMAT_CHECKS)
+_OWN = (METRIC_CHECKS, CODEC_CHECKS, CLUSTERER_CHECKS, INDEX_CHECKS, BEHAVIOUR_CHECKS, EMBEDDER_CHECKS, FORMAT_CHECKS)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ def checks(kind: str) -> list[Check]:
     ['made', 'known-failures-named', 'distances-shape']
     """
     if kind not in CONTRACTS:
-        raise UnknownNameError(f"there is no kind of component called {kind!r}", hint=f"kinds are {', '.join(CONTRACTS)}")
+        raise UnknownNameError(
+            f"there is no kind of component called {kind!r}", hint=f"kinds are {', '.join(CONTRACTS)}"
+        )
     found = Checks(kind)
     found.gate(made)
     found.add(known_failures_named)
@@ -117,12 +120,19 @@ def made(subject: Subject) -> None:
     spec = subject.spec
     for component in _components(subject):
         wanted = CONTRACTS[spec.kind]
-        expect(isinstance(component, wanted), f"a {type(component).__name__} was made, a nearkin {wanted.__name__} expected")
+        expect(
+            isinstance(component, wanted),
+            f"a {type(component).__name__} was made, a nearkin {wanted.__name__} expected",
+        )
         names = (spec.name, *spec.aliases)
         expect(component.name in names, f"the component is called {component.name!r}, its spec {spec.name!r}")
     written = {key: value for key, value in subject.params.items() if value is not None}
     text = str(Part(spec.name, written))
-    back = subject.registry.parse(spec.kind, text) if subject.registry.has(spec.kind, spec.name) else Part(spec.name, written)
+    back = (
+        subject.registry.parse(spec.kind, text)
+        if subject.registry.has(spec.kind, spec.name)
+        else Part(spec.name, written)
+    )
     expect(dict(back.options) == written, f"written as {text!r} and read back, its params are {dict(back.options)}")
 
 
@@ -176,9 +186,7 @@ def run_check(check: Check, subject: Subject) -> tuple[Outcome, str]:
     return "passed", ""
 
 
-def check_component(
-    spec: Spec, registry: Registry, *, seed: int = 0, rows: np.ndarray | None = None
-) -> Report:
+def check_component(spec: Spec, registry: Registry, *, seed: int = 0, rows: np.ndarray | None = None) -> Report:
     """Check a component with each of the examples of its spec.
 
     Parameters

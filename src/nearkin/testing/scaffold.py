@@ -10,7 +10,7 @@ from nearkin.hooks import GROUP
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 
-_PYPROJECT = Template('''\
+_PYPROJECT = Template("""\
 [build-system]
 requires = ["setuptools>=64"]
 build-backend = "setuptools.build_meta"
@@ -33,7 +33,7 @@ package-dir = {"" = "src"}
 [tool.pytest.ini_options]
 testpaths = ["tests"]
 pythonpath = ["src"]
-''')
+""")
 
 _MODULE = Template('''\
 """The metric $name, a plugin of nearkin."""
@@ -43,7 +43,7 @@ from __future__ import annotations
 import numpy as np
 
 from nearkin.hooks import MetricSpec, hookimpl
-from nearkin.metrics import ALL_AXIOMS, Metric
+from nearkin.metrics import Metric
 
 
 class $class_name(Metric):
@@ -56,7 +56,7 @@ class $class_name(Metric):
     """
 
     name = "$name"
-    axioms = ALL_AXIOMS
+    axioms = frozenset({"non-negative", "identity", "symmetric", "triangle"})
 
     def pairwise(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """(nq, dim) and (n, dim) rows to (nq, n) distances; smaller is nearer."""
@@ -106,7 +106,7 @@ def test_value_by_hand() -> None:
     assert found.tolist() == [[2 / 4 + 4 / 4 + 0]]
 ''')
 
-_README = Template('''\
+_README = Template("""\
 # nearkin-$name
 
 The metric `$name` for [nearkin](https://pypi.org/project/nearkin/), as a plugin.
@@ -123,7 +123,7 @@ To try the one file without installing it:
 ```
 nearkin --plugin src/$module.py components metrics
 ```
-''')
+""")
 
 
 def new_metric(name: str) -> dict[str, str]:
@@ -146,7 +146,8 @@ def new_metric(name: str) -> dict[str, str]:
     """
     if not isinstance(name, str) or not _NAME.match(name):
         raise ParameterError(
-            f"{name!r} is not a name for a metric", hint="use lower-case letters, digits and hyphens, for example my-metric"
+            f"{name!r} is not a name for a metric",
+            hint="use lower-case letters, digits and hyphens, for example my-metric",
         )
     short = name.replace("-", "_")
     words = {
