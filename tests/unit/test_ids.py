@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 import threading
 
 import numpy as np
@@ -184,6 +185,16 @@ def test_against_a_dict(steps):
                 each.positions([key])
 
 
+@pytest.fixture
+def restless():
+    """Let threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("restless")
 def test_readers_beside_a_writer_lose_no_id():
     table = IdTable(None, 0)
     table.extend([10])

@@ -75,21 +75,24 @@ def test_forgotten_rows_keep_what_is_deleted_and_refuse_vectors():
             call()
 
 
-def test_readers_beside_a_writer_lose_no_rows():
+def test_rows_added_while_a_reader_joins_the_blocks_are_kept(monkeypatch):
     rows = MemoryRows(1, "float32")
-    rows.commit(vectors=np.float32([[0]]), ids=[0])
-    stop = threading.Event()
-
-    def read():
-        while not stop.is_set():
-            rows.take(np.array([0]))
-
-    threads = [threading.Thread(target=read) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for each in range(1, 400):
+    for each in range(2):
         rows.commit(vectors=np.float32([[each]]), ids=[each])
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert rows.take(np.arange(400))[:, 0].tolist() == list(range(400))
+    reading, joining, added = threading.Thread(target=lambda: rows.take(np.array([0]))), threading.Event(), threading.Event()
+    real = np.concatenate
+
+    def slow(parts, *rest):
+        joined = real(parts, *rest)
+        if threading.current_thread() is reading:
+            joining.set()
+            added.wait(0.3)
+        return joined
+
+    monkeypatch.setattr(np, "concatenate", slow)
+    reading.start()
+    joining.wait(5)
+    rows.commit(vectors=np.float32([[2]]), ids=[2])
+    added.set()
+    reading.join()
+    assert rows.take(np.arange(3))[:, 0].tolist() == [0, 1, 2]
