@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from nearkin.indexes import Index, Layout
     from nearkin.measurement import exact_neighbours, hold_out, measure, recall
+    from nearkin.metric_functions import metric
     from nearkin.metrics import Metric, Space
     from nearkin.plans import Plan
     from nearkin.registry import Registry
@@ -80,6 +81,7 @@ _WHERE = {
     "hold_out": "measurement",
     "hookimpl": "hooks",
     "measure": "measurement",
+    "metric": "metric_functions",
     "open": "building:open_collection",
     "read_vectors": "files",
     "recall": "measurement",

@@ -107,6 +107,7 @@ def build(
 def open_collection(
     path: str | os.PathLike[str],
     *,
+    metric: Metric | None = None,
     readonly: bool = False,
     threads: int | None = None,
     registry: Registry | None = None,
@@ -120,6 +121,8 @@ def open_collection(
     ----------
     path
         The folder; a bare name that is no folder here is looked up in the setting `indexes`.
+    metric
+        The `Metric` it was built with, where no plugin offers it by name.
     readonly
         Refuse changes, and take no lock.
 
@@ -140,7 +143,7 @@ def open_collection(
     rows = Folder.open(place, readonly=readonly)
     try:
         header = rows.header
-        made, text = _make_metric(header.metric, registry)
+        made, text = _make_metric(metric or header.metric, registry)
         made.restore(header.metric_state)
         plan = as_plan(header.plan, header.search, registry)
         recipe = Recipe(plan, made, registry, header.seed)
