@@ -1,7 +1,7 @@
 """Write the generated parts of README.md and docs/: tables, command pages, and the output of examples.
 
-    python docs/generate.py            write what has changed
-    python docs/generate.py --check    print a diff and exit with 1 if something is stale
+python docs/generate.py            write what has changed
+python docs/generate.py --check    print a diff and exit with 1 if something is stale
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))  # also when loaded by a test
 
 from commands import command_pages
 from examples import ExampleError, with_output
@@ -64,25 +62,30 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
         print(__doc__, file=sys.stderr)
         return 2
-    stale = False
+    check = bool(arguments)
     try:
-        for path, wanted in generated():
-            changed = difference(path, wanted)
-            stale = stale or bool(changed)
-            if changed and arguments:
-                print(changed)
-            elif changed:
-                path.write_text(wanted, encoding="utf-8")
-                print(f"wrote {path.relative_to(ROOT)}")
+        changed = [_report(path, wanted, check=check) for path, wanted in generated()]
     except ExampleError as error:
         print(error, file=sys.stderr)
         return 1
     for path in stale_command_pages():
-        stale = True
+        changed.append(True)
         print(f"{path.relative_to(ROOT)} is the page of no command")
-        if not arguments:
+        if not check:
             path.unlink()
-    return int(stale and bool(arguments))
+    return int(check and any(changed))
+
+
+def _report(path: Path, wanted: str, *, check: bool) -> bool:
+    """Print how a page differs from what it should be, or write it; whether it did."""
+    changed = difference(path, wanted)
+    if changed and check:
+        print(changed)
+    elif changed:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(wanted, encoding="utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
+    return bool(changed)
 
 
 if __name__ == "__main__":

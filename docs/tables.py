@@ -61,7 +61,10 @@ def described(kind: type) -> dict[str, str]:
 
 def components(kind: str) -> str:
     """Names, other names and summaries of a kind."""
-    rows = [(f"`{spec.name}`", code(spec.aliases), _summary(spec), _defaults(spec)) for spec in builtin_registry().specs(kind)]
+    rows = [
+        (f"`{spec.name}`", code(spec.aliases), _summary(spec), _defaults(spec))
+        for spec in builtin_registry().specs(kind)
+    ]
     return table(("Name", "Also", "What it is", "Options"), rows)
 
 
@@ -198,7 +201,12 @@ def settings() -> str:
     """Every setting."""
     meanings = described(Settings)
     rows = [
-        (f"`{each.name}`", f"`NEARKIN_{each.name.upper()}`", f"`{each.default}`" if each.default != () else "none", text)
+        (
+            f"`{each.name}`",
+            f"`NEARKIN_{each.name.upper()}`",
+            f"`{each.default}`" if each.default != () else "none",
+            text,
+        )
         for each in dataclasses.fields(Settings)
         if (text := meanings[each.name]) and each.name != "origins"
     ]
