@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import sqrt
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,9 +26,7 @@ MEMBERS = 64
 """Rows of a cell that medoids are compared on."""
 
 
-def make_ivf(
-    layout: Layout, *, nlist: int | None = None, clusterer: str = "kmeans", centroids: str = "auto"
-) -> Index:
+def make_ivf(layout: Layout, *, nlist: int | None = None, clusterer: str = "kmeans", centroids: str = "auto") -> Index:
     """An ivf index: over faiss where it knows the metric, compiled where the metric is a kernel."""
     if layout.space.kernel is not None:
         return CompiledIVFIndex(layout, nlist=nlist, centroids=centroids)

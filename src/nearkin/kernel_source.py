@@ -76,7 +76,9 @@ def read_kernel(function: Callable[..., Any]) -> KernelSource:
     name = getattr(function, "__name__", "kernel")
     arguments = list(inspect.signature(function).parameters)
     if len(arguments) not in (2, 3):
-        raise ParameterError(f"kernel {name!r} takes {len(arguments)} arguments, kernel(a, b) or kernel(a, b, params) expected")
+        raise ParameterError(
+            f"kernel {name!r} takes {len(arguments)} arguments, kernel(a, b) or kernel(a, b, params) expected"
+        )
     pieces: dict[str, str] = {}
     body = _render(function, "_user", pieces)
     return KernelSource(name, "\n".join([*pieces.values(), body]), len(arguments) == 3)

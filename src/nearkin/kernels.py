@@ -10,6 +10,7 @@ Fast-math is used without ``nnan`` and ``ninf``: results are padded with infinit
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import re
 import sys
@@ -32,6 +33,7 @@ SPLIT_WORK = 1 << 21
 """Values read for one query above which its rows are worth splitting over threads."""
 
 _COMPILING = RLock()
+_LOADED: dict[KernelSource, ModuleType] = {}
 
 Best = tuple[np.ndarray, np.ndarray]
 """(nq, k) positions padded with -1, and distances padded with +inf, in no particular order."""
@@ -122,7 +124,9 @@ class Kernel:
         lists
             Where each list starts (one more than lists), rows in order of list, and their positions.
         """
-        queries, probes, mask = (_frozen(each) for each in (queries, probes, EVERYTHING if allowed is None else allowed))
+        queries, probes, mask = (
+            _frozen(each) for each in (queries, probes, EVERYTHING if allowed is None else allowed)
+        )
         arrays = [_frozen(each) for each in lists]
         best = _nothing(len(queries), k)
 
@@ -139,7 +143,7 @@ class Kernel:
             self._guarded(lambda: part(slice(0, nq)))
             return
         edges = np.linspace(0, nq, min(nq, 8 * threads) + 1).astype(int)
-        slices = [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+        slices = [slice(start, stop) for start, stop in itertools.pairwise(edges.tolist())]
         self._guarded(lambda: list(pool(threads).map(part, slices)))
 
     def _module(self) -> ModuleType:
@@ -190,7 +194,6 @@ def cache_folder() -> Path:
     return base / "kernels"
 
 
-@lru_cache(maxsize=64)
 def load_module(source: KernelSource) -> ModuleType:
     """The rendered module of a kernel; its functions compile on first call, or load what an earlier process compiled.
 
@@ -199,19 +202,28 @@ def load_module(source: KernelSource) -> ModuleType:
     MissingDependencyError
         numba is not installed.
     """
+    loaded = _LOADED.get(source)
+    if loaded is not None:
+        return loaded
     if importlib.util.find_spec("numba") is None:
         raise MissingDependencyError(
             f"kernel {source.name!r} needs the package numba", hint='pip install "nearkin[kernels]"'
         )
     with _COMPILING:
-        path = _rendered(source)
-        if not list(path.parent.glob(f"__pycache__/{path.stem}.*.nbi")):
-            print(f"compiling metric {source.name} (once; kept in {path.parent})", file=sys.stderr)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module  # numba looks it up there when it loads machine code
-        spec.loader.exec_module(module)
+        if source not in _LOADED:
+            _LOADED[source] = _import(_rendered(source), source.name)
+    return _LOADED[source]
+
+
+def _import(path: Path, name: str) -> ModuleType:
+    if not list(path.parent.glob(f"__pycache__/{path.stem}.*.nbi")):
+        print(f"compiling metric {name} (once; kept in {path.parent})", file=sys.stderr)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise PluginContractError(f"kernel {name!r} could not be written to {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # numba looks it up there when it loads machine code
+    spec.loader.exec_module(module)
     return module
 
 

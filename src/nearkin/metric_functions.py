@@ -70,7 +70,9 @@ class FunctionMetric(Metric):
     def restore(self, state: State) -> None:
         stored = state.meta.get("formula")
         if stored != self._text():
-            raise StateError(f"metric {self.name!r} is not the formula that this was built with: {self._change(str(stored))}")
+            raise StateError(
+                f"metric {self.name!r} is not the formula that this was built with: {self._change(str(stored))}"
+            )
         self._params = state.arrays.get("params")
 
     def _text(self) -> str:

@@ -304,7 +304,9 @@ def _function_metrics(plugin: object) -> list[Spec]:
         return []
     found = {id(value): value for value in vars(plugin).values() if isinstance(value, functions.FunctionMetric)}
     return [
-        MetricSpec(name=each.name, summary=(each.__doc__ or "A compiled formula.").strip().splitlines()[0], make=each.fresh)
+        MetricSpec(
+            name=each.name, summary=(each.__doc__ or "A compiled formula.").strip().splitlines()[0], make=each.fresh
+        )
         for each in found.values()
     ]
 
