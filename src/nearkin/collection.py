@@ -29,7 +29,7 @@ from nearkin.plans import label_of
 from nearkin.results import RangeResult, SearchResult
 from nearkin.rows import ForgottenRows, Metadata, Rows
 from nearkin.settings import THREADS
-from nearkin.true_distances import checked_range, code_error, true_distances
+from nearkin.true_distances import RangeMargins, checked_range, true_distances
 from nearkin.vectors import OnBad, Screened, as_vectors, screen
 from nearkin.views import View
 
@@ -84,7 +84,7 @@ class Collection:
         self._index: Index | None = None
         self._covered = 0
         self._view: View | None = None
-        self._code_error: tuple[Index | None, float] = None, 0.0
+        self._margins = RangeMargins(recipe.metric, rows, recipe.seed)
         self.timings = Timings()
         self.path: Path | None = None
         self.skipped = np.empty(0, dtype=np.int64)
@@ -224,7 +224,7 @@ class Collection:
         """Every row within `max_distance` of each query, nearest first.
 
         Candidates come from the plan; the distance of each is then computed on the stored rows, so a row that is
-        returned is within the distance. A plan that is not exact may miss some.
+        returned is within the distance (compared in float32). A plan that is not exact may miss some.
 
         Raises
         ------
@@ -240,27 +240,17 @@ class Collection:
             )
         asked = self._checked_queries(queries)
         radius = min(max(float(self._metric.unfinish(limit)), -FLOAT32_MAX), FLOAT32_MAX)
-        rounding = 1e-5 * abs(radius) + 1e-6
+        prepared = self._metric.prepare_queries(asked)
         candidates = view.range_search(
-            self._metric.prepare_queries(asked),
-            radius + rounding,
-            self._slack(view),
+            prepared,
+            radius + self._margins.of_rounding(radius, prepared),
+            self._margins.of_codes(view.index, view.covered),
             self._threads_for(threads),
             params,
         )
         found = checked_range(self._metric, self._rows, asked, candidates, limit)
         ids = self._rows.ids.at(found.positions)
         return RangeResult(found.limits, found.positions, found.distances, ids, self._metric.similarity)
-
-    def _slack(self, view: View) -> float:
-        """How far the index's values may lie from the true ones; measured once for each built index."""
-        if view.index is None or view.index.lossless:
-            return 0.0
-        known, error = self._code_error
-        if known is not view.index:
-            error = code_error(self._metric, self._rows, view.index, view.covered, self._recipe.seed)
-            self._code_error = view.index, error
-        return error
 
     def get(self, ids: Iterable[Any]) -> list[Row]:
         """Rows by id, in the order asked.
@@ -445,6 +435,7 @@ class Collection:
         """Keep only the index: the rows are let go, and what needs them is refused from now on."""
         with self._lock:
             self._rows, self._keep_vectors, self._view = ForgottenRows.of(self._rows), False, None
+            self._margins = RangeMargins(self._metric, self._rows, self._recipe.seed)
 
     def _publish(self) -> None:
         """Write the index beside the rows, if they live on disk."""

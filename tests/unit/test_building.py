@@ -1,10 +1,14 @@
 """Building: what is given stays the caller's, and what is wrong is said before work is done."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 import nearkin as nk
 from nearkin.errors import ParameterError
+from nearkin.rows import MemoryRows
 from nearkin_plugins.metrics import Mahalanobis
 
 
@@ -57,3 +61,19 @@ def test_a_graph_that_is_asked_for_every_row_gives_every_row():
     rows = np.repeat(np.random.default_rng(0).normal(size=(50, 4)), 40, axis=0)
     graph = nk.build(rows, plan="hnsw4")
     assert graph.search(rows[:20], k=len(rows)).complete.all()
+
+
+def test_rows_that_are_not_kept_take_no_memory(rows):
+    seen = weakref.WeakSet()
+
+    class Seen(MemoryRows):
+        def __init__(self, *given):
+            super().__init__(*given)
+            seen.add(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nearkin.building.MemoryRows", Seen)
+        mine = nk.build(rows, plan="flat,int8", keep_vectors=False)
+    gc.collect()
+    assert not seen
+    assert len(mine.search(rows[:1], k=3)) == 1
