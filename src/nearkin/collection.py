@@ -348,12 +348,34 @@ class Collection:
         with self._lock:
             self._need_writable()
             self._need_vectors("add")
-            screened = self.screen(vectors, on_bad)
+            return self.store(self.screen(vectors, on_bad), vectors, ids, metadata, replace=replace)
+
+    def store(
+        self,
+        screened: Screened,
+        given: Any,
+        ids: Sequence[Any] | None = None,
+        metadata: Sequence[Metadata] | None = None,
+        *,
+        replace: bool = False,
+    ) -> Added:
+        """What `add` does with rows after `screen`.
+
+        Parameters
+        ----------
+        given
+            What the rows were made from; it stays the caller's, so that rows which share its memory are copied.
+        ids, metadata
+            One for each row of `given`, as for `add`.
+        replace
+            Whether ids that exist already are allowed (upsert).
+        """
+        with self._lock:
             extra = metadata_of_kept(metadata, screened)
             chosen = ids_of_kept(ids, screened)
             new = self._rows.ids.next_ids(chosen, len(screened.vectors), replace=replace)
             old = self._rows.ids.existing(new) if replace else np.empty(0, dtype=np.int64)
-            self._rows.commit(delete=old, vectors=owned(screened.vectors, vectors), ids=new, metadata=extra)
+            self._rows.commit(delete=old, vectors=owned(screened.vectors, given), ids=new, metadata=extra)
             self._view = None
         return Added(new, screened.skipped)
 

@@ -60,10 +60,10 @@ class RangeMargins:
         stability of numerical algorithms", 2002, section 3.1). Distances add what is positive, so that is a share of the
         value; an inner product may cancel, and its terms add up to at most ||q|| ||x||.
         """
-        share = 1e-5 + prepared.shape[1] * EPSILON
+        share = 1e-5 + float(prepared.shape[1] * EPSILON)
         if self._metric.space.label != "inner-product":
             return share * abs(radius) + 1e-6
-        return share * (abs(radius) + _longest(prepared) * self._longest_row()) + 1e-6
+        return share * (abs(radius) + longest_of(prepared) * self._longest_row()) + 1e-6
 
     def of_codes(self, index: Index | None, covered: int) -> float:
         """Largest difference between an index's values and the true ones among sampled rows; 0 if it is lossless."""
@@ -79,12 +79,13 @@ class RangeMargins:
         seen, longest = self._longest
         total = len(self._rows)
         for _, block in self._rows.blocks(seen, total):
-            longest = max(longest, _longest(self._metric.prepare(block)))
+            longest = max(longest, longest_of(self._metric.prepare(block)))
         self._longest = total, longest
         return longest
 
 
-def _longest(rows: np.ndarray) -> float:
+def longest_of(rows: np.ndarray) -> float:
+    """Largest Euclidean length of the rows; 0 if there are none."""
     squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
     return float(np.sqrt(squares.max(initial=0.0)))
 
