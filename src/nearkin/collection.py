@@ -22,7 +22,7 @@ from nearkin.errors import (
     StateError,
 )
 from nearkin.indexes import FLOAT32_MAX, Found, Index, whole_number
-from nearkin.indexing import Recipe, Timings
+from nearkin.indexing import Recipe, Timings, exact_over
 from nearkin.intake import Added, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.metrics import Metric
 from nearkin.plans import label_of
@@ -200,16 +200,16 @@ class Collection:
         if type(k) is not int or not 1 <= k <= PADDED:
             k = self._asked(k)
         prepared = self._prepared_queries(queries)
-        return self._result(view, view.search(prepared, k, self._threads_for(threads), params), k)
+        return self._result(view.count, view.search(prepared, k, self._threads_for(threads), params), k)
 
-    def exact_search(self, queries: Any, k: int = 10) -> SearchResult:
-        """The k nearest rows by comparing every row, whatever the plan; needs the rows to be kept."""
-        with self._lock:
-            self._need_open()
-            self._need_vectors("exact_search")
-            view = View.of(self._rows, None, 0, self._recipe)
+    def exact_search(self, queries: Any, k: int = 10, *, threads: int | None = None) -> SearchResult:
+        """The k nearest rows by comparing every row, block by block, whatever the plan; needs the rows to be kept."""
+        self._need_open()
+        self._need_vectors("exact_search")
         k = self._asked(k)
-        return self._result(view, view.search(self._prepared_queries(queries), k, self._threads, {}), k)
+        prepared, alive = self._prepared_queries(queries), self._rows.alive
+        found = exact_over(self._rows, alive, prepared, k, self._threads_for(threads), self._recipe)
+        return self._result(int(np.count_nonzero(alive)), found, k)
 
     def true_distances(self, queries: Any, positions: np.ndarray) -> np.ndarray:
         """(nq, k) distances, float64, computed on the stored rows; +inf where a position is -1."""
@@ -476,14 +476,14 @@ class Collection:
         """A right k: beyond all rows the answer is padded, and padding is kept to what fits in memory."""
         return whole_number("k", k, 1, max(len(self._rows), PADDED))
 
-    def _result(self, view: View, found: Found, k: int) -> SearchResult:
+    def _result(self, rows: int, found: Found, k: int) -> SearchResult:
         return SearchResult(
             found.positions,
             self._metric.finish(found.distances),
             k,
             self._rows.ids.table,
             self._metric.similarity,
-            lambda count: self._why_fewer(view.count, count, k),
+            lambda count: self._why_fewer(rows, count, k),
         )
 
     def _threads_for(self, threads: int | None) -> int:
