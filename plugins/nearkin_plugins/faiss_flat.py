@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nearkin.indexes import FlatIndex, Found, Index, Layout, Mask, RangeFound
+from nearkin.flat_index import FlatIndex
+from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
 from nearkin_plugins.faiss_exact_l2 import search_l2
 from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, quiet
 from nearkin_plugins.indexes import FAISS_BITS, FAISS_FLOAT, L2_AND_IP

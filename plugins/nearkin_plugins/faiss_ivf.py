@@ -51,7 +51,7 @@ class IVFIndex(FaissIndex):
         return min(n, max(super().sample_rows(n), ROWS_PER_CENTROID * self.nlist))
 
     def search_defaults(self, n: int) -> dict[str, int]:
-        return {"nprobe": max(1, -(-self.nlist // 8))}
+        return {"nprobe": min(self.nlist, max(32, -(-self.nlist // 8)))}
 
     def check_rows_suffice(self, n: int) -> None:
         if n < self.nlist:

@@ -17,7 +17,7 @@ def nearkin_formats() -> Iterable[FormatSpec]:
         FormatSpec(
             name="npy",
             summary="NumPy array, memory-mapped",
-            make="nearkin.formats:NpyFormat",
+            make="nearkin.npy_format:NpyFormat",
             suffixes=(".npy",),
         ),
         FormatSpec(

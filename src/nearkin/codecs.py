@@ -33,6 +33,7 @@ class NativeCodec:
 
     @property
     def label(self) -> str:
+        """Library and family, as indexes name what they accept."""
         return f"{self.library}:{self.family}"
 
 
@@ -145,7 +146,13 @@ class Codec(ABC):
         return codes
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """(n, code_size) uint8 codes to (n, dim) rows."""
+        """(n, code_size) uint8 codes to (n, dim) rows.
+
+        Raises
+        ------
+        VectorError
+            Codes of another shape or type.
+        """
         self._need_trained()
         if codes.ndim != 2 or codes.shape[1] != self.code_size or codes.dtype != np.uint8:
             raise VectorError(

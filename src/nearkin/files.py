@@ -1,7 +1,7 @@
 """Files of vectors: find the format by the name, load, convert, summarize.
 
 >>> import tempfile
->>> from nearkin.formats import NpyFormat
+>>> from nearkin.npy_format import NpyFormat
 >>> from nearkin.hooks import FormatSpec
 >>> class OnlyNpy:
 ...     def specs(self, kind): return [FormatSpec(name="npy", summary="", make=NpyFormat, suffixes=(".npy",))]

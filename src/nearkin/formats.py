@@ -1,4 +1,4 @@
-"""VectorFormat contract: files of vectors, read and written in blocks; npy, the reference.
+"""VectorFormat contract: files of vectors, read and written in blocks; the reference is `nearkin.npy_format.NpyFormat`.
 
 An author of a format writes `_describe`, `_read` and, if it can be written, `_write`; the base class checks what goes
 through (shapes, dtypes, ids), writes beside the old file and swaps at the end, and turns the errors of libraries into
@@ -15,10 +15,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -32,7 +31,6 @@ from nearkin.errors import (
     StorageError,
     VectorError,
 )
-from nearkin.vectors import block_rows
 
 
 class Block(NamedTuple):
@@ -363,150 +361,3 @@ def _as_dtype(vectors: np.ndarray, name: str, dtypes: frozenset[str]) -> np.ndar
             hint="write .npy, which holds every type of number",
         )
     return made
-
-
-# ---- npy -----------------------------------------------------------------------------------------------------------
-
-_NPY_MAGIC = b"\x93NUMPY"
-_NPY_HEADER_LIMIT = 65_535
-
-
-class NpyHeader(NamedTuple):
-    """What stands before the values of an array in numpy's format."""
-
-    shape: tuple[int, ...]
-    fortran_order: bool
-    dtype: np.dtype[Any]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the values; Python's integers do not overflow as a product in numpy would."""
-        total = self.dtype.itemsize
-        for size in self.shape:
-            total *= size
-        return total
-
-
-def read_npy_header(file: IO[bytes]) -> NpyHeader:
-    """Read magic and header of numpy's format, and stop in front of the values.
-
-    Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, versions 1.0 and 2.0; 3.0 is for
-    records with field names, which are no vectors.
-
-    Raises
-    ------
-    CorruptFileError
-        Not of this format, or an array of Python objects, which would run code when read.
-
-    Examples
-    --------
-    >>> file = BytesIO()
-    >>> write_npy_header(file, np.dtype("<f4"), 3, 2)
-    >>> _ = file.seek(0)
-    >>> read_npy_header(file)
-    NpyHeader(shape=(3, 2), fortran_order=False, dtype=dtype('float32'))
-    """
-    head = file.read(8)
-    if head[:6] != _NPY_MAGIC or head[6:] not in (b"\x01\x00", b"\x02\x00"):
-        raise CorruptFileError(f"it starts with {head!r}, an array in numpy's format of version 1.0 or 2.0 expected")
-    version = head[6]
-    length = file.read(2 if version == 1 else 4)
-    if int.from_bytes(length, "little") > _NPY_HEADER_LIMIT:
-        raise CorruptFileError(f"it claims a header of {int.from_bytes(length, 'little'):,} bytes")
-    text = BytesIO(length + file.read(int.from_bytes(length, "little")))
-    parse = np.lib.format.read_array_header_1_0 if version == 1 else np.lib.format.read_array_header_2_0
-    shape, fortran_order, dtype = parse(text)
-    if dtype.hasobject:
-        raise CorruptFileError(
-            "it holds pickled objects, which run code when read, so it is refused",
-            hint="save plain numbers: np.save(path, array.astype('float32'))",
-        )
-    if any(isinstance(size, bool) or size < 0 for size in shape):
-        raise CorruptFileError(f"it claims an array of shape {shape}")
-    return NpyHeader(shape, fortran_order, dtype)
-
-
-def write_npy_header(file: IO[bytes], dtype: np.dtype[Any], rows: int, dim: int) -> None:
-    """A version 1.0 header padded to 128 bytes, so that it can be written again with another row count."""
-    text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': ({rows}, {dim}), }}"
-    file.write(_NPY_MAGIC + b"\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode("ascii") + b"\n")
-
-
-def write_npy(file: IO[bytes], blocks: Iterator[Block]) -> None:
-    """Stream rows behind a header of fixed length, whose row count is filled in at the end."""
-    first = next(blocks)
-    dtype, dim = first.vectors.dtype, first.vectors.shape[1]
-    rows = 0
-    write_npy_header(file, dtype, rows, dim)
-    for block in chain([first], blocks):
-        file.write(block.vectors.data)
-        rows += len(block.vectors)
-    file.seek(0)
-    write_npy_header(file, dtype, rows, dim)
-
-
-class NpyFormat(VectorFormat):
-    """NumPy's .npy, memory-mapped. Object arrays are refused: unpickling them runs code.
-
-    Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     rows = NpyFormat().write(f"{folder}/two.npy", [Block(np.float32([[1, 2], [3, 4]]))])
-    ...     NpyFormat().describe(f"{folder}/two.npy")
-    FileSummary(rows=2, dim=2, dtype='float32', ids=False, metadata=())
-    """
-
-    name = "npy"
-    suffixes = (".npy",)
-    dtypes = frozenset(
-        {"bool", "float16", "float32", "float64"}
-        | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
-    )
-
-    def _describe(self, path: Path) -> FileSummary:
-        array = self._memory_map(path)
-        return FileSummary(rows=len(array), dim=array.shape[1], dtype=array.dtype.name)
-
-    def _memory_map(self, path: Path) -> np.ndarray:
-        with path.open("rb") as file:
-            if file.read(4) == b"PK\x03\x04":
-                raise CorruptFileError(
-                    f"{path} is an .npz archive with the name of an .npy file", hint="rename it to .npz"
-                )
-            file.seek(0)
-            try:
-                header = read_npy_header(file)
-            except CorruptFileError as error:
-                raise CorruptFileError(f"{path} is refused: {error.message}", hint=error.hint) from error
-            start = file.tell()
-        need_matrix(header, str(path))
-        held = path.stat().st_size - start
-        if header.nbytes > held:
-            raise CorruptFileError(f"{path} is cut short: {header.nbytes:,} bytes of rows expected, {held:,} found")
-        if not header.nbytes:
-            return np.empty(header.shape, dtype=header.dtype)
-        order = "F" if header.fortran_order else "C"
-        return np.memmap(path, dtype=header.dtype, mode="r", offset=start, shape=header.shape, order=order)  # type: ignore[call-overload,no-any-return]
-
-    def _read(self, path: Path, rows: int) -> Iterator[Block]:
-        array = self._memory_map(path)
-        step = min(rows, block_rows(array.shape[1] * array.itemsize))
-        for start in range(0, max(1, len(array)), step):
-            yield Block(np.asarray(array[start : start + step]))
-
-    def _write(self, path: Path, blocks: Iterator[Block]) -> None:
-        with path.open("wb") as file:
-            write_npy(file, blocks)
-
-
-def need_matrix(header: NpyHeader, what: str) -> None:
-    """Raise CorruptFileError unless the array is 2-D, of numbers, with at least one column."""
-    if len(header.shape) != 2 or header.dtype.kind not in "fiub":
-        raise CorruptFileError(
-            f"{what} holds a {len(header.shape)}-D array of {header.dtype}, a 2-D array of numbers expected"
-        )
-    if header.shape[1] == 0:
-        raise CorruptFileError(f"{what} has rows of 0 columns, at least 1 is needed")

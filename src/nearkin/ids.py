@@ -102,7 +102,7 @@ class IdTable:
                 raise ParameterError(
                     "this collection's ids are strings, and new rows came without ids", hint="pass ids="
                 )
-            if self._next + count > INT64.max:
+            if self._next + count - 1 > INT64.max:
                 raise ParameterError(
                     f"there are no {count} whole numbers of 64 bits after id {self._next - 1}", hint="pass ids="
                 )
@@ -162,6 +162,13 @@ class IdTable:
 def read_ids(ids: Iterable[Any]) -> list[Any]:
     """Ids as Python ints, or as strings; all of one kind.
 
+    Raises
+    ------
+    ParameterError
+        No list, or something in it that cannot be an id; the message names the row.
+
+    Examples
+    --------
     >>> read_ids(np.array([3, 1]))
     [3, 1]
     """

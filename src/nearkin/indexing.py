@@ -25,6 +25,7 @@ class Timings:
 
     @property
     def total(self) -> float:
+        """Training and adding together."""
         return self.train + self.add
 
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from nearkin.errors import ParameterError
-from nearkin.indexes import RERANK, FlatIndex, Found, Index, Layout, Mask, SearchParameter, empty_found
+from nearkin.flat_index import FlatIndex
+from nearkin.indexes import RERANK, Found, Index, Layout, Mask, SearchParameter, empty_found
 from nearkin.state import State
 
 

@@ -80,7 +80,13 @@ class SearchResult:
 
     @property
     def similarities(self) -> np.ndarray:
-        """(nq, k) float32, larger is more alike, by the metric's documented rule; -inf where there is no neighbour."""
+        """(nq, k) float32, larger is more alike, by the metric's documented rule; -inf where there is no neighbour.
+
+        Raises
+        ------
+        ParameterError
+            The result was not made by a collection, so there is no rule.
+        """
         if self._similarity is None:
             raise ParameterError("this result has no similarity rule", hint="it was not made by a collection")
         values = np.asarray(self._similarity(self.distances), dtype=np.float32)

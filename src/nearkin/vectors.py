@@ -79,7 +79,13 @@ def as_vectors(
 
 
 def as_matrix(vectors: Any, *, dim: int | None = None, dtype: DType = "float32", what: str = "vectors") -> np.ndarray:
-    """`as_vectors` without the check of the values: shape and type only."""
+    """`as_vectors` without the check of the values: shape and type only.
+
+    Raises
+    ------
+    VectorError
+        Not two-dimensional, no columns, a wrong width, or not numbers.
+    """
     array = vectors if type(vectors) is np.ndarray else _read_as_array(vectors, what)
     if array.ndim != 2:
         hint = "for a single vector pass vector[None, :]" if array.ndim == 1 else None

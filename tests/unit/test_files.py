@@ -12,8 +12,9 @@ import pytest
 
 from nearkin.errors import AmbiguousNameError, CorruptFileError, NotSupportedError, StorageError, UnknownNameError
 from nearkin.files import convert, find_format, read_vectors, summarize
-from nearkin.formats import Block, FileSummary, NpyFormat, VectorFormat
+from nearkin.formats import Block, FileSummary, VectorFormat
 from nearkin.hooks import FormatSpec
+from nearkin.npy_format import NpyFormat
 
 
 class JsonLines(VectorFormat):

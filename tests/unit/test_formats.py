@@ -24,7 +24,8 @@ from nearkin.errors import (
     StorageError,
     VectorError,
 )
-from nearkin.formats import Block, FileSummary, NpyFormat, VectorFormat, read_npy_header
+from nearkin.formats import Block, FileSummary, VectorFormat
+from nearkin.npy_format import NpyFormat, read_npy_header
 
 TWO = np.float32([[1, 2], [3, 4]])
 

@@ -12,16 +12,8 @@ from typing import IO, Any
 import numpy as np
 
 from nearkin.errors import CorruptFileError, ParameterError
-from nearkin.formats import (
-    Block,
-    FileSummary,
-    NpyFormat,
-    NpyHeader,
-    VectorFormat,
-    need_matrix,
-    read_npy_header,
-    write_npy,
-)
+from nearkin.formats import Block, FileSummary, VectorFormat
+from nearkin.npy_format import NpyFormat, NpyHeader, need_matrix, read_npy_header, write_npy
 from nearkin.vectors import block_rows
 
 VECTOR_ARRAYS = ("vectors", "train", "embeddings")

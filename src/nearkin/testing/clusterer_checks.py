@@ -31,8 +31,9 @@ def _weights(subject: Subject) -> np.ndarray:
 
 
 def _fit(subject: Subject, rows: np.ndarray, k: int, *, seed: int = 0, weights: np.ndarray | None = None) -> Clustering:
+    """A fresh clusterer's clustering, of copies, so that one that changes what it is given spoils no other check."""
     clusterer: Clusterer = subject.make()
-    return clusterer.fit(rows, k, seed=seed, weights=weights)
+    return clusterer.fit(rows.copy(), k, seed=seed, weights=None if weights is None else weights.copy())
 
 
 def _found(subject: Subject) -> Clustering:
@@ -173,7 +174,7 @@ def duplicates(subject: Subject) -> None:
 def input_unchanged(subject: Subject) -> None:
     """Fitting changes neither the rows nor the weights."""
     rows, weights = _rows(subject).copy(), _weights(subject)
-    _fit(subject, rows, K, weights=weights)
+    subject.make().fit(rows, K, weights=weights)
     expect(np.array_equal(rows, _rows(subject)), "fit changed the rows it was given")
     expect(np.array_equal(weights, _weights(subject)), "fit changed the weights it was given")
 
@@ -182,6 +183,6 @@ def input_unchanged(subject: Subject) -> None:
 def read_only_input(subject: Subject) -> None:
     """Read-only rows and weights, such as memory-mapped ones, are taken."""
     try:
-        _fit(subject, read_only(_rows(subject)), K, weights=read_only(_weights(subject)))
+        subject.make().fit(read_only(_rows(subject)), K, weights=read_only(_weights(subject)))
     except (ValueError, TypeError) as error:
         fail(f"fit of read-only arrays raised {type(error).__name__}: {error}")

@@ -132,7 +132,7 @@ def dtypes_exact(subject: Subject) -> None:
 
 @FORMAT_CHECKS.add
 def ids_kept(subject: Subject) -> None:
-    """A format that says it keeps ids gives them back; one that does not gives none."""
+    """A format that says it keeps ids gives them back, text and whole numbers; one that does not gives none."""
     _check_beside(subject, "ids")
 
 
@@ -145,14 +145,20 @@ def metadata_kept(subject: Subject) -> None:
 def _check_beside(subject: Subject, what: str) -> None:
     made = _writable(subject)
     with _folder() as folder:
-        block = _block(subject, made)
-        made.write(_path(folder, made), _cut(block, 9))
-        _, ids, metadata = _read(made, _path(folder, made))
-    got: Sequence[Any] = ids if what == "ids" else metadata
-    wanted = list((block.ids if what == "ids" else block.metadata) or ())
-    expect(len(got) == len(wanted), f"{len(wanted)} {what} were written, {len(got)} came back")
-    for row, (one, other) in enumerate(zip(got, wanted, strict=True)):
-        expect(one == other, f"{what} of row {row} were {other!r} and came back as {one!r}")
+        for block in (_block(subject, made), _numbered(_block(subject, made))):
+            made.write(_path(folder, made), _cut(block, 9))
+            _, ids, metadata = _read(made, _path(folder, made))
+            got: Sequence[Any] = ids if what == "ids" else metadata
+            beside = block.ids if what == "ids" else block.metadata
+            wanted = [] if beside is None else list(beside)
+            expect(len(got) == len(wanted), f"{len(wanted)} {what} were written, {len(got)} came back")
+            for row, (one, other) in enumerate(zip(got, wanted, strict=True)):
+                expect(one == other, f"{what} of row {row} were {other!r} and came back as {one!r}")
+
+
+def _numbered(block: Block) -> Block:
+    """The block with whole numbers for ids, if it has ids."""
+    return block if block.ids is None else block._replace(ids=[7 * row for row in range(_ROWS)])
 
 
 @FORMAT_CHECKS.add
@@ -171,15 +177,18 @@ def small_blocks(subject: Subject) -> None:
 
 @FORMAT_CHECKS.add
 def describe_agrees(subject: Subject) -> None:
-    """describe says the rows (or None), columns and dtype that reading gives."""
+    """describe says the rows (or None), columns, dtype, ids and metadata that reading gives."""
     made = _writable(subject)
     with _folder() as folder:
         made.write(_path(folder, made), [_block(subject, made)])
         summary = made.describe(_path(folder, made))
-        got, _, _ = _read(made, _path(folder, made))
+        got, ids, metadata = _read(made, _path(folder, made))
+    keys = {key for each in metadata for key in each}
     expect(summary.rows in (None, len(got)), f"describe says {summary.rows} rows, {len(got)} are read")
     expect(summary.dim == got.shape[1], f"describe says {summary.dim} columns, {got.shape[1]} are read")
     expect(summary.dtype == str(got.dtype), f"describe says {summary.dtype}, {got.dtype} is read")
+    expect(summary.ids == bool(ids), f"describe says ids={summary.ids}, {len(ids)} ids are read")
+    expect(set(summary.metadata) == keys, f"describe says metadata {summary.metadata}, {sorted(keys)} are read")
 
 
 @FORMAT_CHECKS.add
@@ -271,10 +280,10 @@ def input_unchanged(subject: Subject) -> None:
         wanted = block.vectors.copy()
         made.write(_path(folder, made), [block])
         expect(np.array_equal(block.vectors, wanted), "write changed the vectors it was given")
-        strided = np.asfortranarray(wanted)
-        strided.flags.writeable = False
-        try:
-            made.write(_path(folder, made), [Block(strided, block.ids, block.metadata)])
-        except (ValueError, TypeError, StorageError) as error:
-            fail(f"write of read-only columns raised {type(error).__name__}: {first_line(error)}")
-        _expect_rows(_read(made, _path(folder, made))[0], wanted, "a file written from columns")
+        for what, vectors in (("rows", wanted.copy()), ("columns", np.asfortranarray(wanted))):
+            vectors.flags.writeable = False
+            try:
+                made.write(_path(folder, made), [Block(vectors, block.ids, block.metadata)])
+            except (ValueError, TypeError, StorageError) as error:
+                fail(f"write of read-only {what} raised {type(error).__name__}: {first_line(error)}")
+            _expect_rows(_read(made, _path(folder, made))[0], wanted, f"a file written from read-only {what}")

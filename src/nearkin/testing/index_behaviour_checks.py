@@ -172,11 +172,11 @@ def searched_at_once(subject: Subject) -> None:
     """Searches from two Python threads at once are answered as they are one after the other."""
     for pair in pairs(subject):
         half = len(pair.queries) // 2
-        parts = [np.ascontiguousarray(pair.queries[:half]), np.ascontiguousarray(pair.queries[half:])]
+        halves = (slice(0, half), slice(half, None))
         index, effort = pair.index, full_effort(pair.index)
-        wanted = [index.search(part, K, params=effort) for part in parts]
+        wanted = [index.search(pair.queries[part], K, params=effort) for part in halves]
         with ThreadPoolExecutor(2) as pool:
-            jobs = [pool.submit(index.search, parts[i % 2], K, params=effort) for i in range(8)]
+            jobs = [pool.submit(index.search, pair.queries[halves[i % 2]], K, params=effort) for i in range(8)]
             for i, job in enumerate(jobs):
                 expect_alike(job.result(), wanted[i % 2], pair, "two threads searching at once")
 

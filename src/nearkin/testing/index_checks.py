@@ -155,7 +155,7 @@ def mask_kept(subject: Subject) -> None:
 
 
 def _check_mask(pair: Pair, allowed: np.ndarray) -> None:
-    found = searched(pair.index, pair, K, mask=Mask(allowed))
+    found = searched(pair.index, pair, K, mask=Mask(allowed.copy()))
     given = found.positions >= 0
     forbidden = given & ~allowed[np.where(given, found.positions, 0)]
     expect(
@@ -185,7 +185,7 @@ def range_found(subject: Subject) -> None:
 
 
 def _check_range(pair: Pair, radius: float, mask: Mask | None) -> None:
-    index, allowed = pair.index, mask.allowed if mask else np.ones(len(pair.rows), bool)
+    index, allowed = pair.index, mask.allowed.copy() if mask else np.ones(len(pair.rows), bool)
     found = index.range_search(pair.queries, radius, mask=mask, params=full_effort(index))
     limits = found.limits
     expect(

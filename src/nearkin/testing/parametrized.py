@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from nearkin.registry import Registry
 from nearkin.testing.contract import Check, CheckFailed, Subject, options
 from nearkin.testing.runner import checks, run_check, subjects
 
+Test = TypeVar("Test", bound=Callable[..., object])
+
 
 def parametrize(
     plugin_or_specs: Any,
@@ -21,7 +23,7 @@ def parametrize(
     registry: Registry | None = None,
     seed: int = 0,
     rows: np.ndarray | None = None,
-) -> Any:
+) -> Callable[[Test], Test]:
     """A pytest decorator that turns a test of one argument, ``check``, into a test for each component, example and check.
 
     Parameters
@@ -57,7 +59,8 @@ def parametrize(
             name = "-".join(each for each in (spec.kind, spec.name, options(example)) if each)
             for check in checks(spec.kind):
                 params.append(pytest.param(_test(check, subject), id=f"{name}-{check.name}", marks=_marks(check, spec)))
-    return pytest.mark.parametrize("check", params)
+    mark: Callable[[Test], Test] = pytest.mark.parametrize("check", params)
+    return mark
 
 
 def _marks(check: Check, spec: Spec) -> list[Any]:

@@ -1,0 +1,21 @@
+"""Every promise of the metric contract, and one value worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import nearkin_example_metric
+import numpy as np
+
+from nearkin.testing import parametrize
+
+
+@parametrize(nearkin_example_metric)
+def test_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+def test_value_by_hand() -> None:
+    metric = nearkin_example_metric.ExampleMetric()
+    found = metric.distances(np.array([[1, -2, 0]], np.float32), np.array([[3, 2, 0]], np.float32))
+    assert found.tolist() == [[2 / 4 + 4 / 4 + 0]]
