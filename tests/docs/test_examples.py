@@ -61,9 +61,8 @@ def test_a_shown_block_is_not_run() -> None:
 
 
 def test_a_file_is_written_and_not_run() -> None:
-    page = "<!-- file: raises.py -->\n```python\n1 / 0\n```\n" + python(
-        "from pathlib import Path; print(Path('raises.py').read_text())"
-    )
+    page = "<!-- file: raises.py -->\n```python\n1 / 0\n```\n"
+    page += python("from pathlib import Path\nprint(Path('raises.py').read_text())")
     assert "```text\n1 / 0\n" in with_output(page, "page")
 
 
