@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -48,7 +49,8 @@ def build(
     vectors
         (n, dim) numbers, or packed bits (uint8) for a metric on bits. A read-only memory-mapped array stays on disk.
     metric
-        Name with options, ``"cosine"`` or ``"mahalanobis:shrinkage=0.1"``, or a `Metric` object.
+        Name with options, ``"cosine"`` or ``"mahalanobis:shrinkage=0.1"``, or a `Metric` object, which is copied and, if
+        it `needs_fit`, fitted to the rows. A collection is saved only if the name alone brings the same metric back.
     plan
         ``"flat"``, ``"ivf,pq,refine-f16"``, ...; see `nearkin.plans`.
     ids
@@ -182,7 +184,8 @@ def _find(path: Path, indexes: str) -> Path:
 
 def _make_metric(metric: str | Metric, registry: Registry) -> tuple[Metric, str]:
     if isinstance(metric, Metric):
-        return metric, metric.name
+        # Fitting changes a metric: a copy, or building a second collection with it would change the first one's answers.
+        return copy.deepcopy(metric), metric.name
     if not isinstance(metric, str):
         raise ParameterError(f"metric is a {type(metric).__name__}, a name or a Metric expected")
     made = registry.make("metric", metric)

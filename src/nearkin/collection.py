@@ -28,6 +28,7 @@ from nearkin.metrics import Metric
 from nearkin.plans import label_of
 from nearkin.results import RangeResult, SearchResult
 from nearkin.rows import ForgottenRows, Metadata, Rows
+from nearkin.settings import THREADS
 from nearkin.true_distances import checked_range, code_error, true_distances
 from nearkin.vectors import OnBad, Screened, as_vectors, screen
 from nearkin.views import View
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 
 PADDED = 1_000_000
 """Neighbours that may be asked for even where there are fewer rows."""
-
-THREADS = 1024
-"""Threads that one call may use; far more, and the system refuses them by ending the process."""
 
 
 class Row(NamedTuple):

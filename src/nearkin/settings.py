@@ -125,14 +125,15 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return value if isinstance(value, bool) else _WORDS[str(value).lower()]
         if isinstance(default, int):
             number = int(value)
-            if number < 0 or isinstance(value, bool) or number != float(value):
+            if not 0 <= number <= _MOST.get(name, number) or isinstance(value, bool) or number != float(value):
                 raise ValueError
             return number
         if isinstance(default, tuple):
             return _read_list(value)
         return os.fspath(_need_text(value))
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        kind = {bool: "true or false", int: "a whole number, 0 or more", tuple: "a list"}.get(type(default), "text")
+        whole = f"a whole number, 0 to {_MOST[name]:,}" if name in _MOST else "a whole number, 0 or more"
+        kind = {bool: "true or false", int: whole, tuple: "a list"}.get(type(default), "text")
         raise ParameterError(f"{source}: setting {name} is {value!r}, {kind} expected") from error
 
 
@@ -151,4 +152,8 @@ def _need_text(value: Any) -> str | os.PathLike[str]:
     return value
 
 
+THREADS = 1024
+"""Threads that one call may use; far more, and the system refuses them by ending the process."""
+
+_MOST = {"threads": THREADS}
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
