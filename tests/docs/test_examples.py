@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 from pathlib import Path
 
+import examples
 import generate
 import pytest
 from examples import ExampleError, kept_if_same, session, with_output
@@ -128,3 +130,8 @@ def test_what_varies_is_kept(old: str, new: str) -> None:
 )
 def test_what_does_not_vary_is_replaced(old: str, new: str) -> None:
     assert kept_if_same(old, new) == new
+
+
+def test_doctests() -> None:
+    found = doctest.testmod(examples)
+    assert (found.attempted, found.failed) == (3, 0)
