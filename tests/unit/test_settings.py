@@ -70,7 +70,7 @@ def test_switches_in_variables(text: str, value: bool) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "wanted"),
     [
-        ("threads", -1, "a whole number, 0 or more"),
+        ("threads", -1, "a whole number, 0 to 1,024"),
         ("threads", 2.7, "a whole number"),
         ("threads", True, "a whole number"),
         ("threads", "many", "a whole number"),
