@@ -109,10 +109,16 @@ def _parse(function: Callable[..., Any]) -> ast.FunctionDef:
         raise ParameterError(
             f"the source of kernel {name!r} cannot be read ({error})", hint=f"put it into a file as a def, {WAY_OUT}"
         ) from error
-    found = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    if not found:
+    found = tree.body[0] if tree.body else None
+    arguments = list(inspect.signature(function).parameters)
+    if not isinstance(found, ast.FunctionDef):
         raise ParameterError(f"kernel {name!r} is not a plain function", hint=f"write it as a def, {WAY_OUT}")
-    return found[0]
+    if found.name != name or [argument.arg for argument in found.args.args] != arguments:
+        raise ParameterError(
+            f"the source of kernel {name!r} cannot be read: another function stands at its place",
+            hint=f"put it into a file as a def, {WAY_OUT}",
+        )
+    return found
 
 
 def _used(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
