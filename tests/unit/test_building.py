@@ -1,10 +1,15 @@
 """Building: what is given stays the caller's, and what is wrong is said before work is done."""
 
+import gc
+import tracemalloc
+import weakref
+
 import numpy as np
 import pytest
 
 import nearkin as nk
-from nearkin.errors import ParameterError
+from nearkin.errors import ParameterError, VectorError
+from nearkin.rows import MemoryRows
 from nearkin_plugins.metrics import Mahalanobis
 
 
@@ -57,3 +62,56 @@ def test_a_graph_that_is_asked_for_every_row_gives_every_row():
     rows = np.repeat(np.random.default_rng(0).normal(size=(50, 4)), 40, axis=0)
     graph = nk.build(rows, plan="hnsw4")
     assert graph.search(rows[:20], k=len(rows)).complete.all()
+
+
+def test_rows_that_are_not_kept_take_no_memory(rows):
+    seen = weakref.WeakSet()
+
+    class Seen(MemoryRows):
+        def __init__(self, *given):
+            super().__init__(*given)
+            seen.add(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nearkin.building.MemoryRows", Seen)
+        mine = nk.build(rows, plan="flat,int8", keep_vectors=False)
+    gc.collect()
+    assert not seen
+    assert len(mine.search(rows[:1], k=3)) == 1
+
+
+def test_rows_far_beyond_what_a_metric_was_fitted_on_are_refused():
+    rows = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32) * np.float32(1e-10)
+    mine = nk.build(rows, metric="mahalanobis")
+    far = np.float32([[1e12, 0, 0, 0]])
+    with pytest.raises(VectorError, match=r"1e\+18 standard deviations .*row 0"):
+        mine.add(far)
+    with pytest.raises(VectorError, match="standard deviations"):
+        mine.search(far, k=3)
+    found = mine.search(np.concatenate([rows[:2], far / 1e10]), k=3)
+    assert found.complete.all()
+    assert np.isfinite(found.distances).all()
+    assert mine.add(np.concatenate([far, rows[:1]]), on_bad="skip").skipped.tolist() == [0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("readonly", [False, True])
+def test_rows_are_copied_once_at_most(dtype, readonly):
+    given = (100 * np.random.default_rng(0).normal(size=(200_000, 32))).astype(dtype)
+    given.flags.writeable = not readonly
+    once = given.size * 4
+    tracemalloc.start()
+    mine = nk.build(given, plan="flat,int8")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    copies = 0 if readonly and dtype == np.float32 else 1
+    assert peak < (copies + 0.7) * once, "a third of the rows is taken for training"
+    assert len(mine) == len(given)
+
+
+def test_rows_that_were_given_may_change_afterwards(rows):
+    mine = nk.build(rows)
+    kept = rows.copy()
+    rows[:] = 0
+    assert np.array_equal(mine.get([7])[0].vector, kept[7])
+    assert mine.exact_search(kept[7:8], 1).ids.tolist() == [[7]]
