@@ -87,7 +87,46 @@ _WHERE = {
     "recall": "measurement",
 }
 
-__all__ = sorted(_WHERE)
+__all__ = [
+    "Block",
+    "Clusterer",
+    "ClustererSpec",
+    "Clustering",
+    "Codec",
+    "CodecSpec",
+    "Collection",
+    "Description",
+    "Embedder",
+    "EmbedderSpec",
+    "FormatSpec",
+    "Index",
+    "IndexSpec",
+    "Layout",
+    "Metric",
+    "MetricSpec",
+    "NativeCodec",
+    "NearkinError",
+    "Plan",
+    "RangeResult",
+    "Registry",
+    "SearchResult",
+    "Settings",
+    "Space",
+    "State",
+    "VectorFormat",
+    "build",
+    "convert",
+    "describe",
+    "errors",
+    "exact_neighbours",
+    "hold_out",
+    "hookimpl",
+    "measure",
+    "metric",
+    "open",
+    "read_vectors",
+    "recall",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,11 +23,11 @@ from nearkin.errors import (
 )
 from nearkin.indexes import FLOAT32_MAX, Found, Index, whole_number
 from nearkin.indexing import Recipe, Timings, exact_over
-from nearkin.intake import Added, ids_of_kept, metadata_of_kept, owned, real_number
+from nearkin.intake import PADDED, Added, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.metrics import Metric
 from nearkin.plans import label_of
 from nearkin.results import RangeResult, SearchResult
-from nearkin.rows import ForgottenRows, Metadata, Rows
+from nearkin.rows import ForgottenRows, Metadata, Row, Rows
 from nearkin.settings import THREADS
 from nearkin.true_distances import RangeMargins, checked_range, true_distances
 from nearkin.vectors import OnBad, Screened, as_vectors, screen
@@ -35,18 +35,6 @@ from nearkin.views import View
 
 if TYPE_CHECKING:
     from nearkin.store.folder import Header
-
-
-PADDED = 1_000_000
-"""Neighbours that may be asked for even where there are fewer rows."""
-
-
-class Row(NamedTuple):
-    """One stored row."""
-
-    id: Any
-    vector: np.ndarray | None
-    metadata: dict[str, Any]
 
 
 class Collection:

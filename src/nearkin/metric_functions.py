@@ -76,7 +76,7 @@ class FunctionMetric(Metric):
         self._params = state.arrays.get("params")
 
     def _text(self) -> str:
-        return read_kernel(self.kernel).text  # type: ignore[arg-type]
+        return read_kernel(self.kernel).text
 
     def _change(self, stored: str) -> str:
         lines = difflib.ndiff(stored.splitlines(), self._text().splitlines())

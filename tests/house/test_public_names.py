@@ -11,7 +11,7 @@ import nearkin as nk
 PUBLIC_TEXT = """
 Block Clusterer ClustererSpec Clustering Codec CodecSpec Collection Description Embedder EmbedderSpec FormatSpec Index
 IndexSpec Layout Metric MetricSpec NativeCodec NearkinError Plan RangeResult Registry SearchResult Settings Space State
-VectorFormat build convert describe errors exact_neighbours hold_out hookimpl measure open read_vectors recall
+VectorFormat build convert describe errors exact_neighbours hold_out hookimpl measure metric open read_vectors recall
 """
 PUBLIC = PUBLIC_TEXT.split()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -212,7 +212,7 @@ class CollectionMachine(RuleBasedStateMachine):
             ids = [hit.id for hit in hits]
             assert len(ids) == len(set(ids))
             assert inside <= set(ids) <= perhaps
-            assert all(one.distance <= two.distance for one, two in zip(hits, hits[1:], strict=False))
+            assert all(one.distance <= two.distance for one, two in pairwise(hits))
 
     @invariant()
     def rows_come_back(self):
