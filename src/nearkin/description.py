@@ -180,8 +180,8 @@ def describe(vectors: Any, *, metric: str | Metric | None = None, sample: int = 
         (n, dim) rows of numbers; a memory-mapped array of any numeric dtype is read in blocks. For a metric over packed
         bits, uint8 rows.
     metric
-        Metric of the distances, by name or as an object, Euclidean if None. It is not changed: a metric that needs fitting is fitted to the
-        sample on a copy. Rows that it refuses are left out of the distances.
+        Metric of the distances, by name or as an object, Euclidean if None. It is not changed: a metric that needs
+        fitting is fitted to the sample on a copy. Rows that it refuses are left out of the distances.
     sample
         Rows that are sampled at most, at least 2.
     seed

@@ -401,8 +401,9 @@ def test_what_is_no_matrix_is_refused(rows: Any, words: str) -> None:
 def test_wrong_parameters_are_refused() -> None:
     with pytest.raises(ParameterError, match="sample is 1, a whole number of at least 2"):
         describe(np.ones((3, 2)), sample=1)
-    with pytest.raises(ParameterError, match="metric is of type str"):
-        describe(np.ones((3, 2)), metric="cosine")  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="metric is of type int, a name or a nearkin.Metric expected"):
+        describe(np.ones((3, 2)), metric=3)  # type: ignore[arg-type]
+    assert describe(np.eye(3), metric="manhattan").metric == "manhattan"
     with pytest.raises(VectorError, match="packed bits"):
         describe(np.ones((3, 2)), metric=ByteHamming())
 
