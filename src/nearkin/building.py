@@ -92,7 +92,7 @@ def build(
     recipe = Recipe(parsed, made, registry, settings.seed)
     collection = Collection(rows, recipe, text, threads=settings.cores)
     recipe.make(matrix.shape[1], len(matrix)).check_rows_suffice(len(matrix))
-    screened = collection.screen(matrix, on_bad)
+    screened = collection.screen(matrix, on_bad, source=vectors)
     if not len(screened.vectors):
         raise VectorError(f"none of the {len(matrix):,} rows can be used", hint="see on_bad")
     if made.needs_fit:
