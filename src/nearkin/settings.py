@@ -12,10 +12,19 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import index
 from pathlib import Path
 from typing import Any
 
-from nearkin.errors import ParameterError
+from nearkin.errors import ParameterError, StorageError
+
+THREADS = 1024
+"""Threads that one call may use; far more, and the system refuses them by ending the process."""
+
+SEED = 2**31 - 1
+"""The largest seed; faiss holds one in a C int."""
+
+LARGEST = {"threads": THREADS, "seed": SEED}
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,8 @@ def load_settings(
     ------
     ParameterError
         A file that is not TOML, an unknown name, or a value of the wrong type; the message names the source.
+    StorageError
+        A file that is there and cannot be read.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {name: "default" for name in _FIELDS}
@@ -108,6 +119,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ParameterError(f"settings file {path} is not TOML: {error}") from error
+    except OSError as error:
+        raise StorageError(f"settings file {path} cannot be read: {error.strerror}") from error
 
 
 def _take(values: dict[str, Any], origins: dict[str, str], found: Mapping[str, Any], source: str) -> None:
@@ -124,16 +137,23 @@ def _convert(name: str, value: Any, source: str) -> Any:
         if isinstance(default, bool):
             return value if isinstance(value, bool) else _WORDS[str(value).lower()]
         if isinstance(default, int):
-            number = int(value)
-            if number < 0 or isinstance(value, bool):
+            number = int(value) if isinstance(value, str) else index(value)
+            if not 0 <= number <= LARGEST[name] or isinstance(value, bool):
                 raise ValueError
             return number
         if isinstance(default, tuple):
-            return tuple(value.split(os.pathsep)) if isinstance(value, str) else tuple(str(each) for each in value)
-        return str(value)
+            return _texts(value.split(os.pathsep) if isinstance(value, str) else value)
+        return _texts([value])[0]
     except (ValueError, TypeError, KeyError) as error:
-        kind = {bool: "true or false", int: "a whole number, 0 or more", tuple: "a list"}.get(type(default), "text")
+        whole = f"a whole number from 0 to {LARGEST.get(name, 0):,}"
+        kind = {bool: "true or false", int: whole, tuple: "a list of texts"}.get(type(default), "text")
         raise ParameterError(f"{source}: setting {name} is {value!r}, {kind} expected") from error
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not all(isinstance(each, str | os.PathLike) for each in values):
+        raise TypeError
+    return tuple(os.fspath(each) for each in values if os.fspath(each))
 
 
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
