@@ -28,6 +28,7 @@ from nearkin.metrics import Metric
 from nearkin.plans import label_of
 from nearkin.results import RangeResult, SearchResult
 from nearkin.rows import ForgottenRows, Metadata, Rows
+from nearkin.settings import THREADS
 from nearkin.true_distances import checked_range, code_error, true_distances
 from nearkin.vectors import OnBad, Screened, as_vectors, screen
 from nearkin.views import View
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 
 PADDED = 1_000_000
 """Neighbours that may be asked for even where there are fewer rows."""
-
-THREADS = 1024
-"""Threads that one call may use; far more, and the system refuses them by ending the process."""
 
 
 class Row(NamedTuple):
@@ -369,8 +367,8 @@ class Collection:
             self._view = None
         return Added(new, screened.skipped)
 
-    def screen(self, vectors: Any, on_bad: OnBad = "fail") -> Screened:
-        """The gate that `add` sends rows through, for callers who want to look first."""
+    def screen(self, vectors: Any, on_bad: OnBad = "fail", *, source: Any = None) -> Screened:
+        """The gate that `add` sends rows through, for callers who want to look first; see `nearkin.vectors.screen`."""
         return screen(
             vectors,
             dim=self.dim,
@@ -379,6 +377,7 @@ class Collection:
             longest=self._metric.longest_row,
             refuse=self._metric.refuses if self._metric.refuses_rows else None,
             reason=self._metric.bad_row_reason,
+            source=source,
         )
 
     # ---- keeping ---------------------------------------------------------------------------------------------------
@@ -479,9 +478,11 @@ class Collection:
         return self._threads if threads is None else whole_number("threads", threads, 1, THREADS)
 
     def _why_fewer(self, total: int, count: int, k: int) -> str:
-        if total < k:
-            return f"the collection has {total:,} rows, {k:,} asked"
-        return f"the plan reached {count:,} of {k:,}: raise its search parameters ({', '.join(self.search_defaults)})"
+        if count >= total:
+            return f"the collection has {total:,} row{'' if total == 1 else 's'}, {k:,} asked"
+        knobs = ", ".join(self.search_defaults)
+        remedy = f": raise its search parameters ({knobs})" if knobs else ", and has no search parameter to raise"
+        return f"the plan reached {count:,} of {min(k, total):,}{remedy}"
 
     def _need_open(self) -> None:
         if self._closed:
