@@ -12,19 +12,10 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from operator import index
 from pathlib import Path
 from typing import Any
 
 from nearkin.errors import ParameterError, StorageError
-
-THREADS = 1024
-"""Threads that one call may use; far more, and the system refuses them by ending the process."""
-
-SEED = 2**31 - 1
-"""The largest seed; faiss holds one in a C int."""
-
-LARGEST = {"threads": THREADS, "seed": SEED}
 
 
 @dataclass(frozen=True)
@@ -94,8 +85,6 @@ def load_settings(
     ------
     ParameterError
         A file that is not TOML, an unknown name, or a value of the wrong type; the message names the source.
-    StorageError
-        A file that is there and cannot be read.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {name: "default" for name in _FIELDS}
@@ -137,23 +126,36 @@ def _convert(name: str, value: Any, source: str) -> Any:
         if isinstance(default, bool):
             return value if isinstance(value, bool) else _WORDS[str(value).lower()]
         if isinstance(default, int):
-            number = int(value) if isinstance(value, str) else index(value)
-            if not 0 <= number <= LARGEST[name] or isinstance(value, bool):
+            number = int(value)
+            if not 0 <= number <= _MOST.get(name, number) or isinstance(value, bool) or number != float(value):
                 raise ValueError
             return number
         if isinstance(default, tuple):
-            return _texts(value.split(os.pathsep) if isinstance(value, str) else value)
-        return _texts([value])[0]
-    except (ValueError, TypeError, KeyError) as error:
-        whole = f"a whole number from 0 to {LARGEST.get(name, 0):,}"
-        kind = {bool: "true or false", int: whole, tuple: "a list of texts"}.get(type(default), "text")
+            return _read_list(value)
+        return os.fspath(_need_text(value))
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        whole = f"a whole number, 0 to {_MOST[name]:,}" if name in _MOST else "a whole number, 0 or more"
+        kind = {bool: "true or false", int: whole, tuple: "a list"}.get(type(default), "text")
         raise ParameterError(f"{source}: setting {name} is {value!r}, {kind} expected") from error
 
 
-def _texts(values: Any) -> tuple[str, ...]:
-    if not all(isinstance(each, str | os.PathLike) for each in values):
-        raise TypeError
-    return tuple(os.fspath(each) for each in values if os.fspath(each))
+def _read_list(value: Any) -> tuple[str, ...]:
+    """A list, or text split at the path separator; empty entries say nothing, least of all the working folder."""
+    if isinstance(value, str):
+        value = value.split(os.pathsep)
+    elif not isinstance(value, list | tuple):
+        raise ValueError
+    return tuple(os.fspath(_need_text(each)) for each in value if each != "")
 
 
+def _need_text(value: Any) -> str | os.PathLike[str]:
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError
+    return value
+
+
+THREADS = 1024
+"""Threads that one call may use; far more, and the system refuses them by ending the process."""
+
+_MOST = {"threads": THREADS}
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
