@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nearkin.components import Part
 from nearkin.indexes import Found, Index, Mask, empty_found, merge_found
 from nearkin.metrics import Metric
-from nearkin.plans import Plan, make_index
+from nearkin.plans import Plan, exact_plan, label_of, make_index
 from nearkin.registry import Registry
 from nearkin.rows import Rows
 
@@ -58,8 +57,12 @@ class Recipe:
         return index, Timings(trained - start, time.perf_counter() - trained)
 
     def exact(self) -> Recipe:
-        """The same with the flat plan."""
-        return Recipe(Plan(Part("flat")), self.metric, self.registry, self.seed)
+        """The same with an exact plan."""
+        return replace(self, plan=exact_plan(self.metric.space, self.registry))
+
+    def label_of(self, index: Index) -> str:
+        """The plan of an index made from this, with every number filled in."""
+        return label_of(index, self.plan)
 
     def predicted(self, dim: int, rows: int) -> Mapping[str, int]:
         """Bytes by component of the index, before building it."""
