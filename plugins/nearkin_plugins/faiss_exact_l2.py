@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nearkin.indexes import Found, RangeFound
+from nearkin.indexes import RangeFound
 
 CLOSE = 0.01
 """Share of ||q||² below which the k-th distance is close: rounding then reaches 1e-5 to 1e-4 of it."""
@@ -25,20 +25,23 @@ def below_blas(dim: int) -> int:
     return max(1, (int(faiss.cvar.distance_compute_blas_threshold) - 1) // dim)
 
 
-def search_l2(index: Any, queries: np.ndarray, k: int, parameters: Any) -> Found:
-    """The k nearest rows of an IndexFlatL2, with the same answer in every batch."""
+def search_l2(index: Any, queries: np.ndarray, k: int, parameters: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Distances and positions of the k nearest rows of an IndexFlatL2, with the same answer in every batch."""
     most = below_blas(queries.shape[1])
     if len(queries) <= most:
         distances, positions = index.search(queries, k, params=parameters)
-        return Found(positions, distances)
+        return distances, positions
     _, positions = index.search(queries, k, params=parameters)
-    found = _sorted(Found(positions, _direct_distances(index, queries, positions)))
-    kth = found.distances[:, -1]
+    distances = _direct_distances(index, queries, positions)
+    order = np.argsort(distances, axis=1, kind="stable")
+    distances = np.take_along_axis(distances, order, axis=1)
+    positions = np.take_along_axis(positions, order, axis=1)
+    kth = distances[:, -1]
     doubtful = np.flatnonzero((kth > 0) & (kth < CLOSE * np.einsum("ij,ij->i", queries, queries)))
     for start in range(0, len(doubtful), most):
         some = doubtful[start : start + most]
-        found.distances[some], found.positions[some] = index.search(queries[some], k, params=parameters)
-    return found
+        distances[some], positions[some] = index.search(queries[some], k, params=parameters)
+    return distances, positions
 
 
 def range_l2(index: Any, queries: np.ndarray, radius: float) -> RangeFound:
@@ -65,8 +68,3 @@ def _direct_distances(index: Any, queries: np.ndarray, positions: np.ndarray) ->
         faiss.swig_ptr(positions),
     )
     return distances
-
-
-def _sorted(found: Found) -> Found:
-    order = np.argsort(found.distances, axis=1, kind="stable")
-    return Found(np.take_along_axis(found.positions, order, axis=1), np.take_along_axis(found.distances, order, axis=1))

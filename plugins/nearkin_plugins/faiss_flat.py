@@ -54,7 +54,7 @@ class FaissFlatIndex(FaissIndex):
 
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         if self._plain_l2:
-            return search_l2(self._faiss, queries, k, self._search_parameters(k, mask, params))
+            return self._found(*search_l2(self._faiss, queries, k, self._search_parameters(k, mask, params)))
         return super()._search(queries, k, mask, params)
 
     def _range(

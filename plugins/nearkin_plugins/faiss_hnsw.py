@@ -89,7 +89,7 @@ class HNSWIndex(FaissIndex):
             rows = faiss.IndexRefine(rows, self._faiss.refine_index)
             parameters = refine_parameters(k, min(self.n, max(k, params["rerank"])), parameters)
         elif native is not None and native.family == "flat" and self.layout.space.label == "l2":
-            return search_l2(faiss.downcast_index(rows), queries, k, parameters)
+            return self._found(*search_l2(faiss.downcast_index(rows), queries, k, parameters))
         distances, positions = rows.search(queries, k, params=parameters)
         return self._found(distances, positions)
 

@@ -8,11 +8,12 @@ import pytest
 
 import nearkin as nk
 
-PUBLIC = """
+PUBLIC_TEXT = """
 Block Clusterer ClustererSpec Clustering Codec CodecSpec Collection Description Embedder EmbedderSpec FormatSpec Index
 IndexSpec Layout Metric MetricSpec NativeCodec NearkinError Plan RangeResult Registry SearchResult Settings Space State
 VectorFormat build convert describe errors exact_neighbours hold_out hookimpl measure open read_vectors recall
-""".split()
+"""
+PUBLIC = PUBLIC_TEXT.split()
 
 
 def typed_imports(kernel):

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,7 @@ def test_docstrings_of_the_contracts_keep_numpydoc_sections(kernel):
             if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
                 continue
             lines = (ast.get_docstring(node) or "").splitlines()
-            for title, rule in zip(lines, lines[1:], strict=False):
+            for title, rule in pairwise(lines):
                 if rule.strip() and set(rule.strip()) == {"-"}:
                     assert len(rule) == len(title), f"{module.name}: {title!r}"
             if "Raises" in lines:

@@ -1,66 +1,102 @@
-"""Rows in memory: added in any parts they are the same rows, and large blocks are never copied together."""
+"""Rows in memory: append-only positions, all or nothing."""
+
+from __future__ import annotations
+
+import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-import nearkin as nk
-from nearkin.rows import MemoryRows
+from nearkin.errors import NotSupportedError
+from nearkin.rows import ForgottenRows, MemoryRows
 
 
-@given(
-    parts=st.lists(st.integers(0, 9), max_size=12),
-    picks=st.lists(st.integers(0, 10**6), max_size=20),
-    ends=st.tuples(st.integers(0, 120), st.integers(0, 120)),
-)
-def test_rows_in_parts_are_the_rows_at_once(parts, picks, ends):
-    whole = np.arange(3 * sum(parts), dtype=np.float32).reshape(-1, 3)
-    rows = MemoryRows(3, "float32")
-    for stop, count in zip(np.cumsum(parts).tolist(), parts, strict=True):
-        rows.commit(vectors=whole[stop - count : stop], ids=range(stop - count, stop))
-    positions = np.array([pick % len(whole) for pick in picks] if len(whole) else [], dtype=np.int64)
-    start, stop = sorted(min(end, len(whole)) for end in ends)
-    assert np.array_equal(rows.take(positions), whole[positions])
-    assert np.array_equal(rows.span(start, stop), whole[start:stop])
-    assert [len(block) for _, block in rows.blocks()] == ([len(whole)] if len(whole) else [])
-
-
-def test_many_small_adds_leave_few_blocks():
+def filled() -> MemoryRows:
     rows = MemoryRows(2, "float32")
-    for row in range(1000):
-        rows.commit(vectors=np.full((1, 2), row, dtype=np.float32), ids=[row])
-    assert len(rows._blocks) <= 11
-    assert rows.take(np.array([999, 0, 500]))[:, 0].tolist() == [999, 0, 500]
+    rows.commit(vectors=np.float32([[0, 0], [1, 1], [2, 2]]), ids=["a", "b", "c"], metadata=[{}, {"n": 1}, {"n": 2}])
+    rows.commit(delete=np.array([1]), vectors=np.float32([[3, 3]]), ids=["b"], metadata=[{"n": 3}])
+    return rows
 
 
-@pytest.fixture
-def mapped(tmp_path):
-    """32 MiB of rows in a file, which is one block of work."""
-    array = np.random.default_rng(0).normal(size=(1 << 18, 32)).astype(np.float32)
-    np.save(tmp_path / "rows.npy", array)
-    return np.load(tmp_path / "rows.npy", mmap_mode="r")
+def test_positions_are_never_used_twice_and_ids_may_be():
+    rows = filled()
+    assert (len(rows), rows.count, rows.alive.tolist()) == (4, 3, [True, False, True, True])
+    assert rows.ids.positions(["a", "b", "c"]).tolist() == [0, 3, 2]
+    assert rows.take(np.array([3, 0])).tolist() == [[3, 3], [0, 0]]
+    assert rows.span(1, 3).tolist() == [[1, 1], [2, 2]]
+    assert rows.metadata(np.array([0, 1, 3])) == [{}, {}, {"n": 3}]
 
 
-def test_a_mapped_file_stays_on_disk_when_rows_are_added(mapped):
-    mine = nk.build(mapped, plan="flat,int8")
-    mine.add(mapped[:3] + 1)
-    mine.search(mapped[:2], k=1)
-    assert np.shares_memory(mine._rows.span(5, 9), mapped)
-    assert mine.exact_search(mapped[:2] + 1, k=1).positions.tolist() == [[len(mapped)], [len(mapped) + 1]]
+def test_alive_is_replaced_and_never_changed():
+    rows = filled()
+    before = rows.alive
+    rows.commit(delete=np.array([0]))
+    assert before.tolist() == [True, False, True, True]
+    assert rows.alive.tolist() == [False, False, True, True]
 
 
-@pytest.mark.parametrize("metric", ["cosine", "manhattan", "inner-product"])
-def test_exact_search_over_blocks_is_the_flat_answer(metric, monkeypatch):
-    rng = np.random.default_rng(4)
-    rows = rng.normal(size=(700, 6)).astype(np.float32)
-    mine = nk.build(rows, metric=metric)
-    gone = rng.choice(700, 200, replace=False)
-    mine.delete(gone)
-    whole = mine.search(rows[:30], k=600)
-    monkeypatch.setattr("nearkin.rows.block_rows", lambda row_bytes: 64)
-    found = mine.exact_search(rows[:30], k=600)
-    assert np.array_equal(found.positions, whole.positions)
-    assert np.allclose(found.distances, whole.distances, rtol=1e-5, atol=1e-6)
-    assert found.counts.tolist() == [500] * 30
-    assert found.reason[0] == whole.reason[0]
+def test_metadata_given_out_is_a_copy():
+    rows = filled()
+    rows.metadata(np.array([3]))[0]["n"] = 99
+    assert rows.metadata(np.array([3])) == [{"n": 3}]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bits"])
+def test_no_rows(dtype):
+    rows = MemoryRows(5, dtype)
+    assert rows.span(0, 0).shape == (0, 5)
+    assert rows.span(0, 0).dtype == (np.float32 if dtype == "float32" else np.uint8)
+    assert list(rows.blocks()) == []
+    assert (len(rows), rows.count) == (0, 0)
+
+
+def test_blocks_cover_every_row_once(monkeypatch):
+    rows = MemoryRows(2, "float32")
+    expected = np.arange(20, dtype=np.float32).reshape(10, 2)
+    for start in (0, 4, 5):
+        rows.commit(
+            vectors=expected[start : {0: 4, 4: 5, 5: 10}[start]], ids=list(range(start, {0: 4, 4: 5, 5: 10}[start]))
+        )
+    monkeypatch.setattr("nearkin.rows.block_rows", lambda _: 3)
+    parts = list(rows.blocks(1, 9))
+    assert [start for start, _ in parts] == [1, 4, 7]
+    np.testing.assert_array_equal(np.concatenate([block for _, block in parts]), expected[1:9])
+
+
+def test_forgotten_rows_keep_what_is_deleted_and_refuse_vectors():
+    rows = ForgottenRows.of(filled())
+    assert rows.alive.tolist() == [True, False, True, True]
+    assert rows.ids.positions(["b"]).tolist() == [3]
+    assert rows.metadata(np.array([1, 2, 3])) == [{}, {"n": 2}, {"n": 3}]
+    rows.commit(delete=np.array([0]))
+    assert rows.count == 2
+    for call in (lambda: rows.take(np.array([0])), lambda: rows.span(0, 1), lambda: list(rows.blocks())):
+        with pytest.raises(NotSupportedError, match="keep_vectors=False"):
+            call()
+
+
+def test_rows_added_while_a_reader_joins_the_blocks_are_kept(monkeypatch):
+    rows = MemoryRows(1, "float32")
+    for each in range(2):
+        rows.commit(vectors=np.float32([[each]]), ids=[each])
+    reading, joining, added = (
+        threading.Thread(target=lambda: rows.take(np.array([0]))),
+        threading.Event(),
+        threading.Event(),
+    )
+    real = np.concatenate
+
+    def slow(parts, *rest):
+        joined = real(parts, *rest)
+        if threading.current_thread() is reading:
+            joining.set()
+            added.wait(0.3)
+        return joined
+
+    monkeypatch.setattr(np, "concatenate", slow)
+    reading.start()
+    joining.wait(5)
+    rows.commit(vectors=np.float32([[2]]), ids=[2])
+    added.set()
+    reading.join()
+    assert rows.take(np.arange(3))[:, 0].tolist() == [0, 1, 2]
