@@ -8,11 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nearkin.errors import VectorError
 from nearkin.indexes import Found, Index, Mask, empty_found, merge_found
-from nearkin.metrics import Metric
+from nearkin.metrics import INNER_PRODUCT, L2, Metric
 from nearkin.plans import Plan, exact_plan, label_of, make_index
 from nearkin.registry import Registry
 from nearkin.rows import Rows
+
+SHORTEST = 1e-15
+"""Squares of values, and of differences a ten-thousandth as large, are normal numbers of float32 down to here."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,21 @@ class Recipe:
         if wanted < len(alive):
             rng = np.random.default_rng(self.seed)
             alive = np.sort(rng.choice(alive, wanted, replace=False))
-        return np.ascontiguousarray(self.metric.prepare(rows.take(alive)))
+        sample = np.ascontiguousarray(self.metric.prepare(rows.take(alive)))
+        if self.metric.space.label in (L2.label, INNER_PRODUCT.label):
+            _refuse_short(sample)
+        return sample
+
+
+def _refuse_short(prepared: np.ndarray) -> None:
+    """Raise VectorError if all rows are so short that their squares vanish in float32, and every row is as near as any."""
+    largest = max(float(prepared.max(initial=0.0)), -float(prepared.min(initial=0.0)))
+    if 0.0 < largest < SHORTEST:
+        raise VectorError(
+            f"the largest value of the rows is {largest:.0e}, and squares of values below {SHORTEST:.0e} leave the range "
+            "of float32",
+            hint="scale the rows up",
+        )
 
 
 def flat_over(rows: Rows, start: int, recipe: Recipe) -> Index:
