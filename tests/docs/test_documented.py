@@ -15,8 +15,10 @@ from tables import builtin_registry
 import nearkin
 from nearkin import errors
 from nearkin.cli.program import COMMANDS
+from nearkin.collection import Collection
 from nearkin.hooks import HOOKS
 from nearkin.registry import KINDS
+from nearkin.results import SearchResult
 from nearkin.settings import Settings
 
 ROOT = generate.ROOT
@@ -92,7 +94,7 @@ def test_public_names_are_explained_besides_the_list() -> None:
 
 
 def test_methods_of_a_collection_and_its_results() -> None:
-    public = [name for kind in (nearkin.Collection, nearkin.SearchResult) for name in vars(kind) if name[0] != "_"]
+    public = [name for kind in (Collection, SearchResult) for name in vars(kind) if name[0] != "_"]
     inner = {"adopt", "forget_vectors", "screen", "metric_text", "keeps_vectors", "timings", "to_columns", "metric"}
     inner |= {"true_distances", "close", "readonly", "threads", "dim", "plan"}
     assert missing([name for name in public if name not in inner], everything()) == []

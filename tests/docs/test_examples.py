@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 from pathlib import Path
 
+import examples
 import generate
 import pytest
 from examples import ExampleError, kept_if_same, session, with_output
@@ -61,9 +63,8 @@ def test_a_shown_block_is_not_run() -> None:
 
 
 def test_a_file_is_written_and_not_run() -> None:
-    page = "<!-- file: raises.py -->\n```python\n1 / 0\n```\n" + python(
-        "from pathlib import Path; print(Path('raises.py').read_text())"
-    )
+    page = "<!-- file: raises.py -->\n```python\n1 / 0\n```\n"
+    page += python("from pathlib import Path\nprint(Path('raises.py').read_text())")
     assert "```text\n1 / 0\n" in with_output(page, "page")
 
 
@@ -129,3 +130,8 @@ def test_what_varies_is_kept(old: str, new: str) -> None:
 )
 def test_what_does_not_vary_is_replaced(old: str, new: str) -> None:
     assert kept_if_same(old, new) == new
+
+
+def test_doctests() -> None:
+    found = doctest.testmod(examples)
+    assert (found.attempted, found.failed) == (2, 0)

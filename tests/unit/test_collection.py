@@ -68,7 +68,9 @@ class CollectionMachine(RuleBasedStateMachine):
     def new_ids(self, count):
         start, self.ever = self.ever, self.ever + count
         numbers = [7 * each - 20 if 7 * each != 19 else 1000 for each in range(start, start + count)]
-        return [f"row {each}" for each in numbers] if self.text_ids else [each - (each == -1) * 10**6 for each in numbers]
+        return (
+            [f"row {each}" for each in numbers] if self.text_ids else [each - (each == -1) * 10**6 for each in numbers]
+        )
 
     def pick(self, count):
         keys = sorted(self.model)
@@ -198,7 +200,11 @@ class CollectionMachine(RuleBasedStateMachine):
     def ranges_are_right(self):
         (query,) = self.rows(1)
         keys = list(self.model)
-        true = brute_force(self.metric, query, np.array([self.model[key][0] for key in keys]).reshape(-1, DIM)) if keys else []
+        true = (
+            brute_force(self.metric, query, np.array([self.model[key][0] for key in keys]).reshape(-1, DIM))
+            if keys
+            else []
+        )
         for limit in (-1.0, 0.0, 2.2, 1e9):
             (hits,) = self.mine.range_search(query[None, :], limit, **self.effort)
             inside = {key for key, value in zip(keys, true, strict=True) if value <= limit - TINY}
@@ -229,7 +235,11 @@ class CollectionMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize("plan", ["flat", "ivf4,f32"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_against_a_dict(metric, plan):
-    machine = type(f"{metric} {plan}", (CollectionMachine,), {"metric": metric, "plan": plan.replace("f32", "bits") if metric == "hamming" else plan})
+    machine = type(
+        f"{metric} {plan}",
+        (CollectionMachine,),
+        {"metric": metric, "plan": plan.replace("f32", "bits") if metric == "hamming" else plan},
+    )
     run_state_machine_as_test(
         machine,
         settings=settings(
