@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nearkin.errors import PluginContractError
-from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, empty_found, merge_found
+from nearkin.indexes import FLOAT32_MAX, Found, Index, Layout, Mask, RangeFound, empty_found, merge_found
 from nearkin.state import State
 from nearkin.vectors import block_rows
 
@@ -125,6 +125,6 @@ def _nearest_of_block(values: np.ndarray, start: int, k: int) -> Found:
     found = empty_found(len(values), k)
     order = np.argsort(values, axis=1, kind="stable")[:, :take]
     nearest = np.take_along_axis(values, order, axis=1)
-    found.positions[:, :take] = np.where(np.isfinite(nearest), order + start, -1)
-    found.distances[:, :take] = nearest
+    found.positions[:, :take] = np.where(nearest < np.inf, order + start, -1)  # not where it is NaN either
+    found.distances[:, :take] = np.where(nearest < np.inf, np.minimum(nearest, FLOAT32_MAX), np.inf)
     return found
