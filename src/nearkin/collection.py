@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from nearkin.indexes import FLOAT32_MAX, Found, Index, whole_number
 from nearkin.indexing import Recipe, Timings, exact_over
 from nearkin.intake import PADDED, Added, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.metrics import Metric
-from nearkin.plans import label_of
 from nearkin.results import RangeResult, SearchResult
 from nearkin.rows import ForgottenRows, Metadata, Row, Rows
 from nearkin.settings import THREADS
@@ -33,8 +32,6 @@ from nearkin.true_distances import RangeMargins, checked_range, true_distances
 from nearkin.vectors import OnBad, Screened, as_vectors, screen
 from nearkin.views import View
 
-if TYPE_CHECKING:
-    from nearkin.store.folder import Header
 
 
 class Collection:
@@ -98,7 +95,7 @@ class Collection:
     @property
     def plan(self) -> str:
         """The plan with every number filled in once the index is built."""
-        return label_of(self._index) if self._index is not None else str(self._recipe.plan)
+        return self._recipe.label_of(self._index) if self._index is not None else str(self._recipe.plan)
 
     @property
     def uncovered(self) -> int:
@@ -142,6 +139,12 @@ class Collection:
         """Bytes by component in the folder; empty for a collection in memory."""
         sizes = getattr(self._rows, "sizes", None)
         return sizes() if sizes is not None else {}
+
+    def verify(self) -> list[str]:
+        """Read every byte of a collection's folder again and compare it with its checksums; what is wrong, in words."""
+        self._need_open()
+        check = getattr(self._rows, "verify", None)
+        return list(check()) if check is not None else []
 
     @property
     def ids(self) -> np.ndarray:
@@ -367,8 +370,8 @@ class Collection:
             self._view = None
         return Added(new, screened.skipped)
 
-    def screen(self, vectors: Any, on_bad: OnBad = "fail") -> Screened:
-        """The gate that `add` sends rows through, for callers who want to look first."""
+    def screen(self, vectors: Any, on_bad: OnBad = "fail", *, source: Any = None) -> Screened:
+        """The gate that `add` sends rows through, for callers who want to look first; see `nearkin.vectors.screen`."""
         return screen(
             vectors,
             dim=self.dim,
@@ -377,6 +380,7 @@ class Collection:
             longest=self._metric.longest_row,
             refuse=self._metric.refuses if self._metric.refuses_rows else None,
             reason=self._metric.bad_row_reason,
+            source=source,
         )
 
     # ---- keeping ---------------------------------------------------------------------------------------------------
@@ -387,31 +391,18 @@ class Collection:
         Raises
         ------
         ParameterError
-            Something is at `path` already and `overwrite` is not set.
+            Something is at `path` already and `overwrite` is not set; or the metric was given as an object, and its name
+            does not bring it back.
         StorageError
             Writing failed, for example on a full disk; what was at `path` is intact.
         """
-        from nearkin.saving import save_folder
+        from nearkin.saving import header_of, save_folder
 
         with self._lock:
             self._need_open()
-            save_folder(Path(path), self._header(), self._rows, self._index, self._covered, overwrite=overwrite)
-
-    def _header(self) -> Header:
-        from nearkin import __version__
-        from nearkin.store.folder import Header
-
-        return Header(
-            dim=self.dim,
-            dtype=self._metric.dtype,
-            metric=self._metric_text,
-            metric_state=self._metric.state(),
-            plan=str(self._recipe.plan),
-            search=dict(self._recipe.plan.search),
-            seed=self._recipe.seed,
-            keep_vectors=self._keep_vectors,
-            library=__version__,
-        )
+            header = header_of(self._recipe, self._metric_text, self._rows, keep_vectors=self._keep_vectors)
+            label = self.plan if self._index is not None else None
+            save_folder(Path(path), header, self._rows, self._index, label, self._covered, overwrite=overwrite)
 
     def close(self) -> None:
         """Let go of files and the lock; the object can only be closed again afterwards."""
@@ -451,7 +442,7 @@ class Collection:
         """Write the index beside the rows, if they live on disk."""
         publish = getattr(self._rows, "publish", None)
         if publish is not None and self._index is not None:
-            publish(label_of(self._index), self._index.state(), self._covered)
+            publish(self.plan, self._index.state(), self._covered)
 
     def _prepared_queries(self, queries: Any) -> np.ndarray:
         return self._metric.prepare_queries(self._checked_queries(queries))
@@ -478,9 +469,11 @@ class Collection:
         return self._threads if threads is None else whole_number("threads", threads, 1, THREADS)
 
     def _why_fewer(self, total: int, count: int, k: int) -> str:
-        if total < k:
-            return f"the collection has {total:,} rows, {k:,} asked"
-        return f"the plan reached {count:,} of {k:,}: raise its search parameters ({', '.join(self.search_defaults)})"
+        if count >= total:
+            return f"the collection has {total:,} row{'' if total == 1 else 's'}, {k:,} asked"
+        knobs = ", ".join(self.search_defaults)
+        remedy = f": raise its search parameters ({knobs})" if knobs else ", and has no search parameter to raise"
+        return f"the plan reached {count:,} of {min(k, total):,}{remedy}"
 
     def _need_open(self) -> None:
         if self._closed:
