@@ -79,7 +79,11 @@ def test_rows_added_while_a_reader_joins_the_blocks_are_kept(monkeypatch):
     rows = MemoryRows(1, "float32")
     for each in range(2):
         rows.commit(vectors=np.float32([[each]]), ids=[each])
-    reading, joining, added = threading.Thread(target=lambda: rows.take(np.array([0]))), threading.Event(), threading.Event()
+    reading, joining, added = (
+        threading.Thread(target=lambda: rows.take(np.array([0]))),
+        threading.Event(),
+        threading.Event(),
+    )
     real = np.concatenate
 
     def slow(parts, *rest):
