@@ -9,9 +9,8 @@ import argparse
 import json
 from typing import Any
 
-from datasets import load
-
 import nearkin as nk
+from datasets import load
 from nearkin.settings import available_cores
 
 PLANS = ("flat", "ivf,pq,refine-f16", "ivf,pq,refine-int8", "ivf,int8", "hnsw32")

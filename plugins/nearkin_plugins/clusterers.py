@@ -11,7 +11,13 @@ from nearkin.hooks import ClustererSpec, hookimpl
 
 @dataclass(frozen=True)
 class KMeansParams:
-    """Options of k-means: iterations at most."""
+    """Options of k-means.
+
+    Attributes
+    ----------
+    max_iter
+        Iterations at most.
+    """
 
     max_iter: int = 20
 

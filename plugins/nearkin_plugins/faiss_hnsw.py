@@ -67,10 +67,14 @@ class HNSWIndex(FaissIndex):
         A walk that keeps as many candidates as there are rows looks at all that it can reach, and a graph may leave some rows
         unreachable; and a mask that allows few rows leaves a walk without stepping stones.
         """
-        visits = params["ef_search"] * self.M
-        if params["ef_search"] < self.n and (mask is None or mask.count > visits):
-            return super()._search(queries, k, mask, params)
+        kept = self._kept(k, params)
+        if kept < self.n and (mask is None or mask.count > kept * self.M):
+            return super()._search(queries, k, mask, {**params, "ef_search": kept})
         return self._scan(queries, k, mask, params)
+
+    def _kept(self, k: int, params: Mapping[str, int]) -> int:
+        """Candidates that a walk keeps; with fewer than it must return, it would return too few."""
+        return max(params["ef_search"], k, params.get("rerank", 0))
 
     def _scan(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         import faiss
@@ -93,13 +97,6 @@ class HNSWIndex(FaissIndex):
         import faiss
 
         return faiss.SearchParametersHNSW(efSearch=params["ef_search"], sel=selector)
-
-    def _search_parameters(self, k: int, mask: Any, params: Mapping[str, int]) -> Any:
-        """A walk that keeps fewer candidates than it must return would return too few."""
-        wanted = max(k, params.get("rerank", 0)) if self.layout.refinement else k
-        if params["ef_search"] < wanted:
-            params = {**params, "ef_search": min(self.n, wanted)}
-        return super()._search_parameters(k, mask, params)
 
     def _cost(self, n: int) -> dict[str, int]:
         codec = self.layout.codec

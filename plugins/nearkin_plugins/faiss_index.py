@@ -55,7 +55,7 @@ class FaissIndex(Index):
         self._set_threads = faiss.omp_set_num_threads
         self._negate = layout.space.label == "inner-product"
         self._binary = layout.space.dtype == "bits"
-        self._cached_parameters: dict[tuple[int, ...], Any] = {}
+        self._cached_parameters: dict[tuple[Any, ...], Any] = {}
 
     # ---- what a subclass writes ------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ class FaissIndex(Index):
         """SearchParameters for this call; those without a mask are kept, since making them costs microseconds."""
         if mask is not None:
             return self._made_parameters(k, mask, params)
-        key = (k, self.n, *params.values())
+        key = (k, self.n, *params.items())
         made = self._cached_parameters.get(key, self)
         if made is self:  # not there: other threads may be looking, and clearing, at the same time
             made = self._made_parameters(k, None, params)

@@ -80,10 +80,17 @@ class IVFIndex(FaissIndex):
 
     def _train(self, vectors: np.ndarray) -> None:
         clusterer = self.layout.clusterer or Lloyd()
-        sample = vectors[: ROWS_PER_CENTROID * self.nlist]
-        self._centroids = cell_centroids(clusterer, sample, self.nlist, self.layout)
+        self._centroids = cell_centroids(clusterer, self._sample(vectors), self.nlist, self.layout)
         super()._train(vectors)
         del self._centroids
+
+    def _sample(self, vectors: np.ndarray) -> np.ndarray:
+        """At random and not the first ones: rows often come sorted, and cells are wanted wherever there are rows."""
+        most = ROWS_PER_CENTROID * self.nlist
+        if len(vectors) <= most:
+            return vectors
+        chosen = np.random.default_rng(self.layout.seed).choice(len(vectors), most, replace=False)
+        return vectors[np.sort(chosen)]
 
     def _parameters(self, selector: Any, params: Mapping[str, int]) -> Any:
         import faiss

@@ -6,6 +6,9 @@ import numpy as np
 
 from nearkin.centroids import Clusterer, Clustering
 
+LARGEST_SEED = 2**31 - 2
+"""faiss keeps seeds in 31 bits."""
+
 
 class KMeans(Clusterer):
     """Lloyd's iterations in faiss from random rows; an empty cluster splits a large one.
@@ -36,7 +39,7 @@ class KMeans(Clusterer):
             vectors.shape[1],
             k,
             niter=self.max_iter,
-            seed=seed + 1,  # faiss takes a seed of 0 for "none"
+            seed=seed % LARGEST_SEED + 1,  # faiss takes a seed of 0 for "none"
             min_points_per_centroid=1,
             max_points_per_centroid=len(vectors) // k + 1,
         )

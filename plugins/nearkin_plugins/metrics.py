@@ -115,6 +115,8 @@ class Mahalanobis(Metric):
     axioms = ALL_AXIOMS
     reduces_to = "l2"
     needs_fit = True
+    refuses_rows = True
+    bad_row_reason = f"rows more than {Metric.longest_row:.0e} standard deviations from those fitted on leave float32"
 
     def __init__(self, shrinkage: float = 0.0) -> None:
         if not 0.0 <= shrinkage <= 1.0:
@@ -165,6 +167,13 @@ class Mahalanobis(Metric):
                 "vectors lie more than 3e38 standard deviations from the rows that metric 'mahalanobis' was fitted on"
             )
         return whitened
+
+    def refuses(self, vectors: np.ndarray) -> np.ndarray:
+        """Rows whose whitened squares would overflow; none before `fit`, since the spread is not known."""
+        if self._mean is None:
+            return super().refuses(vectors)
+        whitened = (vectors - self._mean) @ self._whitening
+        return np.asarray(np.einsum("ij,ij->i", whitened, whitened) > self.longest_row**2)
 
     def finish(self, values: np.ndarray) -> np.ndarray:
         return np.asarray(np.sqrt(np.maximum(values, 0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from nearkin.plans import Plan, as_plan
 from nearkin.registry import Registry, default_registry
 from nearkin.rows import MemoryRows, Metadata
 from nearkin.settings import load_settings
-from nearkin.vectors import OnBad, as_matrix
+from nearkin.vectors import OnBad, Screened, as_matrix
 
 if TYPE_CHECKING:
     from nearkin.store.folder import Folder
@@ -46,9 +47,11 @@ def build(
     Parameters
     ----------
     vectors
-        (n, dim) numbers, or packed bits (uint8) for a metric on bits. A read-only memory-mapped array stays on disk.
+        (n, dim) numbers, or packed bits (uint8) for a metric on bits. A float32 array is copied unless it is read-only:
+        one that is memory-mapped stays on disk.
     metric
-        Name with options, ``"cosine"`` or ``"mahalanobis:shrinkage=0.1"``, or a `Metric` object.
+        Name with options, ``"cosine"`` or ``"mahalanobis:shrinkage=0.1"``, or a `Metric` object, which is copied and, if
+        it `needs_fit`, fitted to the rows. A collection is saved only if the name alone brings the same metric back.
     plan
         ``"flat"``, ``"ivf,pq,refine-f16"``, ...; see `nearkin.plans`.
     ids
@@ -92,12 +95,12 @@ def build(
     recipe = Recipe(parsed, made, registry, settings.seed)
     collection = Collection(rows, recipe, text, threads=settings.cores)
     recipe.make(matrix.shape[1], len(matrix)).check_rows_suffice(len(matrix))
-    screened = collection.screen(matrix, on_bad)
-    if not len(screened.vectors):
-        raise VectorError(f"none of the {len(matrix):,} rows can be used", hint="see on_bad")
+    screened = _usable(collection, matrix, on_bad)
     if made.needs_fit:
         made.fit(_sample(screened.vectors, settings.seed))
-    collection.skipped = collection.add(matrix, ids, metadata=metadata, on_bad=on_bad).skipped
+        if made.refuses_rows:  # what a fitted metric refuses is known only now
+            screened = _usable(collection, matrix, on_bad)
+    collection.skipped = collection.store(screened, vectors, ids, metadata).skipped
     collection.optimize()
     if not keep_vectors:
         collection.forget_vectors()
@@ -182,13 +185,21 @@ def _find(path: Path, indexes: str) -> Path:
 
 def _make_metric(metric: str | Metric, registry: Registry) -> tuple[Metric, str]:
     if isinstance(metric, Metric):
-        return metric, metric.name
+        # Fitting changes a metric: a copy, or building a second collection with it would change the first one's answers.
+        return copy.deepcopy(metric), metric.name
     if not isinstance(metric, str):
         raise ParameterError(f"metric is a {type(metric).__name__}, a name or a Metric expected")
     made = registry.make("metric", metric)
     if not isinstance(made, Metric):
         raise PluginContractError(f"metric {metric!r} was made as a {type(made).__name__}, a nearkin.Metric expected")
     return made, metric
+
+
+def _usable(collection: Collection, matrix: np.ndarray, on_bad: OnBad) -> Screened:
+    screened = collection.screen(matrix, on_bad)
+    if not len(screened.vectors):
+        raise VectorError(f"none of the {len(matrix):,} rows can be used", hint="see on_bad")
+    return screened
 
 
 def _sample(vectors: np.ndarray, seed: int) -> np.ndarray:

@@ -116,7 +116,7 @@ def assign(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.n
     """
     labels = np.empty(len(vectors), dtype=np.int64)
     distances = np.empty(len(vectors), dtype=np.float64)
-    step = block_rows(8 * len(centroids))
+    step = block_rows(8 * max(centroids.shape))
     for start in range(0, len(vectors), step):
         block = squared_l2(vectors[start : start + step], centroids)
         nearest = block.argmin(axis=1)

@@ -22,13 +22,14 @@ from nearkin.errors import (
     StateError,
 )
 from nearkin.indexes import FLOAT32_MAX, Found, Index, whole_number
-from nearkin.indexing import Recipe, Timings
+from nearkin.indexing import Recipe, Timings, exact_over
 from nearkin.intake import Added, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.metrics import Metric
 from nearkin.plans import label_of
 from nearkin.results import RangeResult, SearchResult
 from nearkin.rows import ForgottenRows, Metadata, Rows
-from nearkin.true_distances import checked_range, code_error, true_distances
+from nearkin.settings import THREADS
+from nearkin.true_distances import RangeMargins, checked_range, true_distances
 from nearkin.vectors import OnBad, Screened, as_vectors, screen
 from nearkin.views import View
 
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 
 PADDED = 1_000_000
 """Neighbours that may be asked for even where there are fewer rows."""
-
-THREADS = 1024
-"""Threads that one call may use; far more, and the system refuses them by ending the process."""
 
 
 class Row(NamedTuple):
@@ -86,7 +84,7 @@ class Collection:
         self._index: Index | None = None
         self._covered = 0
         self._view: View | None = None
-        self._code_error: tuple[Index | None, float] = None, 0.0
+        self._margins = RangeMargins(recipe.metric, rows, recipe.seed)
         self.timings = Timings()
         self.path: Path | None = None
         self.skipped = np.empty(0, dtype=np.int64)
@@ -202,16 +200,16 @@ class Collection:
         if type(k) is not int or not 1 <= k <= PADDED:
             k = self._asked(k)
         prepared = self._prepared_queries(queries)
-        return self._result(view, view.search(prepared, k, self._threads_for(threads), params), k)
+        return self._result(view.count, view.search(prepared, k, self._threads_for(threads), params), k)
 
-    def exact_search(self, queries: Any, k: int = 10) -> SearchResult:
-        """The k nearest rows by comparing every row, whatever the plan; needs the rows to be kept."""
-        with self._lock:
-            self._need_open()
-            self._need_vectors("exact_search")
-            view = View.of(self._rows, None, 0, self._recipe)
+    def exact_search(self, queries: Any, k: int = 10, *, threads: int | None = None) -> SearchResult:
+        """The k nearest rows by comparing every row, block by block, whatever the plan; needs the rows to be kept."""
+        self._need_open()
+        self._need_vectors("exact_search")
         k = self._asked(k)
-        return self._result(view, view.search(self._prepared_queries(queries), k, self._threads, {}), k)
+        prepared, alive = self._prepared_queries(queries), self._rows.alive
+        found = exact_over(self._rows, alive, prepared, k, self._threads_for(threads), self._recipe)
+        return self._result(int(np.count_nonzero(alive)), found, k)
 
     def true_distances(self, queries: Any, positions: np.ndarray) -> np.ndarray:
         """(nq, k) distances, float64, computed on the stored rows; +inf where a position is -1."""
@@ -226,7 +224,7 @@ class Collection:
         """Every row within `max_distance` of each query, nearest first.
 
         Candidates come from the plan; the distance of each is then computed on the stored rows, so a row that is
-        returned is within the distance. A plan that is not exact may miss some.
+        returned is within the distance (compared in float32). A plan that is not exact may miss some.
 
         Raises
         ------
@@ -242,27 +240,17 @@ class Collection:
             )
         asked = self._checked_queries(queries)
         radius = min(max(float(self._metric.unfinish(limit)), -FLOAT32_MAX), FLOAT32_MAX)
-        rounding = 1e-5 * abs(radius) + 1e-6
+        prepared = self._metric.prepare_queries(asked)
         candidates = view.range_search(
-            self._metric.prepare_queries(asked),
-            radius + rounding,
-            self._slack(view),
+            prepared,
+            radius + self._margins.of_rounding(radius, prepared),
+            self._margins.of_codes(view.index, view.covered),
             self._threads_for(threads),
             params,
         )
         found = checked_range(self._metric, self._rows, asked, candidates, limit)
         ids = self._rows.ids.at(found.positions)
         return RangeResult(found.limits, found.positions, found.distances, ids, self._metric.similarity)
-
-    def _slack(self, view: View) -> float:
-        """How far the index's values may lie from the true ones; measured once for each built index."""
-        if view.index is None or view.index.lossless:
-            return 0.0
-        known, error = self._code_error
-        if known is not view.index:
-            error = code_error(self._metric, self._rows, view.index, view.covered, self._recipe.seed)
-            self._code_error = view.index, error
-        return error
 
     def get(self, ids: Iterable[Any]) -> list[Row]:
         """Rows by id, in the order asked.
@@ -360,12 +348,34 @@ class Collection:
         with self._lock:
             self._need_writable()
             self._need_vectors("add")
-            screened = self.screen(vectors, on_bad)
+            return self.store(self.screen(vectors, on_bad), vectors, ids, metadata, replace=replace)
+
+    def store(
+        self,
+        screened: Screened,
+        given: Any,
+        ids: Sequence[Any] | None = None,
+        metadata: Sequence[Metadata] | None = None,
+        *,
+        replace: bool = False,
+    ) -> Added:
+        """What `add` does with rows after `screen`.
+
+        Parameters
+        ----------
+        given
+            What the rows were made from; it stays the caller's, so that rows which share its memory are copied.
+        ids, metadata
+            One for each row of `given`, as for `add`.
+        replace
+            Whether ids that exist already are allowed (upsert).
+        """
+        with self._lock:
             extra = metadata_of_kept(metadata, screened)
             chosen = ids_of_kept(ids, screened)
             new = self._rows.ids.next_ids(chosen, len(screened.vectors), replace=replace)
             old = self._rows.ids.existing(new) if replace else np.empty(0, dtype=np.int64)
-            self._rows.commit(delete=old, vectors=owned(screened.vectors, vectors), ids=new, metadata=extra)
+            self._rows.commit(delete=old, vectors=owned(screened.vectors, given), ids=new, metadata=extra)
             self._view = None
         return Added(new, screened.skipped)
 
@@ -447,6 +457,7 @@ class Collection:
         """Keep only the index: the rows are let go, and what needs them is refused from now on."""
         with self._lock:
             self._rows, self._keep_vectors, self._view = ForgottenRows.of(self._rows), False, None
+            self._margins = RangeMargins(self._metric, self._rows, self._recipe.seed)
 
     def _publish(self) -> None:
         """Write the index beside the rows, if they live on disk."""
@@ -465,14 +476,14 @@ class Collection:
         """A right k: beyond all rows the answer is padded, and padding is kept to what fits in memory."""
         return whole_number("k", k, 1, max(len(self._rows), PADDED))
 
-    def _result(self, view: View, found: Found, k: int) -> SearchResult:
+    def _result(self, rows: int, found: Found, k: int) -> SearchResult:
         return SearchResult(
             found.positions,
             self._metric.finish(found.distances),
             k,
             self._rows.ids.table,
             self._metric.similarity,
-            lambda count: self._why_fewer(view.count, count, k),
+            lambda count: self._why_fewer(rows, count, k),
         )
 
     def _threads_for(self, threads: int | None) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nearkin.errors import ParameterError
+from nearkin.errors import NearkinError, ParameterError
 from nearkin.hooks import Spec
 
 
@@ -57,7 +57,7 @@ def parse_part(text: str, known: Callable[[str], bool], resolve: Callable[[str],
     if not head:
         raise ParameterError(f"{text!r} has no name before the colon" if options else "a component has an empty name")
     name = head
-    numbers: dict[str, int] = {}
+    numbers: dict[str, str] = {}
     if not known(head):
         name, numbers = _split_numbers(head, known, resolve)
     spec = resolve(name)
@@ -75,7 +75,7 @@ def parse_part(text: str, known: Callable[[str], bool], resolve: Callable[[str],
 
 def _split_numbers(
     head: str, known: Callable[[str], bool], resolve: Callable[[str], Spec]
-) -> tuple[str, dict[str, int]]:
+) -> tuple[str, dict[str, str]]:
     match = _GLUED.match(head)
     name = match["name"] if match else head
     if not match or not name or not known(name):
@@ -88,7 +88,7 @@ def _split_numbers(
             f"{len(fields)} number{'s' if len(fields) > 1 else ''} glued to it" if fields else "no number glued to it"
         )
         raise ParameterError(f"{head!r}: {name} takes {takes}, write options as {name}:key=value")
-    return name, {key: int(value) for key, value in given.items()}
+    return name, given
 
 
 def read_params(spec: Spec, part: Part) -> dict[str, Any]:
@@ -116,7 +116,9 @@ def read_params(spec: Spec, part: Part) -> dict[str, Any]:
         given[key] = _convert(spec, key, value, hints[key])
     try:
         made = spec.params(**given)
-    except TypeError as error:
+    except NearkinError:
+        raise
+    except (TypeError, ValueError) as error:
         raise ParameterError(f"{spec.kind} {spec.name!r}: {error}") from error
     return {key: getattr(made, key) for key in fields}
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nearkin.components import Part
-from nearkin.indexes import Index
+from nearkin.indexes import Found, Index, Mask, empty_found, merge_found
 from nearkin.metrics import Metric
 from nearkin.plans import Plan, make_index
 from nearkin.registry import Registry
@@ -82,3 +82,18 @@ def flat_over(rows: Rows, start: int, recipe: Recipe) -> Index:
             index.train(prepared)
         index.add(prepared)
     return index
+
+
+def exact_over(rows: Rows, alive: np.ndarray, prepared: np.ndarray, k: int, threads: int, recipe: Recipe) -> Found:
+    """The k nearest of the rows that are alive, block by block, so that memory for one block is enough."""
+    best = empty_found(len(prepared), k)
+    exact = recipe.exact()
+    for first, block in rows.blocks(0, len(alive)):
+        index = exact.make(rows.dim, len(block))
+        ready = recipe.metric.prepare(block)
+        index.train(ready)
+        index.add(ready)
+        mask = Mask(alive[first : first + len(block)])
+        found = index.search(prepared, k, mask=None if mask.count == len(block) else mask, threads=threads)
+        best = merge_found(best, Found(np.where(found.positions < 0, -1, found.positions + first), found.distances), k)
+    return best

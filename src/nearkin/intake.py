@@ -71,13 +71,15 @@ def _plain(given: Any, row: int) -> dict[str, Any]:
 
 
 def owned(array: np.ndarray, given: Any) -> np.ndarray:
-    """Rows that nobody else can change: a copy, unless the gate made one or they are a read-only file."""
+    """Rows that nobody else changes: a copy, unless the gate made one or they cannot be written to."""
     base: Any = array
     while isinstance(base, np.ndarray) and not isinstance(base, np.memmap) and base.base is not None:
         base = base.base
     if isinstance(base, np.memmap) and base.mode == "r":
         return array
-    if isinstance(given, np.ndarray) and not np.shares_memory(array, given):
+    if isinstance(base, np.ndarray) and base.base is None and not base.flags.writeable:
+        return array
+    if isinstance(given, np.ndarray) and not np.may_share_memory(array, given):
         return array
     return array.copy()
 

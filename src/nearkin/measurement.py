@@ -19,6 +19,7 @@ from nearkin.collection import Collection
 from nearkin.errors import ParameterError, VectorError
 from nearkin.indexes import whole_number
 from nearkin.metrics import Metric
+from nearkin.plans import Plan
 from nearkin.registry import Registry
 from nearkin.vectors import as_vectors
 
@@ -234,8 +235,8 @@ class Measurement:
 def measure(
     vectors: Any,
     *,
-    metric: str = "euclidean",
-    plan: str = "flat",
+    metric: str | Metric = "euclidean",
+    plan: str | Plan = "flat",
     queries: Any = None,
     k: int = 10,
     search: Mapping[str, int] | None = None,
@@ -260,6 +261,7 @@ def measure(
     held_out = queries is None
     if held_out:
         vectors, queries, _ = hold_out(vectors, queries_held_out, seed=seed)
+        vectors.flags.writeable = False  # nobody else has them, so that building needs no copy
     collection = build(vectors, metric=metric, plan=plan, search=search, seed=seed, threads=threads, registry=registry)
     return measure_collection(collection, queries, k=k, held_out=held_out)
 

@@ -134,7 +134,8 @@ def _parse_as(piece: str, kind: str, registry: Registry, rule: str) -> Part:
     except UnknownNameError as error:
         for other in ("codec", "index", "metric"):
             if other != kind and registry.has(other, piece.partition(":")[0].rstrip("0123456789x")):
-                raise ParameterError(f"{piece!r} is the name of a {other}, and {rule}") from error
+                article = "an" if other == "index" else "a"
+                raise ParameterError(f"{piece!r} is the name of {article} {other}, and {rule}") from error
         raise
 
 

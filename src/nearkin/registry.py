@@ -14,10 +14,12 @@ import importlib
 import importlib.util
 import re
 import sys
+import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,6 +39,9 @@ from nearkin.settings import Settings, load_settings
 
 KINDS = tuple(spec.kind for spec in HOOKS.values())
 PLURALS = {"index": "indexes"} | {kind: f"{kind}s" for kind in KINDS if kind != "index"}
+
+REGISTERED = "registered from Python"
+"""Source of a plugin that is an object of this process."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 
@@ -111,7 +116,7 @@ class Registry:
         for file in inside if place.is_dir() else [place]:
             self._load(file.stem.replace("_", "-"), str(file), lambda file=file: _import_file(file))  # type: ignore[misc]
 
-    def register(self, plugin: object, name: str, source: str = "registered from Python") -> None:
+    def register(self, plugin: object, name: str, source: str = REGISTERED) -> None:
         """Publish what a module or object with `hookimpl` functions gives.
 
         Raises
@@ -137,16 +142,22 @@ class Registry:
                 self._report(failure.line)
 
     def _publish(self, name: str, source: str, plugin: object, specs: list[Spec]) -> None:
-        if name in self.plugins:
-            first = self.plugins[name]
-            if first.source == source:
-                return
-            name = f"{name}@{source.split()[0]}"
+        namesakes = [plugin for plugin in self.plugins.values() if plugin.name.partition("@")[0] == name]
+        if source != REGISTERED and any(plugin.source == source for plugin in namesakes):
+            return  # found twice: on two entries of the path, or named twice
+        if namesakes:
+            name = self._free_name(name, source)
         hooks = tuple(hook for hook in HOOKS if getattr(plugin, hook, None) is not None)
         self.plugins[name] = Plugin(name, source, hooks, tuple(specs))
         for spec in specs:
             for known in (spec.name, *spec.aliases):
                 self._by_name.setdefault((spec.kind, known), []).append((name, spec))
+
+    def _free_name(self, name: str, source: str) -> str:
+        """``name@source``, numbered if that is taken too."""
+        wanted = f"{name}@{'python' if source == REGISTERED else source.split()[0]}"
+        names = (wanted if number == 1 else f"{wanted}-{number}" for number in count(1))
+        return next(each for each in names if each not in self.plugins)
 
     # ---- finding ---------------------------------------------------------------------------------------------------
 
@@ -253,7 +264,10 @@ def _specs_of(plugin: object, name: str) -> list[Spec]:
     """Register a plugin with a pluggy manager of its own, call every hook, and check what comes."""
     manager = pluggy.PluginManager("nearkin")
     manager.add_hookspecs(HookSpecs)
-    manager.register(plugin, name=name)
+    try:
+        manager.register(plugin, name=name)
+    except pluggy.PluginValidationError as error:  # says what is wrong in its last line
+        raise PluginLoadError(str(error).splitlines()[-1], hint="hooks of nearkin take no argument") from error
     marked = [name for name in dir(plugin) if _is_hook(plugin, name)]
     unknown = [hook for hook in marked if hook not in HOOKS]
     if unknown:
@@ -287,6 +301,10 @@ def _is_hook(plugin: object, name: str) -> bool:
 def _check_spec(spec: Any, hook: str, kind: type[Spec]) -> None:
     if not isinstance(spec, kind):
         raise PluginLoadError(f"{hook} gave a {type(spec).__name__}, {kind.__name__} expected")
+    for field in ("aliases", "shorthand", "needs"):
+        value = getattr(spec, field)
+        if not isinstance(value, tuple | list) or not all(isinstance(each, str) for each in value):
+            raise PluginLoadError(f"{spec.kind} {spec.name!r} has {field}={value!r}, a tuple of names expected")
     for known in (spec.name, *spec.aliases):
         if not isinstance(known, str) or not _NAME.match(known):
             raise PluginLoadError(
@@ -296,8 +314,26 @@ def _check_spec(spec: Any, hook: str, kind: type[Spec]) -> None:
         raise PluginLoadError(f"{spec.kind} {spec.name!r} needs a summary of one line")
     if not (callable(spec.make) or (isinstance(spec.make, str) and re.fullmatch(r"[\w.]+:\w+", spec.make))):
         raise PluginLoadError(f"{spec.kind} {spec.name!r} has make={spec.make!r}, 'module:Name' or a callable expected")
-    if spec.params is not None and not dataclasses.is_dataclass(spec.params):
+    _check_params(spec)
+
+
+def _check_params(spec: Spec) -> None:
+    if spec.params is not None and not (isinstance(spec.params, type) and dataclasses.is_dataclass(spec.params)):
         raise PluginLoadError(f"{spec.kind} {spec.name!r} has params that are not a dataclass")
+    hints = typing.get_type_hints(spec.params) if spec.params is not None else {}
+    names = [field.name for field in dataclasses.fields(spec.params)] if spec.params is not None else []
+    for name in names:
+        parts = typing.get_args(hints[name]) or (hints[name],)
+        if not {*parts} <= {int, float, bool, str, type(None)}:
+            raise PluginLoadError(
+                f"option {name} of {spec.kind} {spec.name!r} is of type {hints[name]}, int, float, bool or str expected"
+            )
+    unknown = [name for name in spec.shorthand if name not in names]
+    if unknown:
+        raise PluginLoadError(
+            f"{spec.kind} {spec.name!r} has shorthand for {unknown[0]!r}, which is none of its options"
+            + (f" ({', '.join(names)})" if names else "")
+        )
 
 
 def _need(spec: Spec) -> None:

@@ -113,11 +113,11 @@ class SearchResult:
         return len(self.positions)
 
     def __getitem__(self, query: int) -> list[Hit]:
+        # Of this query alone: iterating would otherwise take time that grows with the square of the queries.
         count = int(np.count_nonzero(self.positions[query] >= 0))
-        ids = self.ids[query][:count].tolist()
-        distances = self.distances[query][:count].tolist()
-        similarities = self.similarities[query][:count].tolist() if self._similarity else [float("nan")] * count
-        return [Hit(*each) for each in zip(ids, distances, similarities, strict=True)]
+        positions, distances = self.positions[query][:count], self.distances[query][:count]
+        ids = positions if self._id_table is None else self._id_table[positions]
+        return _hits(ids, distances, self._similarity)
 
     def __iter__(self) -> Iterator[list[Hit]]:
         return (self[query] for query in range(len(self)))
@@ -178,8 +178,7 @@ class RangeResult:
         if not -len(self) <= query < len(self):
             raise IndexError(query)
         span = slice(self.limits[query % len(self)], self.limits[query % len(self) + 1])
-        parts = (self.ids[span].tolist(), self.distances[span].tolist(), self.similarities[span].tolist())
-        return [Hit(*each) for each in zip(*parts, strict=True)]
+        return _hits(self.ids[span], self.distances[span], self.similarity)
 
     def __iter__(self) -> Iterator[list[Hit]]:
         return (self[query] for query in range(len(self)))
@@ -207,6 +206,12 @@ class RangeResult:
     def to_arrow(self) -> pyarrow.Table:
         """Long form as a pyarrow Table (needs pyarrow)."""
         return columns_to_arrow(self.to_columns())
+
+
+def _hits(ids: np.ndarray, distances: np.ndarray, similarity: Callable[[np.ndarray], np.ndarray] | None) -> list[Hit]:
+    """The hits of one query; similarity is NaN where there is no rule."""
+    similarities = np.asarray(similarity(distances) if similarity else np.full(len(ids), np.nan), dtype=np.float32)
+    return [Hit(*each) for each in zip(ids.tolist(), distances.tolist(), similarities.tolist(), strict=True)]
 
 
 def columns_to_pandas(columns: dict[str, np.ndarray]) -> pandas.DataFrame:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from nearkin.errors import NotSupportedError
 from nearkin.ids import IdTable
-from nearkin.vectors import DType, block_rows
+from nearkin.vectors import BLOCK_BYTES, DType, block_rows
 
 Metadata = Mapping[str, Any]
 
@@ -91,7 +90,7 @@ class Rows(ABC):
 
 
 class MemoryRows(Rows):
-    """Rows in memory.
+    """Rows in memory, in the blocks that they came in: a memory-mapped file stays on disk when rows are added to it.
 
     >>> rows = MemoryRows(2, "float32")
     >>> rows.commit(vectors=np.float32([[1, 2], [3, 4]]), ids=[0, 1])
@@ -104,8 +103,9 @@ class MemoryRows(Rows):
         super().__init__(dim, dtype)
         self.ids = IdTable(None, 0)
         self.alive = np.empty(0, dtype=bool)
-        self._blocks: list[np.ndarray] = []
-        self._joining = Lock()  # a search may join the blocks while rows are added
+        self._blocks: tuple[np.ndarray, ...] = (
+            np.empty((0, dim), dtype=np.float32 if dtype == "float32" else np.uint8),
+        )
         self._metadata: dict[int, dict[str, Any]] = {}
 
     def commit(
@@ -118,8 +118,7 @@ class MemoryRows(Rows):
     ) -> None:
         first = len(self)
         if vectors is not None and len(vectors):
-            with self._joining:
-                self._blocks.append(vectors)
+            self._blocks = _appended(self._blocks, vectors)
         for offset, each in enumerate(metadata or ()):
             if each:
                 self._metadata[first + offset] = dict(each)
@@ -128,24 +127,44 @@ class MemoryRows(Rows):
         self._record(delete, ids)
 
     def take(self, positions: np.ndarray) -> np.ndarray:
-        return np.asarray(self._joined()[positions])
+        blocks = self._blocks
+        if len(blocks) == 1:
+            return np.asarray(blocks[0][positions])
+        starts = _starts(blocks)
+        owner = np.searchsorted(starts, positions, side="right") - 1
+        taken = np.empty((len(positions), self.dim), dtype=blocks[0].dtype)
+        for number in np.unique(owner).tolist():
+            here = owner == number
+            taken[here] = blocks[number][positions[here] - starts[number]]
+        return taken
 
     def span(self, start: int, stop: int) -> np.ndarray:
-        return self._joined()[start:stop]
+        blocks = self._blocks
+        parts = [
+            block[max(0, start - first) : stop - first]
+            for first, block in zip(_starts(blocks).tolist(), blocks, strict=True)
+            if first < stop and start < first + len(block)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate([blocks[0][:0], *parts])
 
     def metadata(self, positions: np.ndarray) -> list[dict[str, Any]]:
         return [dict(self._metadata.get(position, {})) for position in positions.tolist()]
 
     def close(self) -> None:
-        self._blocks = []
+        self._blocks = (self._blocks[0][:0].copy(),)
 
-    def _joined(self) -> np.ndarray:
-        with self._joining:
-            if len(self._blocks) != 1:
-                dtype = np.float32 if self.dtype == "float32" else np.uint8
-                empty = [np.empty((0, self.dim), dtype=dtype)]
-                self._blocks = [np.concatenate(self._blocks or empty)]
-            return self._blocks[0]
+
+def _appended(blocks: tuple[np.ndarray, ...], rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Blocks with rows after the last: small ones are joined, so that many adds leave few blocks and large ones stay put."""
+    kept = [block for block in blocks if len(block)]
+    while kept and len(kept[-1]) <= len(rows) and kept[-1].nbytes + rows.nbytes <= BLOCK_BYTES:
+        rows = np.concatenate([kept.pop(), rows])
+    return (*kept, rows)
+
+
+def _starts(blocks: Sequence[np.ndarray]) -> np.ndarray:
+    """Position of the first row of each block."""
+    return np.cumsum([0, *(len(block) for block in blocks[:-1])])
 
 
 class ForgottenRows(MemoryRows):

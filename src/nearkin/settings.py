@@ -125,15 +125,35 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return value if isinstance(value, bool) else _WORDS[str(value).lower()]
         if isinstance(default, int):
             number = int(value)
-            if number < 0 or isinstance(value, bool):
+            if not 0 <= number <= _MOST.get(name, number) or isinstance(value, bool) or number != float(value):
                 raise ValueError
             return number
         if isinstance(default, tuple):
-            return tuple(value.split(os.pathsep)) if isinstance(value, str) else tuple(str(each) for each in value)
-        return str(value)
-    except (ValueError, TypeError, KeyError) as error:
-        kind = {bool: "true or false", int: "a whole number, 0 or more", tuple: "a list"}.get(type(default), "text")
+            return _read_list(value)
+        return os.fspath(_need_text(value))
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        whole = f"a whole number, 0 to {_MOST[name]:,}" if name in _MOST else "a whole number, 0 or more"
+        kind = {bool: "true or false", int: whole, tuple: "a list"}.get(type(default), "text")
         raise ParameterError(f"{source}: setting {name} is {value!r}, {kind} expected") from error
 
 
+def _read_list(value: Any) -> tuple[str, ...]:
+    """A list, or text split at the path separator; empty entries say nothing, least of all the working folder."""
+    if isinstance(value, str):
+        value = value.split(os.pathsep)
+    elif not isinstance(value, list | tuple):
+        raise ValueError
+    return tuple(os.fspath(_need_text(each)) for each in value if each != "")
+
+
+def _need_text(value: Any) -> str | os.PathLike[str]:
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError
+    return value
+
+
+THREADS = 1024
+"""Threads that one call may use; far more, and the system refuses them by ending the process."""
+
+_MOST = {"threads": THREADS}
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}

@@ -10,6 +10,7 @@ from nearkin.rows import Rows
 
 SAMPLE = 64
 NEIGHBOURS = 50
+EPSILON = float(np.finfo(np.float32).eps)
 
 
 def true_distances(metric: Metric, rows: Rows, queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -23,17 +24,70 @@ def true_distances(metric: Metric, rows: Rows, queries: np.ndarray, positions: n
 
 
 def checked_range(metric: Metric, rows: Rows, queries: np.ndarray, candidates: RangeFound, limit: float) -> RangeFound:
-    """The candidates whose true distance is at most `limit`, nearest first."""
+    """The candidates whose true distance is at most `limit`, nearest first.
+
+    Both are compared in float32, as distances are returned: the distance of a hit, given as the limit, finds the hit again.
+    """
     counts, positions, distances = [0], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
     for query in range(len(queries)):
         found = candidates.positions[candidates.limits[query] : candidates.limits[query + 1]]
         true = metric.distances(queries[query : query + 1], rows.take(found))[0] if len(found) else np.empty(0)
-        inside = true <= limit
+        inside = true.astype(np.float32) <= np.float32(limit)
         order = np.lexsort((found[inside], true[inside]))
         positions.append(found[inside][order])
         distances.append(true[inside][order].astype(np.float32))
         counts.append(int(inside.sum()))
     return RangeFound(np.cumsum(counts), np.concatenate(positions), np.concatenate(distances))
+
+
+class RangeMargins:
+    """How far the values of an index may lie from the true ones: a range search looks so much farther for candidates.
+
+    Both parts are measured on the rows and kept until there are others.
+    """
+
+    def __init__(self, metric: Metric, rows: Rows, seed: int) -> None:
+        self._metric = metric
+        self._rows = rows
+        self._seed = seed
+        self._code_error: tuple[Index | None, float] = None, 0.0
+        self._longest: tuple[int, float] = 0, 0.0
+
+    def of_rounding(self, radius: float, prepared: np.ndarray) -> float:
+        """Rounding of a value near `radius` between these queries and any row, computed in float32.
+
+        A sum of n float32 terms is off by at most n 2^-24 of the sum of their magnitudes (N. Higham, "Accuracy and
+        stability of numerical algorithms", 2002, section 3.1). Distances add what is positive, so that is a share of the
+        value; an inner product may cancel, and its terms add up to at most ||q|| ||x||.
+        """
+        share = 1e-5 + float(prepared.shape[1] * EPSILON)
+        if self._metric.space.label != "inner-product":
+            return share * abs(radius) + 1e-6
+        return share * (abs(radius) + longest_of(prepared) * self._longest_row()) + 1e-6
+
+    def of_codes(self, index: Index | None, covered: int) -> float:
+        """Largest difference between an index's values and the true ones among sampled rows; 0 if it is lossless."""
+        if index is None or index.lossless:
+            return 0.0
+        known, error = self._code_error
+        if known is not index:
+            error = code_error(self._metric, self._rows, index, covered, self._seed)
+            self._code_error = index, error
+        return error
+
+    def _longest_row(self) -> float:
+        seen, longest = self._longest
+        total = len(self._rows)
+        for _, block in self._rows.blocks(seen, total):
+            longest = max(longest, longest_of(self._metric.prepare(block)))
+        self._longest = total, longest
+        return longest
+
+
+def longest_of(rows: np.ndarray) -> float:
+    """Largest Euclidean length of the rows; 0 if there are none."""
+    squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+    return float(np.sqrt(squares.max(initial=0.0)))
 
 
 def code_error(metric: Metric, rows: Rows, index: Index, covered: int, seed: int) -> float:

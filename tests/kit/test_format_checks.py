@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nearkin.formats import Block, FileSummary, NpyFormat, VectorFormat
+from nearkin.formats import Block, FileSummary, VectorFormat
 from nearkin.hooks import FormatSpec
+from nearkin.npy_format import NpyFormat
 from nearkin.testing import checks
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from nearkin.errors import PluginContractError
+from nearkin.flat_index import FlatIndex
 from nearkin.hooks import IndexSpec
-from nearkin.indexes import FlatIndex, Found, Layout, Mask, RangeFound, SearchParameter
+from nearkin.indexes import Found, Layout, Mask, RangeFound, SearchParameter
 from nearkin.state import State
 from nearkin.testing import checks
 from nearkin_plugins import codecs, metrics
