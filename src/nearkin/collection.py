@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,10 +32,6 @@ from nearkin.settings import THREADS
 from nearkin.true_distances import RangeMargins, checked_range, true_distances
 from nearkin.vectors import OnBad, Screened, as_vectors, screen
 from nearkin.views import View
-
-if TYPE_CHECKING:
-    from nearkin.store.folder import Header
-
 
 PADDED = 1_000_000
 """Neighbours that may be asked for even where there are fewer rows."""
@@ -403,27 +399,12 @@ class Collection:
         StorageError
             Writing failed, for example on a full disk; what was at `path` is intact.
         """
-        from nearkin.saving import save_folder
+        from nearkin.saving import header_of, save_folder
 
         with self._lock:
             self._need_open()
-            save_folder(Path(path), self._header(), self._rows, self._index, self._covered, overwrite=overwrite)
-
-    def _header(self) -> Header:
-        from nearkin import __version__
-        from nearkin.store.folder import Header
-
-        return Header(
-            dim=self.dim,
-            dtype=self._metric.dtype,
-            metric=self._metric_text,
-            metric_state=self._metric.state(),
-            plan=str(self._recipe.plan),
-            search=dict(self._recipe.plan.search),
-            seed=self._recipe.seed,
-            keep_vectors=self._keep_vectors,
-            library=__version__,
-        )
+            header = header_of(self, self._recipe)
+            save_folder(Path(path), header, self._rows, self._index, self._covered, overwrite=overwrite)
 
     def close(self) -> None:
         """Let go of files and the lock; the object can only be closed again afterwards."""

@@ -7,14 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nearkin import __version__
 from nearkin.plans import label_of
 from nearkin.rows import Rows
 from nearkin.store.folder import Folder, Header, write_folder
 
 if TYPE_CHECKING:
+    from nearkin.collection import Collection
     from nearkin.indexes import Index
+    from nearkin.indexing import Recipe
 
 ROWS_A_COMMIT = 65_536
+
+
+def header_of(collection: Collection, recipe: Recipe) -> Header:
+    """What a folder must know to open as this collection."""
+    return Header(
+        dim=collection.dim,
+        dtype=collection.metric.dtype,
+        metric=collection.metric_text,
+        metric_state=collection.metric.state(),
+        plan=str(recipe.plan),
+        search=dict(recipe.plan.search),
+        seed=recipe.seed,
+        keep_vectors=collection.keeps_vectors,
+        library=__version__,
+    )
 
 
 def save_folder(path: Path, header: Header, rows: Rows, index: Index | None, covered: int, *, overwrite: bool) -> None:
