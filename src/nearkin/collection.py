@@ -33,7 +33,6 @@ from nearkin.vectors import OnBad, Screened, as_vectors, screen
 from nearkin.views import View
 
 
-
 class Collection:
     """Vectors with ids under one metric, searched through one plan. Made by `nearkin.build` and `nearkin.open`.
 

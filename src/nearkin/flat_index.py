@@ -89,6 +89,7 @@ class FlatIndex(Index):
     def all_rows(self) -> np.ndarray:
         """Every decoded row, in order of position; without a copy where the codec keeps rows as they are."""
         return self.layout.codec.decode(self._codes.joined(self.layout.codec.code_size))
+
     def _compared(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """What the space makes of queries and rows; it may be a stranger's code."""
         given = self.layout.space.pairwise(queries, rows)
