@@ -25,7 +25,7 @@ from nearkin.indexes import FLOAT32_MAX, Found, Index, whole_number
 from nearkin.indexing import Recipe, Timings, exact_over
 from nearkin.intake import PADDED, Added, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.metrics import Metric
-from nearkin.results import RangeResult, SearchResult
+from nearkin.results import RangeResult, SearchResult, why_fewer
 from nearkin.rows import ForgottenRows, Metadata, Row, Rows
 from nearkin.settings import THREADS
 from nearkin.true_distances import RangeMargins, checked_range, true_distances
@@ -461,18 +461,11 @@ class Collection:
             k,
             self._rows.ids.table,
             self._metric.similarity,
-            lambda count: self._why_fewer(rows, count, k),
+            lambda count: why_fewer(count, k, rows, self.search_defaults),
         )
 
     def _threads_for(self, threads: int | None) -> int:
         return self._threads if threads is None else whole_number("threads", threads, 1, THREADS)
-
-    def _why_fewer(self, total: int, count: int, k: int) -> str:
-        if count >= total:
-            return f"the collection has {total:,} row{'' if total == 1 else 's'}, {k:,} asked"
-        knobs = ", ".join(self.search_defaults)
-        remedy = f": raise its search parameters ({knobs})" if knobs else ", and has no search parameter to raise"
-        return f"the plan reached {count:,} of {min(k, total):,}{remedy}"
 
     def _need_open(self) -> None:
         if self._closed:
