@@ -23,7 +23,8 @@ from nearkin_plugins.faiss_index import FaissIndex, faiss_metric
 PROBE_ROWS = 2048
 PROBE_SECONDS = 120
 
-_PROBE = """
+_PROBE = r"""
+import re
 import sys
 import faiss
 import numpy as np
@@ -37,7 +38,8 @@ try:
     distances, positions = index.search(rows[:50], 10)
     faiss.deserialize_index(faiss.serialize_index(index))
 except Exception as error:
-    print(str(error).split("Error: ")[-1].splitlines()[0])
+    reason = str(error).split("Error: ")[-1].splitlines()[0]
+    print(re.sub(r"Error in .* at \S+\.(cpp|h):\d+: ", "", reason))
     sys.exit(3)
 if index.metric_type != metric or index.ntotal != len(rows) or index.d != dim:
     print("the index faiss made is for another metric or width")
@@ -178,4 +180,5 @@ def probe(factory: str, dim: int, metric: int) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).split("Error: ")[-1].splitlines()[0]
+    reason = str(error).split("Error: ")[-1].splitlines()[0]
+    return re.sub(r"Error in .* at \S+\.(cpp|h):\d+: ", "", reason)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearkin.collection import Collection
-from nearkin.errors import CorruptFileError, ParameterError, PluginContractError, VectorError
+from nearkin.errors import CorruptFileError, ParameterError, PluginContractError, StorageError, VectorError
 from nearkin.indexing import Recipe
 from nearkin.metrics import Metric
 from nearkin.plans import Plan, as_plan
@@ -95,11 +95,11 @@ def build(
     recipe = Recipe(parsed, made, registry, settings.seed)
     collection = Collection(rows, recipe, text, threads=settings.cores)
     recipe.make(matrix.shape[1], len(matrix)).check_rows_suffice(len(matrix))
-    screened = _usable(collection, matrix, on_bad)
+    screened = _usable(collection, matrix, on_bad, vectors)
     if made.needs_fit:
         made.fit(_sample(screened.vectors, settings.seed))
         if made.refuses_rows:  # what a fitted metric refuses is known only now
-            screened = _usable(collection, matrix, on_bad)
+            screened = _usable(collection, matrix, on_bad, vectors)
     collection.skipped = collection.store(screened, vectors, ids, metadata).skipped
     collection.optimize()
     if not keep_vectors:
@@ -161,7 +161,7 @@ def open_collection(
 def _restore_index(collection: Collection, rows: Folder, recipe: Recipe) -> None:
     try:
         built = rows.built()
-    except CorruptFileError as error:
+    except StorageError as error:  # damaged, or something else is in its place
         if not collection.keeps_vectors:
             raise
         collection.problems.append(str(error))
@@ -195,8 +195,8 @@ def _make_metric(metric: str | Metric, registry: Registry) -> tuple[Metric, str]
     return made, metric
 
 
-def _usable(collection: Collection, matrix: np.ndarray, on_bad: OnBad) -> Screened:
-    screened = collection.screen(matrix, on_bad)
+def _usable(collection: Collection, matrix: np.ndarray, on_bad: OnBad, source: Any) -> Screened:
+    screened = collection.screen(matrix, on_bad, source=source)
     if not len(screened.vectors):
         raise VectorError(f"none of the {len(matrix):,} rows can be used", hint="see on_bad")
     return screened

@@ -150,6 +150,12 @@ class Collection:
         sizes = getattr(self._rows, "sizes", None)
         return sizes() if sizes is not None else {}
 
+    def verify(self) -> list[str]:
+        """Read every byte of a collection's folder again and compare it with its checksums; what is wrong, in words."""
+        self._need_open()
+        check = getattr(self._rows, "verify", None)
+        return list(check()) if check is not None else []
+
     @property
     def ids(self) -> np.ndarray:
         """Ids of all rows, in the order they were added."""
@@ -374,8 +380,8 @@ class Collection:
             self._view = None
         return Added(new, screened.skipped)
 
-    def screen(self, vectors: Any, on_bad: OnBad = "fail") -> Screened:
-        """The gate that `add` sends rows through, for callers who want to look first."""
+    def screen(self, vectors: Any, on_bad: OnBad = "fail", *, source: Any = None) -> Screened:
+        """The gate that `add` sends rows through, for callers who want to look first; see `nearkin.vectors.screen`."""
         return screen(
             vectors,
             dim=self.dim,
@@ -384,6 +390,7 @@ class Collection:
             longest=self._metric.longest_row,
             refuse=self._metric.refuses if self._metric.refuses_rows else None,
             reason=self._metric.bad_row_reason,
+            source=source,
         )
 
     # ---- keeping ---------------------------------------------------------------------------------------------------
@@ -472,9 +479,11 @@ class Collection:
         return self._threads if threads is None else whole_number("threads", threads, 1, THREADS)
 
     def _why_fewer(self, total: int, count: int, k: int) -> str:
-        if total < k:
-            return f"the collection has {total:,} rows, {k:,} asked"
-        return f"the plan reached {count:,} of {k:,}: raise its search parameters ({', '.join(self.search_defaults)})"
+        if count >= total:
+            return f"the collection has {total:,} row{'' if total == 1 else 's'}, {k:,} asked"
+        knobs = ", ".join(self.search_defaults)
+        remedy = f": raise its search parameters ({knobs})" if knobs else ", and has no search parameter to raise"
+        return f"the plan reached {count:,} of {min(k, total):,}{remedy}"
 
     def _need_open(self) -> None:
         if self._closed:
