@@ -16,6 +16,7 @@ from nearkin.store.folder import Folder, Header, write_folder
 
 if TYPE_CHECKING:
     from nearkin.indexes import Index
+    from nearkin.indexing import Recipe
 
 ROWS_A_COMMIT = 65_536
 COMPARED = 32
