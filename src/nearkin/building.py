@@ -100,7 +100,7 @@ def build(
         made.fit(_sample(screened.vectors, settings.seed))
         if made.refuses_rows:  # what a fitted metric refuses is known only now
             screened = _usable(collection, matrix, on_bad, vectors)
-    collection.skipped = collection.store(screened, vectors, ids, metadata).skipped
+    collection.skipped = collection._store(screened, vectors, ids, metadata).skipped
     collection.optimize()
     if not keep_vectors:
         collection.forget_vectors()

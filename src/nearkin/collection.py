@@ -338,28 +338,18 @@ class Collection:
         with self._lock:
             self._need_writable()
             self._need_vectors("add")
-            return self.store(self.screen(vectors, on_bad), vectors, ids, metadata, replace=replace)
+            return self._store(self.screen(vectors, on_bad), vectors, ids, metadata, replace=replace)
 
-    def store(
+    def _store(
         self,
         screened: Screened,
         given: Any,
-        ids: Sequence[Any] | None = None,
-        metadata: Sequence[Metadata] | None = None,
+        ids: Sequence[Any] | None,
+        metadata: Sequence[Metadata] | None,
         *,
         replace: bool = False,
     ) -> Added:
-        """What `add` does with rows after `screen`.
-
-        Parameters
-        ----------
-        given
-            What the rows were made from; it stays the caller's, so that rows which share its memory are copied.
-        ids, metadata
-            One for each row of `given`, as for `add`.
-        replace
-            Whether ids that exist already are allowed (upsert).
-        """
+        """What `add` does after `screen`; rows that share memory with what they were `given` as are copied."""
         with self._lock:
             extra = metadata_of_kept(metadata, screened)
             chosen = ids_of_kept(ids, screened)
