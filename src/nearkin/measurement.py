@@ -38,7 +38,7 @@ class Interval:
     """A mean over queries, with a 95 % interval.
 
     >>> print(Interval.of(np.array([1.0, 1.0, 0.8, 0.9])))
-    0.925 (95 % interval 0.526 to 1.000, 4 queries)
+    0.925 (95 % interval 0.568 to 0.999, 4 queries)
     """
 
     mean: float
@@ -64,9 +64,8 @@ class Interval:
             raise VectorError("there are no queries to measure with", hint="pass at least one")
         mean = float(values.mean())
         trials, spread = float(n), mean * (1 - mean)
-        if n > 1 and 0 < mean < 1 and (variance := float(values.var(ddof=1))) > 0:
-            cautious = ((n - 1) * variance + CAUTION * spread) / (n - 1 + CAUTION)
-            trials = max(1.0, n * spread / cautious)
+        if (variance := float(values.var())) > 0:
+            trials = n * spread * (n + CAUTION) / (n * variance + CAUTION * spread)
         return cls(mean, _low_end(mean, trials), 1.0 - _low_end(1.0 - mean, trials), n)
 
     def __str__(self) -> str:
@@ -79,7 +78,7 @@ def _low_end(mean: float, trials: float) -> float:
         return 0.0
     z2 = CONFIDENCE_Z**2
     root = z2 - 2 - 1 / trials + 4 * mean * (trials * (1 - mean) + 1)
-    return max(0.0, (2 * trials * mean + z2 - 1 - CONFIDENCE_Z * sqrt(max(0.0, root))) / (2 * (trials + z2)))
+    return min(mean, max(0.0, (2 * trials * mean + z2 - 1 - CONFIDENCE_Z * sqrt(max(0.0, root))) / (2 * (trials + z2))))
 
 
 class Truth(NamedTuple):
@@ -170,7 +169,7 @@ def hold_out(vectors: Any, count: int = 1000, *, seed: int = 0) -> HeldOut:
     matrix = as_vectors(vectors, dtype="bits" if getattr(vectors, "dtype", None) == np.uint8 else "float32")
     if len(matrix) < 2:
         raise VectorError(f"{len(matrix)} rows cannot be split into rows and queries", hint="pass queries=")
-    rng = np.random.default_rng(whole_number("seed", seed, 0))
+    rng = np.random.default_rng(whole_number("seed", seed, 0, 2**63))
     chosen = rng.choice(len(matrix), min(count, len(matrix) // 2), replace=False)
     kept = np.setdiff1d(np.arange(len(matrix)), chosen)
     return HeldOut(np.ascontiguousarray(matrix[kept]), np.ascontiguousarray(matrix[np.sort(chosen)]), kept)
