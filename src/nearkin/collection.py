@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,17 +25,12 @@ from nearkin.indexes import FLOAT32_MAX, Found, Index, whole_number
 from nearkin.indexing import Recipe, Timings, exact_over
 from nearkin.intake import Added, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.metrics import Metric
-from nearkin.plans import label_of
 from nearkin.results import RangeResult, SearchResult, why_fewer
 from nearkin.rows import ForgottenRows, Metadata, Rows
 from nearkin.settings import THREADS
 from nearkin.true_distances import RangeMargins, checked_range, true_distances
 from nearkin.vectors import OnBad, Screened, as_vectors, screen
 from nearkin.views import View
-
-if TYPE_CHECKING:
-    from nearkin.store.folder import Header
-
 
 PADDED = 1_000_000
 """Neighbours that may be asked for even where there are fewer rows."""
@@ -110,7 +105,7 @@ class Collection:
     @property
     def plan(self) -> str:
         """The plan with every number filled in once the index is built."""
-        return label_of(self._index) if self._index is not None else str(self._recipe.plan)
+        return self._recipe.label_of(self._index) if self._index is not None else str(self._recipe.plan)
 
     @property
     def uncovered(self) -> int:
@@ -406,31 +401,18 @@ class Collection:
         Raises
         ------
         ParameterError
-            Something is at `path` already and `overwrite` is not set.
+            Something is at `path` already and `overwrite` is not set; or the metric was given as an object, and its name
+            does not bring it back.
         StorageError
             Writing failed, for example on a full disk; what was at `path` is intact.
         """
-        from nearkin.saving import save_folder
+        from nearkin.saving import header_of, save_folder
 
         with self._lock:
             self._need_open()
-            save_folder(Path(path), self._header(), self._rows, self._index, self._covered, overwrite=overwrite)
-
-    def _header(self) -> Header:
-        from nearkin import __version__
-        from nearkin.store.folder import Header
-
-        return Header(
-            dim=self.dim,
-            dtype=self._metric.dtype,
-            metric=self._metric_text,
-            metric_state=self._metric.state(),
-            plan=str(self._recipe.plan),
-            search=dict(self._recipe.plan.search),
-            seed=self._recipe.seed,
-            keep_vectors=self._keep_vectors,
-            library=__version__,
-        )
+            header = header_of(self._recipe, self._metric_text, self._rows, keep_vectors=self._keep_vectors)
+            label = self.plan if self._index is not None else None
+            save_folder(Path(path), header, self._rows, self._index, label, self._covered, overwrite=overwrite)
 
     def close(self) -> None:
         """Let go of files and the lock; the object can only be closed again afterwards."""
@@ -470,7 +452,7 @@ class Collection:
         """Write the index beside the rows, if they live on disk."""
         publish = getattr(self._rows, "publish", None)
         if publish is not None and self._index is not None:
-            publish(label_of(self._index), self._index.state(), self._covered)
+            publish(self.plan, self._index.state(), self._covered)
 
     def _prepared_queries(self, queries: Any) -> np.ndarray:
         return self._metric.prepare_queries(self._checked_queries(queries))

@@ -422,7 +422,8 @@ def whole_number(name: str, value: Any, least: int, most: int = 2**31 - 1) -> in
     """A whole number from `least` to `most`, or a ParameterError that says what was given."""
     try:
         number = int(value)
-        exact = number == float(value) and not isinstance(value, bool | np.bool_ | str | bytes | np.ndarray)
+        exact = isinstance(value, int | np.integer) or number == float(value)
+        exact = exact and not isinstance(value, bool | np.bool_ | str | bytes | np.ndarray)
     except (TypeError, ValueError, OverflowError):
         exact, number = False, 0
     if not exact or number < least:

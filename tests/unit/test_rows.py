@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -75,28 +73,25 @@ def test_forgotten_rows_keep_what_is_deleted_and_refuse_vectors():
             call()
 
 
-def test_rows_added_while_a_reader_joins_the_blocks_are_kept(monkeypatch):
+def test_large_blocks_stay_where_they_are_and_small_ones_are_joined(monkeypatch):
+    monkeypatch.setattr("nearkin.rows.BLOCK_BYTES", 100 * 8)
+    rows = MemoryRows(2, "float32")
+    expected = np.arange(1000, dtype=np.float32).reshape(500, 2)
+    rows.commit(vectors=expected[:300], ids=list(range(300)))
+    for each in range(300, 500):
+        rows.commit(vectors=expected[each : each + 1], ids=[each])
+    assert np.shares_memory(rows.span(0, 300), expected)
+    assert len(rows._blocks) < 20
+    np.testing.assert_array_equal(rows.span(0, 500), expected)
+    np.testing.assert_array_equal(rows.span(299, 302), expected[299:302])
+    scattered = np.random.default_rng(0).permutation(500)
+    np.testing.assert_array_equal(rows.take(scattered), expected[scattered])
+
+
+def test_a_reader_goes_on_with_the_rows_that_there_were():
     rows = MemoryRows(1, "float32")
-    for each in range(2):
-        rows.commit(vectors=np.float32([[each]]), ids=[each])
-    reading, joining, added = (
-        threading.Thread(target=lambda: rows.take(np.array([0]))),
-        threading.Event(),
-        threading.Event(),
-    )
-    real = np.concatenate
-
-    def slow(parts, *rest):
-        joined = real(parts, *rest)
-        if threading.current_thread() is reading:
-            joining.set()
-            added.wait(0.3)
-        return joined
-
-    monkeypatch.setattr(np, "concatenate", slow)
-    reading.start()
-    joining.wait(5)
-    rows.commit(vectors=np.float32([[2]]), ids=[2])
-    added.set()
-    reading.join()
-    assert rows.take(np.arange(3))[:, 0].tolist() == [0, 1, 2]
+    rows.commit(vectors=np.float32([[0]]), ids=[0])
+    before = rows._blocks
+    rows.commit(vectors=np.float32([[1]]), ids=[1])
+    assert [block.tolist() for block in before if len(block)] == [[[0.0]]]
+    assert rows.take(np.array([1, 0])).tolist() == [[1], [0]]

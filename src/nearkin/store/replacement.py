@@ -102,6 +102,12 @@ def what_is_at(path: Path) -> str:
 
 
 def _refuse_to_replace(path: Path, *, overwrite: bool) -> None:
+    old = replaced_name(path)
+    if not path.exists() and old.exists() and not overwrite:  # all that is left of what was here
+        raise ParameterError(
+            f"there is nothing at {path}, its replacement was interrupted",
+            hint=f"rename {old} to {path}, or pass overwrite=True (--overwrite) to do without it",
+        )
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not (path / DATABASE_NAME).is_file():

@@ -1,0 +1,71 @@
+"""Searches beside a writer, and searches on several threads."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import nearkin as nk
+
+START, STEPS = 64, 60
+
+
+def watch(mine: nk.Collection, effort: dict[str, int], stop: threading.Event, seen: list[object]) -> None:
+    """Ask for everything, again and again, and note the ids or the error."""
+    query = np.float32([[-1, 0, 0, 0]])
+    while not stop.is_set():
+        try:
+            found = mine.search(query, START + STEPS, **effort)
+            (inside,) = mine.range_search(query, 1000.0, **effort)
+        except Exception as error:
+            seen.append(error)
+            return
+        seen += [[hit.id for hit in found[0]], [hit.id for hit in inside]]
+
+
+@pytest.mark.parametrize("plan", ["flat", "ivf4", "hnsw8", "ivf4,pq4x4,refine-f32"])
+def test_searches_beside_a_writer_see_some_state_that_there_was(plan):
+    """Rows lie on a line, added at one end and deleted at the other, so that every state has one right answer."""
+    line = np.zeros((START + STEPS, 4), np.float32)
+    line[:, 0] = np.arange(START + STEPS)
+    effort = {"flat": {}, "hnsw8": {"ef_search": 500}}.get(plan, {"nprobe": 4})
+    effort |= {"rerank": 500} if "refine" in plan else {}
+    mine = nk.build(line[:START], plan=plan)
+    stop, seen = threading.Event(), []
+    threads = [threading.Thread(target=watch, args=(mine, effort, stop, seen)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for step in range(STEPS):
+        mine.add(line[START + step : START + step + 1])
+        mine.delete([step])
+        if step % 20 == 19:
+            mine.optimize()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not [each for each in seen if isinstance(each, Exception)]
+    assert len(seen) >= 4
+    # Each answer is one unbroken piece of the line: START rows, or one more between a step's add and its delete.
+    pieces = {tuple(ids) for ids in seen}
+    possible = {tuple(range(step, step + START + more)) for step in range(STEPS + 1) for more in (0, 1)}
+    assert pieces <= possible
+    assert mine.ids.tolist() == list(range(STEPS, START + STEPS))
+
+
+@pytest.mark.parametrize("plan", ["flat", "flat,int8", "ivf8", "hnsw8", "ivf8,pq8x4,refine-f16"])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "inner-product", "manhattan"])
+def test_threads_change_nothing_but_the_time(plan, metric):
+    if metric == "manhattan" and "," in plan and "flat" not in plan:
+        pytest.skip("refused at plan time")
+    rng = np.random.default_rng(5)
+    rows = rng.normal(size=(600, 8))
+    mine = nk.build(rows, metric=metric, plan=plan, threads=1)
+    queries = rng.normal(size=(64, 8))
+    one, two = (mine.search(queries, 10, threads=threads) for threads in (1, 2))
+    assert one.ids.tolist() == two.ids.tolist()
+    assert one.distances.tolist() == two.distances.tolist()
+    if metric == "euclidean":
+        ranges = [mine.range_search(queries, 2.0, threads=threads) for threads in (1, 2)]
+        assert ranges[0].ids.tolist() == ranges[1].ids.tolist()
