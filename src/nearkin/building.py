@@ -100,7 +100,7 @@ def build(
         made.fit(_sample(screened.vectors, settings.seed))
         if made.refuses_rows:  # what a fitted metric refuses is known only now
             screened = _usable(collection, matrix, on_bad, vectors)
-    collection.skipped = collection.store(screened, vectors, ids, metadata).skipped
+    collection.skipped = collection._store(screened, vectors, ids, metadata).skipped
     collection.optimize()
     if not keep_vectors:
         collection.forget_vectors()
@@ -110,6 +110,7 @@ def build(
 def open_collection(
     path: str | os.PathLike[str],
     *,
+    metric: Metric | None = None,
     readonly: bool = False,
     threads: int | None = None,
     registry: Registry | None = None,
@@ -123,6 +124,8 @@ def open_collection(
     ----------
     path
         The folder; a bare name that is no folder here is looked up in the setting `indexes`.
+    metric
+        The `Metric` it was built with, where no plugin offers it by name.
     readonly
         Refuse changes, and take no lock.
 
@@ -143,7 +146,7 @@ def open_collection(
     rows = Folder.open(place, readonly=readonly)
     try:
         header = rows.header
-        made, text = _make_metric(header.metric, registry)
+        made, text = _make_metric(metric or header.metric, registry)
         made.restore(header.metric_state)
         plan = as_plan(header.plan, header.search, registry)
         recipe = Recipe(plan, made, registry, header.seed)

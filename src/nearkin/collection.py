@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,25 +23,14 @@ from nearkin.errors import (
 )
 from nearkin.indexes import FLOAT32_MAX, Found, Index, whole_number
 from nearkin.indexing import Recipe, Timings, exact_over
-from nearkin.intake import Added, ids_of_kept, metadata_of_kept, owned, real_number
+from nearkin.intake import PADDED, Added, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.metrics import Metric
 from nearkin.results import RangeResult, SearchResult, why_fewer
-from nearkin.rows import ForgottenRows, Metadata, Rows
+from nearkin.rows import ForgottenRows, Metadata, Row, Rows
 from nearkin.settings import THREADS
 from nearkin.true_distances import RangeMargins, checked_range, true_distances
 from nearkin.vectors import OnBad, Screened, as_vectors, screen
 from nearkin.views import View
-
-PADDED = 1_000_000
-"""Neighbours that may be asked for even where there are fewer rows."""
-
-
-class Row(NamedTuple):
-    """One stored row."""
-
-    id: Any
-    vector: np.ndarray | None
-    metadata: dict[str, Any]
 
 
 class Collection:
@@ -349,28 +338,18 @@ class Collection:
         with self._lock:
             self._need_writable()
             self._need_vectors("add")
-            return self.store(self.screen(vectors, on_bad), vectors, ids, metadata, replace=replace)
+            return self._store(self.screen(vectors, on_bad), vectors, ids, metadata, replace=replace)
 
-    def store(
+    def _store(
         self,
         screened: Screened,
         given: Any,
-        ids: Sequence[Any] | None = None,
-        metadata: Sequence[Metadata] | None = None,
+        ids: Sequence[Any] | None,
+        metadata: Sequence[Metadata] | None,
         *,
         replace: bool = False,
     ) -> Added:
-        """What `add` does with rows after `screen`.
-
-        Parameters
-        ----------
-        given
-            What the rows were made from; it stays the caller's, so that rows which share its memory are copied.
-        ids, metadata
-            One for each row of `given`, as for `add`.
-        replace
-            Whether ids that exist already are allowed (upsert).
-        """
+        """What `add` does after `screen`; rows that share memory with what they were `given` as are copied."""
         with self._lock:
             extra = metadata_of_kept(metadata, screened)
             chosen = ids_of_kept(ids, screened)

@@ -86,6 +86,10 @@ class FlatIndex(Index):
                 values = np.where(mask.allowed[start : start + step], values, np.inf)
             yield start, values
 
+    def all_rows(self) -> np.ndarray:
+        """Every decoded row, in order of position; without a copy where the codec keeps rows as they are."""
+        return self.layout.codec.decode(self._codes.joined(self.layout.codec.code_size))
+
     def rows(self, positions: np.ndarray) -> np.ndarray:
         """Decoded rows at these positions."""
         return self.layout.codec.decode(self._codes.joined(self.layout.codec.code_size)[positions])

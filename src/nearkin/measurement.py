@@ -21,10 +21,13 @@ from nearkin.indexes import whole_number
 from nearkin.metrics import Metric
 from nearkin.plans import Plan
 from nearkin.registry import Registry
-from nearkin.vectors import as_vectors
+from nearkin.vectors import as_vectors, block_rows
 
 CONFIDENCE_Z = 1.959964
 """Normal quantile of a two-sided 95 % interval."""
+
+CAUTION = 2
+"""Queries that are all or nothing, counted besides those that were asked when the variance between queries is estimated."""
 
 TIE_TOLERANCE = 1e-4
 """A row counts as a neighbour if it is no farther than the k-th one by this share (distances are float32)."""
@@ -35,7 +38,7 @@ class Interval:
     """A mean over queries, with a 95 % interval.
 
     >>> print(Interval.of(np.array([1.0, 1.0, 0.8, 0.9])))
-    0.925 (95 % interval 0.777 to 0.978, 4 queries)
+    0.925 (95 % interval 0.568 to 0.999, 4 queries)
     """
 
     mean: float
@@ -45,27 +48,37 @@ class Interval:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Interval:
-        """Wilson's interval for a mean of per-query shares in [0, 1].
+        """Wilson's interval with continuity correction for a mean of per-query shares in [0, 1].
 
         The effective number of trials is n m (1 - m) / s², with m the mean and s² the variance between queries: n where each
-        query is all or nothing, more where queries agree. It is n where all queries are equal, so the interval never
-        shrinks to a point. Source: E. B. Wilson (1927); L. Kish, "Survey sampling" (1965) for the design effect.
+        query is all or nothing, more where queries agree. s² counts `CAUTION` more queries that are all or nothing, since few
+        queries seldom show how much queries can differ; where all are equal there are n trials, so the interval never shrinks
+        to a point. On simulated recalls from 20 queries on it holds the true mean in 94 to 99 of 100 runs, and in 91 in the
+        worst case, 200 queries of which a few miss nearly everything.
+
+        Sources: E. B. Wilson (1927); R. G. Newcombe, "Two-sided confidence intervals for the single proportion" (1998);
+        L. Kish, "Survey sampling" (1965) for the design effect.
         """
         n = len(values)
         if not n:
             raise VectorError("there are no queries to measure with", hint="pass at least one")
         mean = float(values.mean())
-        variance = float(values.var(ddof=1)) if n > 1 else 0.0
-        trials = float(n)
-        if variance > 0 and 0 < mean < 1:
-            trials = max(1.0, n * mean * (1 - mean) / variance)
-        z2 = CONFIDENCE_Z**2
-        centre = (mean + z2 / (2 * trials)) / (1 + z2 / trials)
-        half = CONFIDENCE_Z / (1 + z2 / trials) * sqrt(mean * (1 - mean) / trials + z2 / (4 * trials**2))
-        return cls(mean, max(0.0, centre - half), min(1.0, centre + half), n)
+        trials, spread = float(n), mean * (1 - mean)
+        if (variance := float(values.var())) > 0:
+            trials = n * spread * (n + CAUTION) / (n * variance + CAUTION * spread)
+        return cls(mean, _low_end(mean, trials), 1.0 - _low_end(1.0 - mean, trials), n)
 
     def __str__(self) -> str:
         return f"{self.mean:.3f} (95 % interval {self.low:.3f} to {self.high:.3f}, {self.queries:,} queries)"
+
+
+def _low_end(mean: float, trials: float) -> float:
+    """Lower end of Wilson's interval with continuity correction; 0 is its own end."""
+    if mean <= 0:
+        return 0.0
+    z2 = CONFIDENCE_Z**2
+    root = z2 - 2 - 1 / trials + 4 * mean * (trials * (1 - mean) + 1)
+    return min(mean, max(0.0, (2 * trials * mean + z2 - 1 - CONFIDENCE_Z * sqrt(max(0.0, root))) / (2 * (trials + z2))))
 
 
 class Truth(NamedTuple):
@@ -104,8 +117,12 @@ def recall(positions: np.ndarray, truth: np.ndarray) -> np.ndarray:
         raise ParameterError(
             f"positions and truth have shapes {np.shape(positions)} and {np.shape(truth)}, (queries, k) expected of both"
         )
-    hits = (truth[:, :, None] == positions[:, None, :]) & (truth[:, :, None] >= 0)
-    return np.asarray(hits.any(axis=2).sum(axis=1) / np.maximum(1, (truth >= 0).sum(axis=1)))
+    found = np.empty(len(truth), dtype=np.int64)
+    step = block_rows(positions.shape[1] * truth.shape[1])
+    for start in range(0, len(truth), step):
+        wanted, given = truth[start : start + step, :, None], positions[start : start + step, None, :]
+        found[start : start + step] = ((wanted == given) & (wanted >= 0)).any(axis=2).sum(axis=1)
+    return np.asarray(found / np.maximum(1, (truth >= 0).sum(axis=1)))
 
 
 def tie_recall(true_distances_of_found: np.ndarray, truth_distances: np.ndarray) -> np.ndarray:
@@ -156,7 +173,7 @@ def hold_out(vectors: Any, count: int = 1000, *, seed: int = 0) -> HeldOut:
     matrix = as_vectors(vectors, dtype="bits" if getattr(vectors, "dtype", None) == np.uint8 else "float32")
     if len(matrix) < 2:
         raise VectorError(f"{len(matrix)} rows cannot be split into rows and queries", hint="pass queries=")
-    rng = np.random.default_rng(whole_number("seed", seed, 0))
+    rng = np.random.default_rng(whole_number("seed", seed, 0, 2**63))
     chosen = rng.choice(len(matrix), min(count, len(matrix) // 2), replace=False)
     kept = np.setdiff1d(np.arange(len(matrix)), chosen)
     return HeldOut(np.ascontiguousarray(matrix[kept]), np.ascontiguousarray(matrix[np.sort(chosen)]), kept)

@@ -35,7 +35,7 @@ from nearkin.errors import (
     PluginLoadError,
     UnknownNameError,
 )
-from nearkin.hooks import GROUP, HOOKS, HookSpecs, Spec
+from nearkin.hooks import GROUP, HOOKS, HookSpecs, MetricSpec, Spec
 from nearkin.settings import Settings, load_settings
 
 KINDS = tuple(spec.kind for spec in HOOKS.values())
@@ -281,7 +281,7 @@ def _specs_of(plugin: object, name: str) -> list[Spec]:
             f"{unknown[0]} is not a hook of nearkin" + (f" (did you mean {close[0]}?)" if close else ""),
             hint=f"the hooks are {', '.join(HOOKS)}",
         )
-    specs: list[Spec] = []
+    specs: list[Spec] = _function_metrics(plugin)
     for hook, kind in HOOKS.items():
         for given in getattr(manager.hook, hook)():
             for spec in given:
@@ -299,6 +299,23 @@ def _specs_of(plugin: object, name: str) -> list[Spec]:
         kind_name, known = sorted(twice)[0]
         raise PluginLoadError(f"it offers {kind_name} {known!r} twice")
     return specs
+
+
+def _function_metrics(plugin: object) -> list[Spec]:
+    """Specs of the metrics that a module makes with `nearkin.metric`, which need no hook.
+
+    The module that defines them is not imported for this: where nothing has imported it, there are none.
+    """
+    functions = sys.modules.get("nearkin.metric_functions")
+    if functions is None or not isinstance(plugin, ModuleType):
+        return []
+    found = {id(value): value for value in vars(plugin).values() if isinstance(value, functions.FunctionMetric)}
+    return [
+        MetricSpec(
+            name=each.name, summary=(each.__doc__ or "A compiled formula.").strip().splitlines()[0], make=each.fresh
+        )
+        for each in found.values()
+    ]
 
 
 def _is_hook(plugin: object, name: str) -> bool:

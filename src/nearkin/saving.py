@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearkin import __version__
-from nearkin.errors import ParameterError
+from nearkin.errors import NearkinError, ParameterError
 from nearkin.indexing import Recipe
 from nearkin.metrics import Metric
 from nearkin.rows import Rows
@@ -46,19 +46,31 @@ def header_of(recipe: Recipe, metric_text: str, rows: Rows, *, keep_vectors: boo
 
 
 def _need_named(recipe: Recipe, text: str, rows: Rows | None) -> None:
-    """A metric can be given as an object, but a folder has only its name: what that name makes must measure the same."""
+    """A metric can be given as an object, but a folder has only its name: what that name makes must measure the same.
+
+    A name that nothing offers is no trap: opening asks for the metric then.
+    """
     metric = recipe.metric
-    again = recipe.registry.make("metric", text) if recipe.registry.has("metric", text.partition(":")[0]) else None
-    if again is not None:
+    if not recipe.registry.has("metric", text.partition(":")[0]):
+        return
+    again = recipe.registry.make("metric", text)
+    sample = None if rows is None else rows.take(np.flatnonzero(rows.alive)[:COMPARED])
+    if not _same(metric, again, sample):
+        raise ParameterError(
+            f"the metric was given as an object called {text!r}, and the metric of that name measures something else",
+            hint="give it a name of its own",
+        )
+
+
+def _same(metric: Metric, again: Metric, sample: np.ndarray | None) -> bool:
+    alike = type(again) is type(metric)
+    try:
         again.restore(metric.state())
-        sample = None if rows is None else rows.take(np.flatnonzero(rows.alive)[:COMPARED])
-        if type(again) is type(metric) if sample is None else _measure_alike(metric, again, sample):
-            return
-    what = "which no plugin offers" if again is None else "and the metric of that name measures something else"
-    raise ParameterError(
-        f"the metric was given as an object called {text!r}, {what}: the folder could not be opened as it is now",
-        hint="offer it in a plugin, under a name of its own, with all that it needs in its params or its state",
-    )
+        return alike if sample is None else _measure_alike(metric, again, sample)
+    except NearkinError:
+        return False
+    except Exception:  # a stranger's formula that fails measures nothing, and is no reason not to keep the rows
+        return alike
 
 
 def _measure_alike(one: Metric, other: Metric, rows: np.ndarray) -> bool:

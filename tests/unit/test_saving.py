@@ -5,7 +5,7 @@ import pytest
 
 import nearkin as nk
 from nearkin import CodecSpec, IndexSpec, MetricSpec, hookimpl
-from nearkin.errors import AmbiguousNameError, ParameterError
+from nearkin.errors import AmbiguousNameError, ParameterError, UnknownNameError
 from nearkin.metrics import Euclidean
 from nearkin.registry import load_registry
 from nearkin.settings import load_settings
@@ -44,7 +44,7 @@ class Others:
             IndexSpec(
                 name="ivf",
                 summary="another ivf",
-                make="nearkin_plugins.faiss_ivf:IVFIndex",
+                make="nearkin_plugins.compiled_ivf:make_ivf",
                 params=IVFParams,
                 shorthand=("nlist",),
                 accepts={"faiss:flat": frozenset({"l2"}), "faiss:sq": frozenset({"l2"})},
@@ -120,9 +120,13 @@ def test_a_metric_object_is_saved_if_its_name_brings_it_back(metric, message, re
         assert np.array_equal(back.search(rows[:9], 3).distances, mine.search(rows[:9], 3).distances)
 
 
-def test_a_metric_that_nobody_offers_is_not_saved(rows, tmp_path):
-    with pytest.raises(ParameterError, match="no plugin offers"):
-        nk.build(rows, metric=Scaled(2.0)).save(tmp_path / "mine")
+def test_a_metric_that_nobody_offers_is_asked_for_when_it_is_opened(rows, tmp_path):
+    mine = nk.build(rows, metric=Scaled(2.0))
+    mine.save(tmp_path / "mine")
+    with pytest.raises(UnknownNameError, match="no metric is called"):
+        nk.open(tmp_path / "mine")
+    with nk.open(tmp_path / "mine", metric=Scaled(2.0)) as back:
+        assert np.array_equal(back.search(rows[:9], 3).distances, mine.search(rows[:9], 3).distances)
 
 
 @pytest.mark.parametrize("keep", [True, False])

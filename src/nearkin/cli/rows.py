@@ -12,7 +12,8 @@ from nearkin.cli.session import Session
 from nearkin.errors import UnknownIdError
 
 if TYPE_CHECKING:
-    from nearkin.collection import Collection, Row
+    from nearkin.collection import Collection
+    from nearkin.rows import Row
 
 
 @click.command()
