@@ -161,7 +161,7 @@ class ProductQuantizer(FaissCodec):
             lower, upper = neighbouring_divisors(dim, self.M)
             raise ParameterError(
                 f"pq cuts columns into M equal groups, and M={self.M} does not divide {dim} columns",
-                hint=f"use M={lower} or M={upper}",
+                hint=f"use M={lower}" + (f" or M={upper}" if upper != lower else ""),
             )
 
     @property
