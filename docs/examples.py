@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import linecache
 import os
 import re
 import shlex
@@ -64,7 +65,9 @@ class Session:
         self.ran += 1
         out = io.StringIO()
         # Padded, so that a traceback has the page's line numbers.
-        code = compile("\n" * (line - 1) + source, self.page, "exec", dont_inherit=True)
+        text = "\n" * (line - 1) + source
+        linecache.cache[self.page] = (len(text), None, text.splitlines(keepends=True), self.page)  # as a file would be
+        code = compile(text, self.page, "exec", dont_inherit=True)
         try:
             with contextlib.redirect_stdout(out):
                 exec(code, self.names)

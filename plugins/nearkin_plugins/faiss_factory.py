@@ -18,12 +18,13 @@ import numpy as np
 
 from nearkin.errors import NotSupportedError, ParameterError, VectorError
 from nearkin.indexes import Found, Layout, Mask, SearchParameter
-from nearkin_plugins.faiss_index import FaissIndex, faiss_metric
+from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, quiet
 
 PROBE_ROWS = 2048
 PROBE_SECONDS = 120
 
-_PROBE = """
+_PROBE = r"""
+import re
 import sys
 import faiss
 import numpy as np
@@ -37,7 +38,8 @@ try:
     distances, positions = index.search(rows[:50], 10)
     faiss.deserialize_index(faiss.serialize_index(index))
 except Exception as error:
-    print(str(error).split("Error: ")[-1].splitlines()[0])
+    reason = str(error).split("Error: ")[-1].splitlines()[0]
+    print(re.sub(r"Error in .* at \S+\.(cpp|h):\d+: ", "", reason))
     sys.exit(3)
 if index.metric_type != metric or index.ntotal != len(rows) or index.d != dim:
     print("the index faiss made is for another metric or width")
@@ -107,7 +109,10 @@ class FactoryIndex(FaissIndex):
     def _make(self) -> Any:
         import faiss
 
-        return faiss.index_factory(self.layout.dim, self.factory, faiss_metric(self.layout.space.label))
+        index = faiss.index_factory(self.layout.dim, self.factory, faiss_metric(self.layout.space.label))
+        quiet(index)
+        self._rotations = _quiet_rotations(index)
+        return index
 
     def _train(self, vectors: np.ndarray) -> None:
         try:
@@ -178,5 +183,24 @@ def probe(factory: str, dim: int, metric: int) -> None:
         )
 
 
+def _quiet_rotations(index: Any) -> list[Any]:
+    """Stop OPQ from warning, a thousand times, that few rows train many centroids.
+
+    Its codebooks are made in C++ unless it is given some; faiss does not own them, so the caller keeps what is returned.
+    """
+    import faiss
+
+    kept = []
+    for place in range(index.chain.size() if hasattr(index, "chain") else 0):
+        rotation = faiss.downcast_VectorTransform(index.chain.at(place))
+        if isinstance(rotation, faiss.OPQMatrix):
+            codebooks = faiss.ProductQuantizer(rotation.d_out, rotation.M, 8)
+            codebooks.cp.min_points_per_centroid = 1
+            rotation.pq = codebooks
+            kept.append(codebooks)
+    return kept
+
+
 def _reason(error: Exception) -> str:
-    return str(error).split("Error: ")[-1].splitlines()[0]
+    reason = str(error).split("Error: ")[-1].splitlines()[0]
+    return re.sub(r"Error in .* at \S+\.(cpp|h):\d+: ", "", reason)

@@ -9,6 +9,7 @@ import numpy as np
 
 from nearkin.flat_index import FlatIndex
 from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
+from nearkin_plugins.compiled_flat import CompiledFlatIndex
 from nearkin_plugins.faiss_exact_l2 import search_l2
 from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, quiet
 from nearkin_plugins.indexes import FAISS_BITS, FAISS_FLOAT, L2_AND_IP
@@ -23,7 +24,9 @@ SCANS: Mapping[str, frozenset[str]] = {
 
 
 def make_flat(layout: Layout) -> Index:
-    """A flat index: faiss's where faiss is right for the pair, else nearkin's own, which takes any."""
+    """A flat index: faiss's where faiss is right for the pair, a compiled one for kernels, else nearkin's own, which takes any."""
+    if layout.space.kernel is not None and layout.codec.lossless:
+        return CompiledFlatIndex(layout)
     native = layout.codec.native
     if native is not None and layout.space.label in SCANS.get(native.label, frozenset()):
         return FaissFlatIndex(layout)

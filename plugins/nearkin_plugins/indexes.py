@@ -15,6 +15,8 @@ from nearkin.hooks import IndexSpec, hookimpl
 L2_AND_IP = frozenset({"l2", "inner-product"})
 FAISS_FLOAT = L2_AND_IP | {"faiss:METRIC_L1", "faiss:METRIC_Linf"}
 FAISS_BITS = frozenset({"faiss:METRIC_Hamming"})
+COMPILED = frozenset({"kernel"})
+CENTROIDS = ("auto", "mean", "spherical", "median", "medoid")
 REFINES: Mapping[str, frozenset[str]] = {"faiss:flat": L2_AND_IP, "faiss:sq": L2_AND_IP}
 
 
@@ -28,14 +30,20 @@ class IVFParams:
         Cells; left out, the square root of the number of rows.
     clusterer
         What finds the centroids of the cells.
+    centroids
+        Under a compiled metric, what stands for a cell: ``mean``, ``spherical``, ``median``, ``medoid`` (one of its rows), or
+        ``auto`` for the one whose rows come out nearest on a sample. Packed bits know ``median`` (the majority) and ``medoid``.
     """
 
     nlist: int | None = None
     clusterer: str = "kmeans"
+    centroids: str = "auto"
 
     def __post_init__(self) -> None:
         if self.nlist is not None and self.nlist < 1:
             raise ParameterError(f"ivf has nlist={self.nlist}, at least 1 expected")
+        if self.centroids not in CENTROIDS:
+            raise ParameterError(f"ivf has centroids={self.centroids!r}, one of {', '.join(CENTROIDS)} expected")
 
 
 @dataclass(frozen=True)
@@ -81,15 +89,15 @@ def nearkin_indexes() -> Iterable[IndexSpec]:
         IndexSpec(
             name="ivf",
             summary="rows in cells around centroids: a search looks into the nprobe nearest cells",
-            make="nearkin_plugins.faiss_ivf:IVFIndex",
+            make="nearkin_plugins.compiled_ivf:make_ivf",
             params=IVFParams,
             shorthand=("nlist",),
             accepts={
-                "faiss:flat": FAISS_FLOAT,
+                "faiss:flat": FAISS_FLOAT | COMPILED,
                 "faiss:sq": L2_AND_IP,
                 "faiss:pq": L2_AND_IP,
                 "faiss:pqfs": L2_AND_IP,
-                "faiss:bits": FAISS_BITS,
+                "faiss:bits": FAISS_BITS | COMPILED,
             },
             refines=REFINES,
             examples=({}, {"nlist": 4}),

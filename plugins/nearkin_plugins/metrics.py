@@ -25,6 +25,10 @@ class MahalanobisParams:
     shrinkage: float = 0.0
 
 
+MAHALANOBIS_COLUMNS = 16_384
+"""Columns that a covariance is computed of at most: 2 GiB, and as much again for its inverse."""
+
+
 class Manhattan(Metric):
     """Σ |a_i - b_i|, the L1 distance: one large difference weighs no more than many small ones.
 
@@ -135,8 +139,14 @@ class Mahalanobis(Metric):
         """
         if len(sample) < 2:
             raise VectorError(f"metric 'mahalanobis' needs at least 2 rows to fit, got {len(sample)}")
+        dim = sample.shape[1]
+        if dim > MAHALANOBIS_COLUMNS:
+            raise VectorError(
+                f"metric 'mahalanobis' needs the covariance of {dim:,} columns, {8 * dim**2 / 1e9:,.0f} GB; "
+                f"it takes at most {MAHALANOBIS_COLUMNS:,} columns",
+                hint="use euclidean, or fewer columns",
+            )
         mean, covariance = _moments(sample)
-        dim = len(mean)
         largest = np.maximum(sample.max(axis=0), -sample.min(axis=0)).astype(np.float64)
         rounding = (2.0**-24 * largest) ** 2 / 3.0
         if self.shrinkage:

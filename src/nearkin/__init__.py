@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nearkin.embedders import Embedder
     from nearkin.errors import NearkinError
     from nearkin.files import convert, read_vectors
-    from nearkin.formats import Block, VectorFormat
+    from nearkin.formats import Block, FileSummary, VectorFormat
     from nearkin.hooks import (
         ClustererSpec,
         CodecSpec,
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
         MetricSpec,
         hookimpl,
     )
-    from nearkin.indexes import Index, Layout
+    from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, SearchParameter
     from nearkin.measurement import exact_neighbours, hold_out, measure, recall
-    from nearkin.metrics import Metric, Space
+    from nearkin.metric_functions import metric
+    from nearkin.metrics import ALL_AXIOMS, Metric, Space
     from nearkin.plans import Plan
     from nearkin.registry import Registry
     from nearkin.results import RangeResult, SearchResult
@@ -46,6 +47,7 @@ __version__ = "0.1.0"
 
 # Name to where it lives; imported on first touch, so that `import nearkin` stays quick.
 _WHERE = {
+    "ALL_AXIOMS": "metrics",
     "Block": "formats",
     "Clusterer": "centroids",
     "ClustererSpec": "hooks",
@@ -56,17 +58,22 @@ _WHERE = {
     "Description": "description",
     "Embedder": "embedders",
     "EmbedderSpec": "hooks",
+    "FileSummary": "formats",
     "FormatSpec": "hooks",
+    "Found": "indexes",
     "Index": "indexes",
     "IndexSpec": "hooks",
     "Layout": "indexes",
+    "Mask": "indexes",
     "Metric": "metrics",
     "MetricSpec": "hooks",
     "NativeCodec": "codecs",
     "NearkinError": "errors",
     "Plan": "plans",
+    "RangeFound": "indexes",
     "RangeResult": "results",
     "Registry": "registry",
+    "SearchParameter": "indexes",
     "SearchResult": "results",
     "Settings": "settings",
     "Space": "metrics",
@@ -80,12 +87,58 @@ _WHERE = {
     "hold_out": "measurement",
     "hookimpl": "hooks",
     "measure": "measurement",
+    "metric": "metric_functions",
     "open": "building:open_collection",
     "read_vectors": "files",
     "recall": "measurement",
 }
 
-__all__ = sorted(_WHERE)
+__all__ = [
+    "ALL_AXIOMS",
+    "Block",
+    "Clusterer",
+    "ClustererSpec",
+    "Clustering",
+    "Codec",
+    "CodecSpec",
+    "Collection",
+    "Description",
+    "Embedder",
+    "EmbedderSpec",
+    "FileSummary",
+    "FormatSpec",
+    "Found",
+    "Index",
+    "IndexSpec",
+    "Layout",
+    "Mask",
+    "Metric",
+    "MetricSpec",
+    "NativeCodec",
+    "NearkinError",
+    "Plan",
+    "RangeFound",
+    "RangeResult",
+    "Registry",
+    "SearchParameter",
+    "SearchResult",
+    "Settings",
+    "Space",
+    "State",
+    "VectorFormat",
+    "build",
+    "convert",
+    "describe",
+    "errors",
+    "exact_neighbours",
+    "hold_out",
+    "hookimpl",
+    "measure",
+    "metric",
+    "open",
+    "read_vectors",
+    "recall",
+]
 
 
 def __getattr__(name: str) -> Any:

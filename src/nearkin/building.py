@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearkin.collection import Collection
-from nearkin.errors import CorruptFileError, ParameterError, PluginContractError, VectorError
+from nearkin.errors import CorruptFileError, ParameterError, PluginContractError, StorageError, VectorError
 from nearkin.indexing import Recipe
 from nearkin.metrics import Metric
 from nearkin.plans import Plan, as_plan
@@ -95,12 +95,12 @@ def build(
     recipe = Recipe(parsed, made, registry, settings.seed)
     collection = Collection(rows, recipe, text, threads=settings.cores)
     recipe.make(matrix.shape[1], len(matrix)).check_rows_suffice(len(matrix))
-    screened = _usable(collection, matrix, on_bad)
+    screened = _usable(collection, matrix, on_bad, vectors)
     if made.needs_fit:
         made.fit(_sample(screened.vectors, settings.seed))
         if made.refuses_rows:  # what a fitted metric refuses is known only now
-            screened = _usable(collection, matrix, on_bad)
-    collection.skipped = collection.store(screened, vectors, ids, metadata).skipped
+            screened = _usable(collection, matrix, on_bad, vectors)
+    collection.skipped = collection._store(screened, vectors, ids, metadata).skipped
     collection.optimize()
     if not keep_vectors:
         collection.forget_vectors()
@@ -110,6 +110,7 @@ def build(
 def open_collection(
     path: str | os.PathLike[str],
     *,
+    metric: Metric | None = None,
     readonly: bool = False,
     threads: int | None = None,
     registry: Registry | None = None,
@@ -123,6 +124,8 @@ def open_collection(
     ----------
     path
         The folder; a bare name that is no folder here is looked up in the setting `indexes`.
+    metric
+        The `Metric` it was built with, where no plugin offers it by name.
     readonly
         Refuse changes, and take no lock.
 
@@ -143,7 +146,7 @@ def open_collection(
     rows = Folder.open(place, readonly=readonly)
     try:
         header = rows.header
-        made, text = _make_metric(header.metric, registry)
+        made, text = _make_metric(metric or header.metric, registry)
         made.restore(header.metric_state)
         plan = as_plan(header.plan, header.search, registry)
         recipe = Recipe(plan, made, registry, header.seed)
@@ -161,7 +164,7 @@ def open_collection(
 def _restore_index(collection: Collection, rows: Folder, recipe: Recipe) -> None:
     try:
         built = rows.built()
-    except CorruptFileError as error:
+    except StorageError as error:  # damaged, or something else is in its place
         if not collection.keeps_vectors:
             raise
         collection.problems.append(str(error))
@@ -195,8 +198,8 @@ def _make_metric(metric: str | Metric, registry: Registry) -> tuple[Metric, str]
     return made, metric
 
 
-def _usable(collection: Collection, matrix: np.ndarray, on_bad: OnBad) -> Screened:
-    screened = collection.screen(matrix, on_bad)
+def _usable(collection: Collection, matrix: np.ndarray, on_bad: OnBad, source: Any) -> Screened:
+    screened = collection.screen(matrix, on_bad, source=source)
     if not len(screened.vectors):
         raise VectorError(f"none of the {len(matrix):,} rows can be used", hint="see on_bad")
     return screened

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,26 +23,14 @@ from nearkin.errors import (
 )
 from nearkin.indexes import FLOAT32_MAX, Found, Index, whole_number
 from nearkin.indexing import Recipe, Timings, exact_over
-from nearkin.intake import Added, ids_of_kept, metadata_of_kept, owned, real_number
+from nearkin.intake import PADDED, Added, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.metrics import Metric
-from nearkin.plans import label_of
-from nearkin.results import RangeResult, SearchResult
-from nearkin.rows import ForgottenRows, Metadata, Rows
+from nearkin.results import RangeResult, SearchResult, why_fewer
+from nearkin.rows import ForgottenRows, Metadata, Row, Rows
 from nearkin.settings import THREADS
 from nearkin.true_distances import RangeMargins, checked_range, true_distances
 from nearkin.vectors import OnBad, Screened, as_vectors, screen
 from nearkin.views import View
-
-PADDED = 1_000_000
-"""Neighbours that may be asked for even where there are fewer rows."""
-
-
-class Row(NamedTuple):
-    """One stored row."""
-
-    id: Any
-    vector: np.ndarray | None
-    metadata: dict[str, Any]
 
 
 class Collection:
@@ -106,7 +94,7 @@ class Collection:
     @property
     def plan(self) -> str:
         """The plan with every number filled in once the index is built."""
-        return label_of(self._index) if self._index is not None else str(self._recipe.plan)
+        return self._recipe.label_of(self._index) if self._index is not None else str(self._recipe.plan)
 
     @property
     def uncovered(self) -> int:
@@ -150,6 +138,12 @@ class Collection:
         """Bytes by component in the folder; empty for a collection in memory."""
         sizes = getattr(self._rows, "sizes", None)
         return sizes() if sizes is not None else {}
+
+    def verify(self) -> list[str]:
+        """Read every byte of a collection's folder again and compare it with its checksums; what is wrong, in words."""
+        self._need_open()
+        check = getattr(self._rows, "verify", None)
+        return list(check()) if check is not None else []
 
     @property
     def ids(self) -> np.ndarray:
@@ -344,28 +338,18 @@ class Collection:
         with self._lock:
             self._need_writable()
             self._need_vectors("add")
-            return self.store(self.screen(vectors, on_bad), vectors, ids, metadata, replace=replace)
+            return self._store(self.screen(vectors, on_bad), vectors, ids, metadata, replace=replace)
 
-    def store(
+    def _store(
         self,
         screened: Screened,
         given: Any,
-        ids: Sequence[Any] | None = None,
-        metadata: Sequence[Metadata] | None = None,
+        ids: Sequence[Any] | None,
+        metadata: Sequence[Metadata] | None,
         *,
         replace: bool = False,
     ) -> Added:
-        """What `add` does with rows after `screen`.
-
-        Parameters
-        ----------
-        given
-            What the rows were made from; it stays the caller's, so that rows which share its memory are copied.
-        ids, metadata
-            One for each row of `given`, as for `add`.
-        replace
-            Whether ids that exist already are allowed (upsert).
-        """
+        """What `add` does after `screen`; rows that share memory with what they were `given` as are copied."""
         with self._lock:
             extra = metadata_of_kept(metadata, screened)
             chosen = ids_of_kept(ids, screened)
@@ -375,8 +359,8 @@ class Collection:
             self._view = None
         return Added(new, screened.skipped)
 
-    def screen(self, vectors: Any, on_bad: OnBad = "fail") -> Screened:
-        """The gate that `add` sends rows through, for callers who want to look first."""
+    def screen(self, vectors: Any, on_bad: OnBad = "fail", *, source: Any = None) -> Screened:
+        """The gate that `add` sends rows through, for callers who want to look first; see `nearkin.vectors.screen`."""
         return screen(
             vectors,
             dim=self.dim,
@@ -385,6 +369,7 @@ class Collection:
             longest=self._metric.longest_row,
             refuse=self._metric.refuses if self._metric.refuses_rows else None,
             reason=self._metric.bad_row_reason,
+            source=source,
         )
 
     # ---- keeping ---------------------------------------------------------------------------------------------------
@@ -395,7 +380,8 @@ class Collection:
         Raises
         ------
         ParameterError
-            Something is at `path` already and `overwrite` is not set.
+            Something is at `path` already and `overwrite` is not set; or the metric was given as an object, and its name
+            does not bring it back.
         StorageError
             Writing failed, for example on a full disk; what was at `path` is intact.
         """
@@ -403,8 +389,9 @@ class Collection:
 
         with self._lock:
             self._need_open()
-            header = header_of(self, self._recipe)
-            save_folder(Path(path), header, self._rows, self._index, self._covered, overwrite=overwrite)
+            header = header_of(self._recipe, self._metric_text, self._rows, keep_vectors=self._keep_vectors)
+            label = self.plan if self._index is not None else None
+            save_folder(Path(path), header, self._rows, self._index, label, self._covered, overwrite=overwrite)
 
     def close(self) -> None:
         """Let go of files and the lock; the object can only be closed again afterwards."""
@@ -444,7 +431,7 @@ class Collection:
         """Write the index beside the rows, if they live on disk."""
         publish = getattr(self._rows, "publish", None)
         if publish is not None and self._index is not None:
-            publish(label_of(self._index), self._index.state(), self._covered)
+            publish(self.plan, self._index.state(), self._covered)
 
     def _prepared_queries(self, queries: Any) -> np.ndarray:
         return self._metric.prepare_queries(self._checked_queries(queries))
@@ -464,16 +451,11 @@ class Collection:
             k,
             self._rows.ids.table,
             self._metric.similarity,
-            lambda count: self._why_fewer(rows, count, k),
+            lambda count: why_fewer(count, k, rows, self.search_defaults),
         )
 
     def _threads_for(self, threads: int | None) -> int:
         return self._threads if threads is None else whole_number("threads", threads, 1, THREADS)
-
-    def _why_fewer(self, total: int, count: int, k: int) -> str:
-        if total < k:
-            return f"the collection has {total:,} rows, {k:,} asked"
-        return f"the plan reached {count:,} of {k:,}: raise its search parameters ({', '.join(self.search_defaults)})"
 
     def _need_open(self) -> None:
         if self._closed:

@@ -19,6 +19,7 @@ from nearkin.errors import ParameterError
 from nearkin.indexes import whole_number
 from nearkin.intrinsic_dimension import IntrinsicDimension, intrinsic_dimension
 from nearkin.metrics import Euclidean, Metric
+from nearkin.registry import default_registry
 from nearkin.vectors import DType, as_matrix, block_rows
 
 SAMPLE_BYTES = 32 << 20
@@ -170,7 +171,7 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def describe(vectors: Any, *, metric: Metric | None = None, sample: int = 10_000, seed: int = 0) -> Description:
+def describe(vectors: Any, *, metric: str | Metric | None = None, sample: int = 10_000, seed: int = 0) -> Description:
     """Describe a set of vectors.
 
     Parameters
@@ -179,8 +180,8 @@ def describe(vectors: Any, *, metric: Metric | None = None, sample: int = 10_000
         (n, dim) rows of numbers; a memory-mapped array of any numeric dtype is read in blocks. For a metric over packed
         bits, uint8 rows.
     metric
-        Metric of the distances, Euclidean if None. It is not changed: a metric that needs fitting is fitted to the
-        sample on a copy. Rows that it refuses are left out of the distances.
+        Metric of the distances, by name or as an object, Euclidean if None. It is not changed: a metric that needs
+        fitting is fitted to the sample on a copy. Rows that it refuses are left out of the distances.
     sample
         Rows that are sampled at most, at least 2.
     seed
@@ -204,8 +205,10 @@ def describe(vectors: Any, *, metric: Metric | None = None, sample: int = 10_000
     1 duplicate row
     1 zero row: cosine refuses it
     """
+    if isinstance(metric, str):
+        metric = default_registry().make("metric", metric)
     if metric is not None and not isinstance(metric, Metric):
-        raise ParameterError(f"metric is of type {type(metric).__name__}, a nearkin.metrics.Metric expected")
+        raise ParameterError(f"metric is of type {type(metric).__name__}, a name or a nearkin.Metric expected")
     metric = copy.deepcopy(metric) if metric is not None else Euclidean()
     sample = whole_number("sample", sample, 2)
     array = vectors if isinstance(vectors, np.ndarray) and vectors.ndim == 2 else as_matrix(vectors, dtype=metric.dtype)

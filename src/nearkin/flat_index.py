@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, empty_found, merge_found
+from nearkin.errors import PluginContractError
+from nearkin.indexes import FLOAT32_MAX, Found, Index, Layout, Mask, RangeFound, empty_found, merge_found
 from nearkin.state import State
 from nearkin.vectors import block_rows
 
@@ -80,10 +81,25 @@ class FlatIndex(Index):
         step = block_rows(8 * max(len(queries), self.layout.dim))
         for start in range(0, self.n, step):
             rows = self.layout.codec.decode(codes[start : start + step])
-            values = np.asarray(self.layout.space.pairwise(queries, rows), dtype=np.float64)
+            values = self._compared(queries, rows)
             if mask is not None:
                 values = np.where(mask.allowed[start : start + step], values, np.inf)
             yield start, values
+
+    def all_rows(self) -> np.ndarray:
+        """Every decoded row, in order of position; without a copy where the codec keeps rows as they are."""
+        return self.layout.codec.decode(self._codes.joined(self.layout.codec.code_size))
+
+    def _compared(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """What the space makes of queries and rows; it may be a stranger's code."""
+        given = self.layout.space.pairwise(queries, rows)
+        values = np.asarray(given)
+        if values.dtype.kind not in "fiub" or values.shape != (len(queries), len(rows)):
+            what = f"{values.dtype} of shape {values.shape}" if values.ndim else repr(given)
+            raise PluginContractError(
+                f"the metric's pairwise gave {what}, numbers of shape {(len(queries), len(rows))} expected"
+            )
+        return values.astype(np.float64, copy=False)
 
     def rows(self, positions: np.ndarray) -> np.ndarray:
         """Decoded rows at these positions."""
@@ -113,6 +129,6 @@ def _nearest_of_block(values: np.ndarray, start: int, k: int) -> Found:
     found = empty_found(len(values), k)
     order = np.argsort(values, axis=1, kind="stable")[:, :take]
     nearest = np.take_along_axis(values, order, axis=1)
-    found.positions[:, :take] = np.where(np.isfinite(nearest), order + start, -1)
-    found.distances[:, :take] = nearest
+    found.positions[:, :take] = np.where(nearest < np.inf, order + start, -1)  # not where it is NaN either
+    found.distances[:, :take] = np.where(nearest < np.inf, np.minimum(nearest, FLOAT32_MAX), np.inf)
     return found

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nearkin.components import Part
+from nearkin.errors import VectorError
 from nearkin.indexes import Found, Index, Mask, empty_found, merge_found
-from nearkin.metrics import Metric
-from nearkin.plans import Plan, make_index
+from nearkin.metrics import INNER_PRODUCT, L2, Metric
+from nearkin.plans import Plan, exact_plan, label_of, make_index
 from nearkin.registry import Registry
 from nearkin.rows import Rows
+
+SHORTEST = 1e-15
+"""Squares of values, and of differences a ten-thousandth as large, are normal numbers of float32 down to here."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,12 @@ class Recipe:
         return index, Timings(trained - start, time.perf_counter() - trained)
 
     def exact(self) -> Recipe:
-        """The same with the flat plan."""
-        return Recipe(Plan(Part("flat")), self.metric, self.registry, self.seed)
+        """The same with an exact plan."""
+        return replace(self, plan=exact_plan(self.metric.space, self.registry))
+
+    def label_of(self, index: Index) -> str:
+        """The plan of an index made from this, with every number filled in."""
+        return label_of(index, self.plan)
 
     def predicted(self, dim: int, rows: int) -> Mapping[str, int]:
         """Bytes by component of the index, before building it."""
@@ -70,7 +77,21 @@ class Recipe:
         if wanted < len(alive):
             rng = np.random.default_rng(self.seed)
             alive = np.sort(rng.choice(alive, wanted, replace=False))
-        return np.ascontiguousarray(self.metric.prepare(rows.take(alive)))
+        sample = np.ascontiguousarray(self.metric.prepare(rows.take(alive)))
+        if self.metric.space.label in (L2.label, INNER_PRODUCT.label):
+            _refuse_short(sample)
+        return sample
+
+
+def _refuse_short(prepared: np.ndarray) -> None:
+    """Raise VectorError if all rows are so short that their squares vanish in float32, and every row is as near as any."""
+    largest = max(float(prepared.max(initial=0.0)), -float(prepared.min(initial=0.0)))
+    if 0.0 < largest < SHORTEST:
+        raise VectorError(
+            f"the largest value of the rows is {largest:.0e}, and squares of values below {SHORTEST:.0e} leave the range "
+            "of float32",
+            hint="scale the rows up",
+        )
 
 
 def flat_over(rows: Rows, start: int, recipe: Recipe) -> Index:

@@ -13,6 +13,9 @@ from nearkin.errors import ParameterError
 from nearkin.ids import read_ids
 from nearkin.vectors import Screened
 
+PADDED = 1_000_000
+"""Neighbours that may be asked for even where there are fewer rows."""
+
 
 @dataclass(frozen=True)
 class Added:

@@ -21,7 +21,7 @@ from nearkin.indexes import whole_number
 from nearkin.metrics import Metric
 from nearkin.plans import Plan
 from nearkin.registry import Registry
-from nearkin.vectors import as_vectors
+from nearkin.vectors import as_vectors, block_rows
 
 CONFIDENCE_Z = 1.959964
 """Normal quantile of a two-sided 95 % interval."""
@@ -117,8 +117,12 @@ def recall(positions: np.ndarray, truth: np.ndarray) -> np.ndarray:
         raise ParameterError(
             f"positions and truth have shapes {np.shape(positions)} and {np.shape(truth)}, (queries, k) expected of both"
         )
-    hits = (truth[:, :, None] == positions[:, None, :]) & (truth[:, :, None] >= 0)
-    return np.asarray(hits.any(axis=2).sum(axis=1) / np.maximum(1, (truth >= 0).sum(axis=1)))
+    found = np.empty(len(truth), dtype=np.int64)
+    step = block_rows(positions.shape[1] * truth.shape[1])
+    for start in range(0, len(truth), step):
+        wanted, given = truth[start : start + step, :, None], positions[start : start + step, None, :]
+        found[start : start + step] = ((wanted == given) & (wanted >= 0)).any(axis=2).sum(axis=1)
+    return np.asarray(found / np.maximum(1, (truth >= 0).sum(axis=1)))
 
 
 def tie_recall(true_distances_of_found: np.ndarray, truth_distances: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ best that it offers:
 - *reduction*: rows are mapped exactly into a space where squared L2 or inner product gives the same order, and the
   value found there is turned into the distance (`prepare`, `finish`, `unfinish`);
 - *native*: a library computes it (``native = {"faiss": "METRIC_L1"}``), and `pairwise` says the same in numpy;
+- *kernel*: a plain Python function over two rows, ``kernel(a, b)`` or ``kernel(a, b, params)``, compiled by numba;
 - *pairwise*: numpy over whole blocks, never called for a single pair.
 
 An index never sees a metric, only the `Space` that it works in and rows prepared for it.
@@ -16,11 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from nearkin.errors import NotTrainedError, PluginContractError, VectorError
+from nearkin.kernel_source import read_kernel
+from nearkin.kernels import Kernel
 from nearkin.state import State
 from nearkin.vectors import DType, block_rows, name_rows
 
@@ -44,11 +47,14 @@ class Space:
         ``(nq, dim), (n, dim) -> (nq, n)`` in numpy.
     dtype
         What prepared rows are: float32, or packed bits.
+    kernel
+        The compiled formula, where the label is ``"kernel"``.
     """
 
     label: str
     pairwise: Pairwise
     dtype: DType = "float32"
+    kernel: Kernel | None = None
 
 
 def squared_l2(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -111,6 +117,8 @@ class Metric:
         ``"l2"`` or ``"inner-product"`` if `prepare` maps rows into that space, else None.
     native
         Library to the library's own name of this metric, for example ``{"faiss": "METRIC_L1"}``.
+    kernel
+        Static method ``kernel(a, b)`` or ``kernel(a, b, params)`` over two rows, compiled by numba, else None.
     needs_fit
         Whether `fit` must see rows before anything else is called.
     similarity_rule
@@ -141,6 +149,7 @@ class Metric:
     dtype: ClassVar[DType] = "float32"
     reduces_to: ClassVar[Literal["l2", "inner-product"] | None] = None
     native: ClassVar[Mapping[str, str]] = {}
+    kernel: ClassVar[Callable[..., Any] | None] = None
     needs_fit: ClassVar[bool] = False
     similarity_rule: ClassVar[str] = "1 / (1 + distance)"
     bad_row_reason: ClassVar[str] = "rows cannot be compared under this metric"
@@ -179,12 +188,18 @@ class Metric:
         """The value of the space that `finish` turns into `distance`; used for the radius of a range search."""
         return distance
 
+    def kernel_params(self) -> np.ndarray | None:
+        """Fitted parameters, as one array, for a kernel that takes them."""
+        return None
+
     def pairwise(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        """(nq, dim) and (n, dim) rows to (nq, n) distances in numpy; metrics that reduce need not write it."""
+        """(nq, dim) and (n, dim) rows to (nq, n) distances; metrics that reduce or have a kernel need not write it."""
+        if self.reduces_to is None and self.kernel is not None:
+            return self._compiled().pairwise(queries, vectors)
         if self.reduces_to is None:
             raise PluginContractError(
                 f"metric {self.name!r} gives no way to compute it",
-                hint="set reduces_to and write prepare, or write pairwise",
+                hint="set reduces_to and write prepare, or write kernel or pairwise",
             )
         values = self.space.pairwise(self.prepare_queries(queries), self.prepare(vectors))
         return self.finish(values)
@@ -206,6 +221,10 @@ class Metric:
 
     # ---- what the base class makes of it ---------------------------------------------------------------------------
 
+    def _compiled(self) -> Kernel:
+        assert self.kernel is not None
+        return Kernel(read_kernel(self.kernel), self.kernel_params())
+
     def need_accepted(self, queries: np.ndarray) -> None:
         """Raise VectorError if the metric refuses some of the queries."""
         if self.refuses_rows:
@@ -220,6 +239,8 @@ class Metric:
             return L2 if self.reduces_to == "l2" else INNER_PRODUCT
         for library, constant in self.native.items():
             return Space(f"{library}:{constant}", self.pairwise, self.dtype)
+        if self.kernel is not None:
+            return Space("kernel", self.pairwise, self.dtype, self._compiled())
         return Space("pairwise", self.pairwise, self.dtype)
 
     def distances(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:

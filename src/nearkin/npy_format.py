@@ -65,7 +65,7 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
     shape, fortran_order, dtype = parse(text)
     if dtype.hasobject:
         raise CorruptFileError(
-            "it holds pickled objects, which run code when read, so it is refused",
+            "it holds pickled objects, which run code when read",
             hint="save plain numbers: np.save(path, array.astype('float32'))",
         )
     if any(isinstance(size, bool) or size < 0 for size in shape):

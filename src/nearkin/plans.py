@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nearkin.codecs import Codec
+from nearkin.codecs import Codec, Float32, PackedBits
 from nearkin.components import Part, read_params
 from nearkin.errors import NearkinError, NotSupportedError, ParameterError, UnknownNameError
 from nearkin.hooks import IndexSpec
@@ -23,8 +23,8 @@ from nearkin.refinement import RefinedIndex
 from nearkin.registry import Registry
 from nearkin.vectors import DType
 
-LOSSLESS: Mapping[DType, str] = {"float32": "f32", "bits": "bits"}
-"""Codec that a plan means when it names none."""
+LOSSLESS: Mapping[DType, type[Codec]] = {"float32": Float32, "bits": PackedBits}
+"""Codec that a plan means when it names none: the kernel's own, whatever plugins there are."""
 
 REFINE = "refine-"
 ESCAPE = "faiss:"
@@ -206,7 +206,7 @@ def make_index(plan: Plan, metric: Metric, dim: int, registry: Registry, *, rows
     spec = registry.resolve("index", plan.index.name)
     assert isinstance(spec, IndexSpec)
     space = metric.space
-    codec = make_codec(plan.codec or Part(LOSSLESS[space.dtype]), dim, registry)
+    codec = codec_of(plan, space.dtype, dim, registry)
     refinement = make_codec(plan.refinement, dim, registry) if plan.refinement else None
     found = verdict(space, spec, codec)
     if found.legal and refinement:
@@ -227,6 +227,11 @@ def make_index(plan: Plan, metric: Metric, dim: int, registry: Registry, *, rows
     return index
 
 
+def codec_of(plan: Plan, dtype: DType, dim: int, registry: Registry) -> Codec:
+    """The untrained codec of a plan; a lossless one if it names none."""
+    return make_codec(plan.codec, dim, registry) if plan.codec else LOSSLESS[dtype](dim)
+
+
 def make_codec(part: Part, dim: int, registry: Registry) -> Codec:
     """The untrained codec that a part of a plan names."""
     spec = registry.resolve("codec", part.name)
@@ -240,20 +245,46 @@ def refines_itself(spec: IndexSpec, space: Space, refinement: Codec) -> bool:
     return space.label in spec.refines.get(label, frozenset())
 
 
-def label_of(index: Index) -> str:
-    """The plan of an index with every number filled in: ``ivf245,pq64x4,refine-f16``."""
+def label_of(index: Index, plan: Plan) -> str:
+    """The plan that an index was made from, with every number filled in: ``ivf245,pq64x4,refine-f16``.
+
+    Where the plan chose between plugins (``other/ivf``), so does the label: it must name the same components again.
+    """
     layout = index.layout
-    parts = [index.label]
-    if layout.codec.label not in LOSSLESS.values() and not index.label.startswith(ESCAPE):
-        parts.append(layout.codec.label)
-    if layout.refinement:
-        parts.append(f"{REFINE}{layout.refinement.label}")
+    parts = [_chosen(plan.index) + index.label]
+    if plan.codec and not isinstance(layout.codec, tuple(LOSSLESS.values())):
+        parts.append(_chosen(plan.codec) + layout.codec.label)
+    if plan.refinement and layout.refinement:
+        parts.append(f"{REFINE}{_chosen(plan.refinement)}{layout.refinement.label}")
     return ",".join(parts)
+
+
+def _chosen(part: Part) -> str:
+    """The plugin that a part names, ``other/``, or nothing."""
+    plugin, slash, _ = part.name.rpartition("/")
+    return plugin + slash
+
+
+def exact_plan(space: Space, registry: Registry) -> Plan:
+    """An index that is exact in this space, the built-in one (loaded first) if it is there; no name is asked for, so that
+    another plugin with an index called flat takes nothing away.
+
+    Raises
+    ------
+    NotSupportedError
+        No plugin offers one.
+    """
+    codec = LOSSLESS[space.dtype](1)  # what is legal does not depend on the number of columns
+    for plugin in registry.plugins.values():
+        for spec in plugin.specs:
+            if isinstance(spec, IndexSpec) and spec.exact and verdict(space, spec, codec).legal:
+                return Plan(Part(f"{plugin.name}/{spec.name}"))
+    raise NotSupportedError(f"no plugin offers an exact index for {space.label}", hint="turn the built-in indexes on")
 
 
 def nearest_legal(plan: Plan, metric: Metric, dim: int, registry: Registry) -> str:
     """The legal plan most like an illegal one: the same index if it can be, then the codec nearest in bytes."""
-    asked = make_codec(plan.codec or Part(LOSSLESS[metric.dtype]), dim, registry)
+    asked = codec_of(plan, metric.dtype, dim, registry)
     choices = [(spec.name == plan.index.name, codec, spec) for spec, codec in legal_pairs(metric, dim, registry)]
     if not choices:
         return "none"

@@ -16,6 +16,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -34,11 +35,14 @@ from nearkin.errors import (
     PluginLoadError,
     UnknownNameError,
 )
-from nearkin.hooks import GROUP, HOOKS, HookSpecs, Spec
+from nearkin.hooks import GROUP, HOOKS, HookSpecs, MetricSpec, Spec
 from nearkin.settings import Settings, load_settings
 
 KINDS = tuple(spec.kind for spec in HOOKS.values())
 PLURALS = {"index": "indexes"} | {kind: f"{kind}s" for kind in KINDS if kind != "index"}
+
+MOST_SPECS = 1000
+"""Components of one plugin; a hook that gives more is taken for one that never ends."""
 
 REGISTERED = "registered from Python"
 """Source of a plugin that is an object of this process."""
@@ -128,8 +132,9 @@ class Registry:
 
     def _load(self, name: str, source: str, load: Callable[[], object]) -> None:
         try:
-            plugin = load()
-            specs = _specs_of(plugin, name)
+            with redirect_stdout(sys.stderr):  # standard output is for results
+                plugin = load()
+                specs = _specs_of(plugin, name)
             self._publish(name, source, plugin, specs)
         except KeyboardInterrupt:
             raise
@@ -204,7 +209,7 @@ class Registry:
 
     def _unknown(self, kind: str, name: str) -> str:
         known = [key for each, key in self._by_name if each == kind]
-        close = difflib.get_close_matches(name, known, n=2)
+        close = difflib.get_close_matches(name.lower(), known, n=2)
         sentence = f"no {kind} is called {name!r}"
         if close:
             sentence += f" (did you mean {' or '.join(repr(each) for each in close)}?)"
@@ -276,12 +281,14 @@ def _specs_of(plugin: object, name: str) -> list[Spec]:
             f"{unknown[0]} is not a hook of nearkin" + (f" (did you mean {close[0]}?)" if close else ""),
             hint=f"the hooks are {', '.join(HOOKS)}",
         )
-    specs: list[Spec] = []
+    specs: list[Spec] = _function_metrics(plugin)
     for hook, kind in HOOKS.items():
         for given in getattr(manager.hook, hook)():
             for spec in given:
                 _check_spec(spec, hook, kind)
                 specs.append(spec)
+                if len(specs) > MOST_SPECS:
+                    raise PluginLoadError(f"{hook} gave more than {MOST_SPECS:,} components and went on")
     if not specs:
         unmarked = [hook for hook in HOOKS if callable(getattr(plugin, hook, None)) and hook not in marked]
         hint = f"mark {unmarked[0]} with @nearkin.hookimpl" if unmarked else f"implement one of {', '.join(HOOKS)}"
@@ -292,6 +299,23 @@ def _specs_of(plugin: object, name: str) -> list[Spec]:
         kind_name, known = sorted(twice)[0]
         raise PluginLoadError(f"it offers {kind_name} {known!r} twice")
     return specs
+
+
+def _function_metrics(plugin: object) -> list[Spec]:
+    """Specs of the metrics that a module makes with `nearkin.metric`, which need no hook.
+
+    The module that defines them is not imported for this: where nothing has imported it, there are none.
+    """
+    functions = sys.modules.get("nearkin.metric_functions")
+    if functions is None or not isinstance(plugin, ModuleType):
+        return []
+    found = {id(value): value for value in vars(plugin).values() if isinstance(value, functions.FunctionMetric)}
+    return [
+        MetricSpec(
+            name=each.name, summary=(each.__doc__ or "A compiled formula.").strip().splitlines()[0], make=each.fresh
+        )
+        for each in found.values()
+    ]
 
 
 def _is_hook(plugin: object, name: str) -> bool:

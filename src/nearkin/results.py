@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -230,3 +230,18 @@ def columns_to_arrow(columns: dict[str, np.ndarray]) -> pyarrow.Table:
     except ImportError as error:
         raise MissingDependencyError("to_arrow needs pyarrow", hint='pip install "nearkin[files]"') from error
     return pyarrow.table({name: pyarrow.array(column.tolist()) for name, column in columns.items()})
+
+
+def why_fewer(count: int, k: int, total: int, knobs: Iterable[str]) -> str:
+    """Why a query got `count` of `k` neighbours in a collection of `total` rows.
+
+    >>> why_fewer(3, 10, 3, ["nprobe"])
+    'the collection has 3 rows, 10 asked'
+    >>> why_fewer(2, 10, 3, ["nprobe"])
+    'the plan reached 2 of 3: raise its search parameters (nprobe)'
+    """
+    if count >= total:
+        return f"the collection has {total:,} row{'' if total == 1 else 's'}, {k:,} asked"
+    named = ", ".join(knobs)
+    remedy = f": raise its search parameters ({named})" if named else ", and has no search parameter to raise"
+    return f"the plan reached {count:,} of {min(k, total):,}{remedy}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,14 @@ from nearkin.ids import IdTable
 from nearkin.vectors import BLOCK_BYTES, DType, block_rows
 
 Metadata = Mapping[str, Any]
+
+
+class Row(NamedTuple):
+    """One stored row."""
+
+    id: Any
+    vector: np.ndarray | None
+    metadata: dict[str, Any]
 
 
 class Rows(ABC):

@@ -8,42 +8,92 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearkin import __version__
-from nearkin.plans import label_of
+from nearkin.errors import NearkinError, ParameterError
+from nearkin.indexing import Recipe
+from nearkin.metrics import Metric
 from nearkin.rows import Rows
 from nearkin.store.folder import Folder, Header, write_folder
 
 if TYPE_CHECKING:
-    from nearkin.collection import Collection
     from nearkin.indexes import Index
     from nearkin.indexing import Recipe
 
 ROWS_A_COMMIT = 65_536
+COMPARED = 32
+"""Rows that two metrics are compared on."""
 
 
-def header_of(collection: Collection, recipe: Recipe) -> Header:
-    """What a folder must know to open as this collection."""
+def header_of(recipe: Recipe, metric_text: str, rows: Rows, *, keep_vectors: bool) -> Header:
+    """The facts of a collection that a folder keeps.
+
+    Raises
+    ------
+    ParameterError
+        The metric's name and state do not bring the same metric back.
+    """
+    _need_named(recipe, metric_text, rows if keep_vectors else None)
     return Header(
-        dim=collection.dim,
-        dtype=collection.metric.dtype,
-        metric=collection.metric_text,
-        metric_state=collection.metric.state(),
+        dim=rows.dim,
+        dtype=recipe.metric.dtype,
+        metric=metric_text,
+        metric_state=recipe.metric.state(),
         plan=str(recipe.plan),
         search=dict(recipe.plan.search),
         seed=recipe.seed,
-        keep_vectors=collection.keeps_vectors,
+        keep_vectors=keep_vectors,
         library=__version__,
     )
 
 
-def save_folder(path: Path, header: Header, rows: Rows, index: Index | None, covered: int, *, overwrite: bool) -> None:
-    """Write rows and index to a new folder, then put it in place."""
+def _need_named(recipe: Recipe, text: str, rows: Rows | None) -> None:
+    """A metric can be given as an object, but a folder has only its name: what that name makes must measure the same.
+
+    A name that nothing offers is no trap: opening asks for the metric then.
+    """
+    metric = recipe.metric
+    if not recipe.registry.has("metric", text.partition(":")[0]):
+        return
+    again = recipe.registry.make("metric", text)
+    sample = None if rows is None else rows.take(np.flatnonzero(rows.alive)[:COMPARED])
+    if not _same(metric, again, sample):
+        raise ParameterError(
+            f"the metric was given as an object called {text!r}, and the metric of that name measures something else",
+            hint="give it a name of its own",
+        )
+
+
+def _same(metric: Metric, again: Metric, sample: np.ndarray | None) -> bool:
+    alike = type(again) is type(metric)
+    try:
+        again.restore(metric.state())
+        return alike if sample is None else _measure_alike(metric, again, sample)
+    except NearkinError:
+        return False
+    except Exception:  # a stranger's formula that fails measures nothing, and is no reason not to keep the rows
+        return alike
+
+
+def _measure_alike(one: Metric, other: Metric, rows: np.ndarray) -> bool:
+    return np.array_equal(one.distances(rows, rows), other.distances(rows, rows), equal_nan=True)
+
+
+def save_folder(
+    path: Path, header: Header, rows: Rows, index: Index | None, label: str | None, covered: int, *, overwrite: bool
+) -> None:
+    """Write rows and index to a new folder, then put it in place.
+
+    Parameters
+    ----------
+    label
+        The plan of the index with its numbers filled in.
+    """
 
     def fill(folder: Path) -> None:
         with_rows = Folder.create(folder, header)
         try:
             _copy_rows(rows, with_rows, keep_vectors=header.keep_vectors)
-            if index is not None:
-                with_rows.publish(label_of(index), index.state(), covered)
+            if index is not None and label is not None:
+                with_rows.publish(label, index.state(), covered)
         finally:
             with_rows.close()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nearkin.errors import ParameterError
+from nearkin.errors import ParameterError, StorageError
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ParameterError(f"settings file {path} is not TOML: {error}") from error
+    except OSError as error:
+        raise StorageError(f"settings file {path} cannot be read: {error.strerror}") from error
 
 
 def _take(values: dict[str, Any], origins: dict[str, str], found: Mapping[str, Any], source: str) -> None:

@@ -69,7 +69,7 @@ def as_vectors(
         bad = nonfinite_rows(array)
         if bad.size:
             raise VectorError(
-                f"{what} have NaN or infinite values in {name_rows(bad, len(array))}",
+                f"{what} have {_not_finite(vectors, bad)} in {name_rows(bad, len(array))}",
                 hint='remove them, or pass on_bad="skip"',
             )
         bad = overlong_rows(array, longest)
@@ -157,6 +157,13 @@ def nonfinite_rows(array: np.ndarray) -> np.ndarray:
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
 
+def _not_finite(given: Any, bad: np.ndarray) -> str:
+    """What is wrong with rows that are not finite as float32; wider numbers may have been finite as they came."""
+    if isinstance(given, np.ndarray) and np.isfinite(given[bad[:5]]).all():
+        return "values beyond the range of float32 (3.4e38)"
+    return "NaN or infinite values"
+
+
 def name_rows(rows: Sequence[int] | np.ndarray, total: int) -> str:
     """ "3 of 10 rows (rows 1, 4, 7)", with the list cut after five."""
     shown = ", ".join(str(int(row)) for row in rows[:5])
@@ -183,6 +190,7 @@ def screen(
     longest: float = inf,
     refuse: Callable[[np.ndarray], np.ndarray] | None = None,
     reason: str = "",
+    source: Any = None,
 ) -> Screened:
     """Gate for rows to be stored: refuse bad rows, or leave them out and say which.
 
@@ -194,6 +202,8 @@ def screen(
         Largest Euclidean length of a row.
     refuse
         A metric's own test: rows to a boolean mask of the rows it cannot take, with `reason` in words.
+    source
+        What `vectors` was converted from, if it was: its values decide how bad rows are described.
 
     Examples
     --------
@@ -207,7 +217,7 @@ def screen(
     bad = nonfinite_rows(array) if dtype == "float32" else np.empty(0, dtype=np.int64)
     if bad.size and on_bad == "fail":
         raise VectorError(
-            f"vectors have NaN or infinite values in {name_rows(bad, len(array))}",
+            f"vectors have {_not_finite(vectors if source is None else source, bad)} in {name_rows(bad, len(array))}",
             hint='remove them, or pass on_bad="skip" (--on-bad skip)',
         )
     if dtype == "float32":

@@ -9,9 +9,10 @@ import pytest
 import nearkin as nk
 
 PUBLIC_TEXT = """
-Block Clusterer ClustererSpec Clustering Codec CodecSpec Collection Description Embedder EmbedderSpec FormatSpec Index
-IndexSpec Layout Metric MetricSpec NativeCodec NearkinError Plan RangeResult Registry SearchResult Settings Space State
-VectorFormat build convert describe errors exact_neighbours hold_out hookimpl measure open read_vectors recall
+ALL_AXIOMS Block Clusterer ClustererSpec Clustering Codec CodecSpec Collection Description Embedder EmbedderSpec
+FileSummary FormatSpec Found Index IndexSpec Layout Mask Metric MetricSpec NativeCodec NearkinError Plan RangeFound
+RangeResult Registry SearchParameter SearchResult Settings Space State VectorFormat build convert describe errors
+exact_neighbours hold_out hookimpl measure metric open read_vectors recall
 """
 PUBLIC = PUBLIC_TEXT.split()
 

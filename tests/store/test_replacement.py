@@ -63,6 +63,18 @@ def test_other_folders_and_files_are_never_replaced(tmp_path, filled):
     assert names(tmp_path) == ["file", "photos"]
 
 
+def test_what_an_interrupted_replacement_left_is_not_lost(tmp_path, filled):
+    """Between the two renames of a replacement the only copy is under another name; saving anew must not remove it."""
+    write_folder(tmp_path / "wiki", filled(1))
+    (tmp_path / "wiki").rename(tmp_path / ".wiki.replaced.old")
+    with pytest.raises(errors.ParameterError, match=r"its replacement was interrupted; rename .*\.wiki\.replaced\.old"):
+        write_folder(tmp_path / "wiki", filled(2))
+    assert first_value(tmp_path / ".wiki.replaced.old") == 1
+    write_folder(tmp_path / "wiki", filled(2), overwrite=True)
+    assert first_value(tmp_path / "wiki") == 2
+    assert names(tmp_path) == ["wiki"]
+
+
 def test_an_empty_folder_is_filled(tmp_path, filled):
     (tmp_path / "wiki").mkdir()
     write_folder(tmp_path / "wiki", filled(1))

@@ -115,3 +115,36 @@ def test_rows_that_were_given_may_change_afterwards(rows):
     rows[:] = 0
     assert np.array_equal(mine.get([7])[0].vector, kept[7])
     assert mine.exact_search(kept[7:8], 1).ids.tolist() == [[7]]
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "inner-product"])
+@pytest.mark.parametrize("plan", ["flat", "ivf4"])
+def test_rows_whose_squares_vanish_are_refused(metric, plan, rows):
+    with pytest.raises(VectorError, match=r"is \de-23, .* below 1e-15 .*; scale the rows up"):
+        nk.build(rows * np.float32(1e-23), metric=metric, plan=plan)
+    assert len(nk.build(np.zeros((20, 3)), metric=metric)) == 20
+
+
+@pytest.mark.parametrize("metric", ["cosine", "manhattan", "chebyshev", "mahalanobis"])
+def test_short_rows_are_right_where_nothing_is_squared(metric, rows):
+    short = rows * np.float32(1e-23)
+    found = nk.build(short, metric=metric).search(short, k=1)
+    assert np.array_equal(found.positions[:, 0], np.arange(len(rows)))
+
+
+class Logarithm(nk.Metric):
+    """-inf from itself, and beyond float32 from the rest."""
+
+    name = "logarithm"
+
+    def pairwise(self, queries, vectors):
+        apart = np.abs(queries[:, None, 0].astype(np.float64) - vectors[None, :, 0])
+        return np.where(apart == 0, -np.inf, 1e300 * apart)
+
+
+def test_distances_beyond_float32_are_still_in_order():
+    numbers = np.arange(20.0)[:, None]
+    found = nk.build(numbers, metric=Logarithm()).search(numbers[:2], k=3)
+    assert found.ids.tolist() == [[0, 1, 2], [1, 0, 2]]
+    assert found.distances[:, 0].tolist() == [-np.inf, -np.inf]
+    assert found.complete.all()

@@ -18,7 +18,7 @@ from nearkin import description as module
 from nearkin.description import Description, describe
 from nearkin.errors import ParameterError, VectorError
 from nearkin.intrinsic_dimension import intrinsic_dimension, levina_bickel, two_nn
-from nearkin.metrics import ALL_AXIOMS, Cosine, InnerProduct, Metric
+from nearkin.metrics import ALL_AXIOMS, Cosine, InnerProduct, Metric, SquaredEuclidean
 
 
 def _normal(n: int, dim: int, seed: int = 5) -> np.ndarray:
@@ -401,8 +401,11 @@ def test_what_is_no_matrix_is_refused(rows: Any, words: str) -> None:
 def test_wrong_parameters_are_refused() -> None:
     with pytest.raises(ParameterError, match="sample is 1, a whole number of at least 2"):
         describe(np.ones((3, 2)), sample=1)
-    with pytest.raises(ParameterError, match="metric is of type str"):
-        describe(np.ones((3, 2)), metric="cosine")  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="metric is of type int, a name or a"):
+        describe(np.ones((3, 2)), metric=3)  # type: ignore[arg-type]
+    assert (
+        describe(np.eye(3), metric="sqeuclidean").to_dict() == describe(np.eye(3), metric=SquaredEuclidean()).to_dict()
+    )
     with pytest.raises(VectorError, match="packed bits"):
         describe(np.ones((3, 2)), metric=ByteHamming())
 

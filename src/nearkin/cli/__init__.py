@@ -11,8 +11,10 @@ def main() -> None:
     # OpenMP's threads spin while they wait for each other, which on a busy machine slows a command several times over.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+    from nearkin.cli.exits import hold_standard_streams
     from nearkin.cli.program import nearkin
 
+    hold_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # an id that the terminal cannot show is no reason to stop
             stream.reconfigure(errors="backslashreplace")

@@ -62,10 +62,7 @@ def build(
     nearkin build vectors.npy --metric cosine --plan ivf,pq,refine-f16 -o indexes/mine
     nearkin build shop.csv --format csv:id=sku --plan hnsw32,int8 --set ef_search=80 -o indexes/shop
     """
-    if Path(output).exists() and not overwrite:
-        raise ParameterError(
-            f"there is something at {output} already", hint="choose another folder, or pass --overwrite"
-        )
+    _check_output(output, overwrite=overwrite)
     start = time.perf_counter()
     with working(f"reading {vectors}"):
         loaded = session.read(vectors, format)
@@ -82,6 +79,21 @@ def build(
         report = _report(collection, output, saved.disk_bytes())
     report["seconds"] = {"read": read - start, "build": built - read, "save": done - built}
     print_json(report) if as_json else _print_report(report)
+
+
+def _check_output(output: str, *, overwrite: bool) -> None:
+    """Refuse a wrong place before anything is read or trained."""
+    from nearkin.store.durability import storage_errors
+    from nearkin.store.replacement import check_place
+
+    if not output:
+        raise ParameterError("the name of the folder to write is empty", hint="for example -o indexes/mine")
+    with storage_errors(Path(output), "read"):
+        if Path(output).exists() and not overwrite:
+            raise ParameterError(
+                f"there is something at {output} already", hint="choose another folder, or pass --overwrite"
+            )
+    check_place(output, overwrite=overwrite)
 
 
 def _build(

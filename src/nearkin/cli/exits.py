@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -19,6 +20,16 @@ from nearkin.errors import NearkinError
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 GLOBAL_OPTIONS = ("--plugin", "-p", "--threads", "--seed")
+
+
+def hold_standard_streams() -> None:
+    """Open what the caller closed of the three streams, so that no file of ours gets the number of one and its text."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 class ErrorReporting(click.Group):
@@ -49,14 +60,13 @@ class ErrorReporting(click.Group):
             sys.stdout.flush()
         except NearkinError as error:
             _fail(str(error), error.exit_code)
-        except click.exceptions.Abort:
+        except (click.exceptions.Abort, KeyboardInterrupt):
             sys.exit(INTERRUPTED)
         except click.ClickException as error:
-            _fail(_usage_sentence(error), error.exit_code)
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
-        except OSError as error:
-            _end_on_output_error(error)
+            _end_on_usage_error(error)
+        except Exception as error:
+            _end_on_exception(error)
+            raise
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -64,6 +74,21 @@ def _fail(sentence: str, code: int) -> NoReturn:
     """Exit with one line."""
     click.echo(f"error: {' '.join(sentence.split())}", err=True)
     sys.exit(code)
+
+
+def _plugin_code(error: BaseException) -> str | None:
+    """Where in a stranger's plugin an error comes from; None if it is not from there."""
+    from importlib.metadata import entry_points
+
+    from nearkin.hooks import GROUP
+
+    theirs = {point.module.partition(".")[0] for point in entry_points(group=GROUP)} - {"nearkin_plugins"}
+    found = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.startswith("nearkin_plugin_file_") or module.partition(".")[0] in theirs:
+            found = f"plugin code failed in {frame.f_code.co_filename}, line {line}"
+    return found
 
 
 def _usage_sentence(error: click.ClickException) -> str:
@@ -74,6 +99,32 @@ def _usage_sentence(error: click.ClickException) -> str:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         return f"{message}; see {error.ctx.command_path} --help"
     return message
+
+
+def _end_on_usage_error(error: click.ClickException) -> NoReturn:
+    """One line; or the help, where a group was called without a command."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        sys.exit(error.exit_code)
+    _fail(_usage_sentence(error), error.exit_code)
+
+
+def _end_on_exception(error: Exception) -> None:
+    """Exit if what is wrong is outside of nearkin: a plugin, the memory, the file system. Return for a bug."""
+    if (culprit := _plugin_code(error)) is not None:
+        _fail(f"{culprit}: {type(error).__name__}: {error}; nearkin plugins check tells what else is wrong", 4)
+    if isinstance(error, MemoryError):
+        _fail(f"there is not enough memory: {error or 'the system gave no more'}; take fewer rows or columns", 2)
+    if isinstance(error, OSError):
+        _end_on_system_error(error)
+
+
+def _end_on_system_error(error: OSError) -> NoReturn:
+    """A file that the system refuses is told with its name; without one, it is standard output that failed."""
+    if error.filename is None:
+        _end_on_output_error(error)
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    _fail(f"{name}: {error.strerror}", 5)
 
 
 def _end_on_output_error(error: OSError) -> NoReturn:

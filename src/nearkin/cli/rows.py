@@ -12,7 +12,8 @@ from nearkin.cli.session import Session
 from nearkin.errors import UnknownIdError
 
 if TYPE_CHECKING:
-    from nearkin.collection import Collection, Row
+    from nearkin.collection import Collection
+    from nearkin.rows import Row
 
 
 @click.command()
@@ -47,11 +48,13 @@ def add(
             {"added": len(added.ids), "ids": added.ids, "skipped": skipped, "rows": total, "uncovered": uncovered}
         )
         return
-    click.echo(f"added {len(added.ids):,} rows to {directory}, which now has {total:,}")
+    count = len(added.ids)
+    click.echo(f"added {count:,} row{'' if count == 1 else 's'} to {directory}, which now has {total:,}")
     if skipped:
         note(f"{len(skipped):,} rows left out: {listed(skipped)} (--json lists all)")
     if uncovered:
-        note(f"{uncovered:,} rows are searched one by one until you run nearkin optimize {directory}")
+        are = "row is" if uncovered == 1 else "rows are"
+        note(f"{uncovered:,} {are} searched one by one until you run nearkin optimize {directory}")
 
 
 @click.command()

@@ -32,7 +32,7 @@ HEADERS = ("query", "rank", "id", "distance", "similarity")
 @click.argument("directory", metavar="DIR")
 @click.argument("queries")
 @click.option("-k", "k", type=int, help="Neighbours of each query.  [default: 10]")
-@click.option("--max-distance", type=float, metavar="X", help="Every row within X, instead of the k nearest.")
+@click.option("--max-distance", type=float, metavar="X", help="Every row within X that the plan reaches, not k.")
 @set_option
 @click.option("--format", metavar="NAME[:OPTIONS]", help="Format of QUERIES, such as csv:id=sku.")
 @click.option("--json", "style", flag_value="json", help="Print one JSON array.")
@@ -76,13 +76,20 @@ def search(
     PRINTERS[style or ("table" if sys.stdout.isatty() else "json")](hits)
 
 
+REASONS = 3
+"""Reasons for short answers that are told; with many queries there may be as many reasons."""
+
+
 def _note_incomplete(found: SearchResult) -> None:
     """One line for each reason why queries got fewer neighbours than asked."""
     by_reason: defaultdict[str, list[int]] = defaultdict(list)
     for query, reason in enumerate(found.reason):
         if reason:
             by_reason[reason].append(query)
-    for reason, queries in by_reason.items():
+    often = sorted(by_reason.items(), key=lambda each: -len(each[1]))
+    if more := sum(len(queries) for _, queries in often[REASONS:]):
+        note(f"{more:,} more queries got fewer neighbours than asked")
+    for reason, queries in often[:REASONS]:
         of = f"{len(queries):,} of {len(found):,} queries" if len(found) > 1 else "the query"
         which = f" (queries {listed(queries, 5)})" if 1 < len(found) != len(queries) else ""
         note(f"{of} got fewer neighbours than asked{which}: {reason}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nearkin.cli.rendering import note
+
 if TYPE_CHECKING:
     from nearkin.collection import Collection
     from nearkin.files import Loaded
@@ -45,16 +47,22 @@ class Session:
         return load_registry(self.settings, report=lambda line: click.echo(line, err=True))
 
     def read(self, path: str, format: str | None = None) -> Loaded:
-        """Vectors, ids and metadata of a file, or of standard input for ``-``."""
-        from nearkin.cli.standard_input import read_vectors_from_stdin
+        """Vectors, ids and metadata of a file, or for ``-`` of standard input: `format`, else .npy or JSON lines."""
+        from nearkin.cli.standard_input import read_vectors_from_stdin, stdin_in_a_file
         from nearkin.files import read_vectors
 
-        if path == "-":
+        if path == "-" and format is None:
             return read_vectors_from_stdin()
+        if path == "-":
+            with stdin_in_a_file() as place:
+                return read_vectors(place, registry=self.registry, format=format)
         return read_vectors(path, registry=self.registry, format=format)
 
-    def open(self, path: str, *, readonly: bool = False) -> Collection:
-        """A saved index."""
+    def open(self, path: str, *, readonly: bool = False, tell: bool = True) -> Collection:
+        """A saved index; with `tell`, what is wrong with it is a note on standard error."""
         from nearkin.building import open_collection
 
-        return open_collection(path, readonly=readonly, threads=self.threads, registry=self.registry)
+        collection = open_collection(path, readonly=readonly, threads=self.threads, registry=self.registry)
+        for problem in collection.problems if tell else ():
+            note(f"{problem}; rows are searched one by one until you run nearkin optimize {path}")
+        return collection

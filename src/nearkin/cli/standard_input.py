@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +51,16 @@ def read_vectors_from_stdin() -> Loaded:
     return Loaded(np.asarray([row["vector"] for row in rows]), named or None, extra if any(extra) else None)
 
 
+@contextmanager
+def stdin_in_a_file() -> Iterator[Path]:
+    """Standard input as a file of its own, for formats that read from more than one place."""
+    with tempfile.TemporaryDirectory(prefix="nearkin-") as folder:
+        place = Path(folder) / "standard input"
+        with place.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield place
+
+
 def read_ids_from_stdin() -> list[str]:
     """One id a line."""
     lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").splitlines()
@@ -64,7 +79,10 @@ def _parse_line(line: bytes, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"line {number} of standard input is not JSON: {error}") from error
+        raise InputError(
+            f"line {number} of standard input is not JSON: {error}",
+            hint="for anything but JSON lines and .npy, name the format: --format csv",
+        ) from error
     row = value if isinstance(value, dict) else {"vector": value}
     vector = row.get("vector")
     if not isinstance(vector, list) or not all(type(each) in (int, float) for each in vector):

@@ -15,6 +15,9 @@ from nearkin.store.lock import WriterLock
 
 DATABASE_NAME = "collection.sqlite"
 
+OWN_NAMES = {"vectors", "built", "LOCK", *(DATABASE_NAME + end for end in ("", "-journal", "-wal", "-shm"))}
+"""What a collection's folder holds; anything else there is somebody's, and is not deleted with the rest."""
+
 
 def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None], *, overwrite: bool = False) -> None:
     """Let `fill` write a temporary folder beside `path`, sync it to the disk, and rename it into place.
@@ -36,8 +39,7 @@ def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None], *, 
         Writing failed; what was at `path` is still there and nothing else is left.
     """
     place = real_path(path)
-    with storage_errors(place, "read"):
-        _refuse_to_replace(place, overwrite=overwrite)
+    check_place(place, overwrite=overwrite)
     temporary = _sibling(place, secrets.token_hex(6), "tmp")
     with _locked(place):
         try:
@@ -51,6 +53,24 @@ def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None], *, 
             shutil.rmtree(temporary, ignore_errors=True)
             raise
     shutil.rmtree(replaced_name(place), ignore_errors=True)
+
+
+def check_place(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuse a place that `write_folder` would refuse, before any work is done.
+
+    Raises
+    ------
+    ParameterError
+        Something is at `path` that may not be replaced, or `path` is inside a collection.
+    StorageError
+        The place cannot be looked at.
+    """
+    place = real_path(path)
+    with storage_errors(place, "read"):
+        for above in place.parents:
+            if (above / DATABASE_NAME).is_file():
+                raise ParameterError(f"{place} is inside the collection {above}", hint="choose a folder outside of it")
+        _refuse_to_replace(place, overwrite=overwrite)
 
 
 def real_path(path: str | os.PathLike[str]) -> Path:
@@ -82,6 +102,12 @@ def what_is_at(path: Path) -> str:
 
 
 def _refuse_to_replace(path: Path, *, overwrite: bool) -> None:
+    old = replaced_name(path)
+    if not path.exists() and old.exists() and not overwrite:  # all that is left of what was here
+        raise ParameterError(
+            f"there is nothing at {path}, its replacement was interrupted",
+            hint=f"rename {old} to {path}, or pass overwrite=True (--overwrite) to do without it",
+        )
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not (path / DATABASE_NAME).is_file():
@@ -89,6 +115,13 @@ def _refuse_to_replace(path: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise ParameterError(
             f"there is a collection at {path} already", hint="pass overwrite=True (--overwrite) to replace it"
+        )
+    others = sorted(each.name for each in path.iterdir() if each.name not in OWN_NAMES)
+    if others:
+        raise ParameterError(
+            f"the collection at {path} also holds {len(others)} entr{'y' if len(others) == 1 else 'ies'} "
+            f"that are not its own ({', '.join(others[:5])}), it is not replaced",
+            hint="move them elsewhere",
         )
 
 

@@ -1,0 +1,154 @@
+"""A metric written as a plain Python function over two rows, read and made ready for numba.
+
+The function's source is rendered, with the scans that call it, into a module of its own. A function passed to numba as an
+argument would be compiled again in every new process; a module on disk is compiled once.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import textwrap
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from nearkin.errors import ParameterError
+
+WAY_OUT = "or write pairwise(queries, vectors) in numpy instead, see nearkin.Metric"
+
+
+@dataclass(frozen=True)
+class KernelSource:
+    """A kernel as text that a module can hold.
+
+    Attributes
+    ----------
+    name
+        What the user called it.
+    text
+        Imports, constants, helper functions and the kernel, named ``_user``.
+    takes_params
+        Whether it is ``kernel(a, b, params)`` rather than ``kernel(a, b)``.
+    """
+
+    name: str
+    text: str
+    takes_params: bool
+
+    @property
+    def digest(self) -> str:
+        """Hash of the text, 16 hexadecimal digits: the same formula has the same one."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def read_kernel(function: Callable[..., Any]) -> KernelSource:
+    """Read a kernel and what it uses from its module: imported modules, numbers, and other plain functions.
+
+    Decimal constants become float32, since one float64 constant would make the whole loop run at half the speed.
+
+    Raises
+    ------
+    ParameterError
+        The source cannot be read, it does not take two or three arguments, or it uses something that a compiled module cannot
+        hold.
+
+    Examples
+    --------
+    >>> def largest(a, b):
+    ...     worst = 0.0
+    ...     for i in range(a.shape[0]):
+    ...         worst = max(worst, abs(a[i] - b[i]))
+    ...     return worst
+    >>> print(read_kernel(largest).text)
+    def _user(a, b):
+        worst = _f32(0.0)
+        for i in range(a.shape[0]):
+            worst = max(worst, abs(a[i] - b[i]))
+        return worst
+    """
+    name = getattr(function, "__name__", "kernel")
+    arguments = list(inspect.signature(function).parameters)
+    if len(arguments) not in (2, 3):
+        raise ParameterError(
+            f"kernel {name!r} takes {len(arguments)} arguments, kernel(a, b) or kernel(a, b, params) expected"
+        )
+    pieces: dict[str, str] = {}
+    body = _render(function, "_user", pieces)
+    return KernelSource(name, "\n".join([*pieces.values(), body]), len(arguments) == 3)
+
+
+def _render(function: Callable[..., Any], as_name: str, pieces: dict[str, str]) -> str:
+    """Source of a function under another name; what it uses is added to `pieces`."""
+    tree = _parse(function)
+    tree.name = as_name
+    tree.decorator_list = []
+    tree.returns = None
+    for argument in tree.args.args:
+        argument.annotation = None
+    if ast.get_docstring(tree) is not None and len(tree.body) > 1:
+        tree.body = tree.body[1:]
+    for name, value in _used(function):
+        if name not in pieces:
+            pieces[name] = ""  # holds the place, so that functions that call each other end
+            pieces[name] = _render_value(name, value, pieces, getattr(function, "__name__", "kernel"))
+    return ast.unparse(ast.fix_missing_locations(_SinglePrecision().visit(tree)))
+
+
+def _parse(function: Callable[..., Any]) -> ast.FunctionDef:
+    name = getattr(function, "__name__", "kernel")
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError) as error:
+        raise ParameterError(
+            f"the source of kernel {name!r} cannot be read ({error})", hint=f"put it into a file as a def, {WAY_OUT}"
+        ) from error
+    found = tree.body[0] if tree.body else None
+    arguments = list(inspect.signature(function).parameters)
+    if not isinstance(found, ast.FunctionDef):
+        raise ParameterError(f"kernel {name!r} is not a plain function", hint=f"write it as a def, {WAY_OUT}")
+    if found.name != name or [argument.arg for argument in found.args.args] != arguments:
+        raise ParameterError(
+            f"the source of kernel {name!r} cannot be read: another function stands at its place",
+            hint=f"put it into a file as a def, {WAY_OUT}",
+        )
+    return found
+
+
+def _used(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """Names that a function takes from its module or from around it, in order of name."""
+    found = inspect.getclosurevars(function)
+    yield from sorted({**found.globals, **found.nonlocals}.items())
+
+
+def _render_value(name: str, value: Any, pieces: dict[str, str], kernel: str) -> str:
+    if isinstance(value, types.ModuleType):
+        return f"import {value.__name__} as {name}"
+    if isinstance(value, bool | np.bool_):
+        return f"{name} = {bool(value)}"
+    if isinstance(value, int | np.integer):
+        return f"{name} = {int(value)}"
+    if isinstance(value, float | np.floating):
+        return f"{name} = _f32({float(value)!r})"
+    plain = getattr(value, "py_func", value)  # a function that numba was given already
+    if isinstance(plain, types.FunctionType):
+        return f"@_compiled\n{_render(plain, name, pieces)}"
+    raise ParameterError(
+        f"kernel {kernel!r} uses {name}, a {type(value).__name__}, which a compiled kernel cannot hold",
+        hint=f"use numbers, modules and plain functions, pass arrays as params, {WAY_OUT}",
+    )
+
+
+class _SinglePrecision(ast.NodeTransformer):
+    """Decimal constants as float32."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        if isinstance(node.value, float):
+            return ast.Call(ast.Name("_f32", ast.Load()), [node], [])
+        return node

@@ -1,0 +1,242 @@
+"""Kernels compiled by numba: a formula over two rows as scans over many, run on nearkin's own threads.
+
+The rendered module lies in the user's cache folder under the hash of its text, and numba keeps the machine code beside it: the
+next process loads it. Scans release the GIL; queries (or, for few queries, rows) are split over a pool of threads, since
+numba's own threading layer forbids concurrent calls.
+
+Fast-math is used without ``nnan`` and ``ninf``: results are padded with infinity.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import re
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from threading import RLock
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from nearkin.errors import MissingDependencyError, PluginContractError
+from nearkin.kernel_source import WAY_OUT, KernelSource
+
+TEMPLATE = Path(__file__).with_name("kernel_template.txt")
+
+SPLIT_WORK = 1 << 21
+"""Values read for one query above which its rows are worth splitting over threads."""
+
+_COMPILING = RLock()
+_LOADED: dict[KernelSource, ModuleType] = {}
+
+Best = tuple[np.ndarray, np.ndarray]
+"""(nq, k) positions padded with -1, and distances padded with +inf, in no particular order."""
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """A contiguous read-only view: numba compiles for read-only arrays anew, so it is shown no others."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+NO_PARAMS = np.zeros(1, dtype=np.float32)
+EVERYTHING = np.zeros(0, dtype=np.bool_)
+
+
+class Kernel:
+    """A kernel with the parameters it was fitted to.
+
+    Parameters
+    ----------
+    source
+        What `read_kernel` gave.
+    params
+        Array handed to every call, where the kernel takes one.
+    """
+
+    def __init__(self, source: KernelSource, params: np.ndarray | None = None) -> None:
+        self.source = source
+        self._params = _frozen(NO_PARAMS if params is None else params)
+
+    def pairwise(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """(nq, dim) and (n, dim) rows to (nq, n) float32 values."""
+        values = np.empty((len(queries), len(vectors)), dtype=np.float32)
+        queries, vectors = _frozen(queries), _frozen(vectors)
+        self._guarded(lambda: self._module().pairwise(queries, vectors, values, self._params))
+        return values
+
+    def scan(
+        self, queries: np.ndarray, rows: np.ndarray, k: int, allowed: np.ndarray | None = None, threads: int = 1
+    ) -> Best:
+        """The k nearest of all rows for each query.
+
+        Parameters
+        ----------
+        allowed
+            (n,) boolean, which rows may be returned; None for all.
+        """
+        queries, rows = _frozen(queries), _frozen(rows)
+        mask = _frozen(EVERYTHING if allowed is None else allowed)
+
+        def part(best: Best, some: slice, start: int, stop: int) -> None:
+            positions, distances = best[0][some], best[1][some]
+            self._module().scan(queries[some], rows[start:stop], start, mask, distances, positions, self._params)
+
+        if len(queries) < threads and rows.size > SPLIT_WORK:
+            return self._scan_split_rows(part, len(queries), len(rows), k, threads)
+        best = _nothing(len(queries), k)
+        self._over_queries(lambda some: part(best, some, 0, len(rows)), len(queries), threads)
+        return best
+
+    def _scan_split_rows(
+        self, part: Callable[[Best, slice, int, int], None], nq: int, n: int, k: int, threads: int
+    ) -> Best:
+        parts = [_nothing(nq, k) for _ in range(threads)]
+        edges = np.linspace(0, n, threads + 1).astype(int)
+        spans = list(zip(parts, edges[:-1], edges[1:], strict=True))
+        self._guarded(lambda: list(pool(threads).map(lambda each: part(each[0], slice(None), each[1], each[2]), spans)))
+        positions, distances = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
+        nearest = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(positions, nearest, axis=1), np.take_along_axis(distances, nearest, axis=1)
+
+    def scan_lists(
+        self,
+        queries: np.ndarray,
+        probes: np.ndarray,
+        lists: tuple[np.ndarray, np.ndarray, np.ndarray],
+        k: int,
+        allowed: np.ndarray | None = None,
+        threads: int = 1,
+    ) -> Best:
+        """The k nearest rows among the lists that each query probes.
+
+        Parameters
+        ----------
+        probes
+            (nq, nprobe) list numbers, -1 for none.
+        lists
+            Where each list starts (one more than lists), rows in order of list, and their positions.
+        """
+        queries, probes, mask = (
+            _frozen(each) for each in (queries, probes, EVERYTHING if allowed is None else allowed)
+        )
+        arrays = [_frozen(each) for each in lists]
+        best = _nothing(len(queries), k)
+
+        def part(some: slice) -> None:
+            positions, distances = best[0][some], best[1][some]
+            self._module().scan_lists(queries[some], probes[some], *arrays, mask, distances, positions, self._params)
+
+        self._over_queries(part, len(queries), threads)
+        return best
+
+    def _over_queries(self, part: Callable[[slice], None], nq: int, threads: int) -> None:
+        """Run over slices of the queries; more slices than threads, since some queries take longer."""
+        if threads == 1 or nq == 1:
+            self._guarded(lambda: part(slice(0, nq)))
+            return
+        edges = np.linspace(0, nq, min(nq, 8 * threads) + 1).astype(int)
+        slices = [slice(start, stop) for start, stop in itertools.pairwise(edges.tolist())]
+        self._guarded(lambda: list(pool(threads).map(part, slices)))
+
+    def _module(self) -> ModuleType:
+        return load_module(self.source)
+
+    def _guarded(self, call: Callable[[], Any]) -> None:
+        """Say in plain words what numba cannot compile."""
+        import numba
+
+        try:
+            call()
+        except numba.core.errors.NumbaError as error:
+            raise PluginContractError(self._explained(error), hint=f"change that line, {WAY_OUT}") from error
+        except (ArithmeticError, IndexError, ValueError) as error:
+            raise PluginContractError(f"kernel {self.source.name!r} failed: {error}", hint=WAY_OUT) from error
+
+    def _explained(self, error: Exception) -> str:
+        """Numba's first reason, at the line of the kernel that it names first."""
+        text = str(error)
+        lines = Path(str(self._module().__file__)).read_text(encoding="utf-8").splitlines()
+        end = next(number for number, line in enumerate(lines) if line.startswith("_user = "))
+        named = [int(number) for number in re.findall(r'kernel_\w+\.py", line (\d+)', text)]
+        own = [number for number in named if number <= end]
+        place = f" at `{lines[own[0] - 1].strip()}`" if own else ""
+        noise = ("Failed in", "During", "File", "-", ">>>", "There are")
+        reasons = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(noise)]
+        return f"numba cannot compile kernel {self.source.name!r}{place}: {(reasons or [text])[0].rstrip(':')}"
+
+
+def _nothing(nq: int, k: int) -> Best:
+    return np.full((nq, k), -1, dtype=np.int64), np.full((nq, k), np.inf, dtype=np.float32)
+
+
+@lru_cache(maxsize=8)
+def pool(threads: int) -> ThreadPoolExecutor:
+    """The threads that scans run on."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="nearkin-kernel")
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's threads
+    os.register_at_fork(after_in_child=pool.cache_clear)
+
+
+def cache_folder() -> Path:
+    """Where rendered kernels and their machine code are kept."""
+    given = os.environ.get("NEARKIN_CACHE")
+    base = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nearkin"
+    return base / "kernels"
+
+
+def load_module(source: KernelSource) -> ModuleType:
+    """The rendered module of a kernel; its functions compile on first call, or load what an earlier process compiled.
+
+    Raises
+    ------
+    MissingDependencyError
+        numba is not installed.
+    """
+    loaded = _LOADED.get(source)
+    if loaded is not None:
+        return loaded
+    if importlib.util.find_spec("numba") is None:
+        raise MissingDependencyError(
+            f"kernel {source.name!r} needs the package numba", hint='pip install "nearkin[kernels]"'
+        )
+    with _COMPILING:
+        if source not in _LOADED:
+            _LOADED[source] = _import(_rendered(source), source.name)
+    return _LOADED[source]
+
+
+def _import(path: Path, name: str) -> ModuleType:
+    if not list(path.parent.glob(f"__pycache__/{path.stem}.*.nbi")):
+        print(f"compiling metric {name} (once; kept in {path.parent})", file=sys.stderr)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise PluginContractError(f"kernel {name!r} could not be written to {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # numba looks it up there when it loads machine code
+    spec.loader.exec_module(module)
+    return module
+
+
+def _rendered(source: KernelSource) -> Path:
+    """Write the module unless it is there already: numba forgets machine code whose source file is newer."""
+    call = "_user(a, b, params)" if source.takes_params else "_user(a, b)"
+    text = TEMPLATE.read_text(encoding="utf-8").replace("{kernel}", source.text).replace("{call}", call)
+    name = re.sub(r"\W", "_", source.name)
+    digest = KernelSource(source.name, text, source.takes_params).digest
+    path = cache_folder() / f"kernel_{name}_{digest}.py"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    return path
