@@ -136,7 +136,8 @@ class FactoryIndex(FaissIndex):
         return self._found(distances, positions)
 
     def _cost(self, n: int) -> dict[str, int]:
-        return {"index": n * (int(self._untrained_code_size()) + 8)}
+        ids = 8 if "IVF" in self.factory or "IMI" in self.factory else 0
+        return {"index": n * (self._untrained_code_size() + ids)}
 
     def _untrained_code_size(self) -> int:
         try:

@@ -185,7 +185,7 @@ class Codec(ABC):
 
 
 class Float32(Codec):
-    """Rows as they are: 4 bytes a column.
+    """Rows as they are: 4 bytes a column. Codes and rows share memory, so that nothing is kept twice.
 
     >>> codec = Float32(dim=2)
     >>> codec.decode(codec.encode(np.float32([[1.5, -2]]))).tolist(), codec.code_size

@@ -53,7 +53,7 @@ class Interval:
         The effective number of trials is n m (1 - m) / s², with m the mean and s² the variance between queries: n where each
         query is all or nothing, more where queries agree. s² counts `CAUTION` more queries that are all or nothing, since few
         queries seldom show how much queries can differ; where all are equal there are n trials, so the interval never shrinks
-        to a point. On simulated recalls from 20 queries on it holds the true mean in 94 to 99 of 100 runs, and in 91 in the
+        to a point. On simulated recalls from 20 queries on it holds the true mean in 93 to 99 of 100 runs, and in 91 in the
         worst case, 200 queries of which a few miss nearly everything.
 
         Sources: E. B. Wilson (1927); R. G. Newcombe, "Two-sided confidence intervals for the single proportion" (1998);
