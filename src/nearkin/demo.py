@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 DIM = 1024
 METRIC = "cosine"
-PLAN = "ivf,pq,refine-f16"
+PLAN = "ivf,pq512x4,refine-f16"
 SEARCH: Mapping[str, int] = {"nprobe": 48, "rerank": 300}
 HELD_OUT = 500
 

@@ -397,10 +397,16 @@ def as_values(given: Any, shape: tuple[int, int], who: str = "the metric's pairw
     Raises
     ------
     PluginContractError
-        It is of another shape, or no numbers.
+        It is of another shape, no numbers, or has NaN, which is neither near nor far.
     """
     values = np.asarray(given)
     if values.dtype.kind not in "fiub" or values.shape != shape:
         what = f"{values.dtype} of shape {values.shape}" if values.ndim else repr(given)
         raise PluginContractError(f"{who} gave {what}, numbers of shape {shape} expected")
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        query, row = np.argwhere(np.isnan(values))[0].tolist()
+        raise PluginContractError(
+            f"{who} gave NaN for {int(np.isnan(values).sum()):,} of {values.size:,} pairs (first: query {query}, row {row})",
+            hint="return a number for every pair of rows that it does not refuse",
+        )
     return values.astype(np.float64, copy=False)

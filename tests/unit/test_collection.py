@@ -376,3 +376,19 @@ def test_range_search_over_a_lossy_plan_gives_true_distances():
                 assert abs(hit.distance - true[query, hit.id]) < 1e-5
         assert not (got & ~(true <= limit + 1e-6)).any(), plan
         assert (got & wanted).sum() >= 0.98 * wanted.sum(), plan
+
+
+class Undefined(nk.Metric):
+    """Not a number for rows that begin with a negative one."""
+
+    name = "undefined"
+
+    def pairwise(self, queries, vectors):
+        with np.errstate(invalid="ignore"):
+            return np.abs(np.sqrt(queries[:, None, 0]) - np.sqrt(vectors[None, :, 0]))
+
+
+def test_a_metric_that_gives_nan_is_an_error_that_names_the_pair():
+    mine = nk.build([[1.0], [4.0], [-1.0]], metric=Undefined())
+    with pytest.raises(errors.PluginContractError, match=r"NaN for 1 of 3 pairs \(first: query 0, row 2\)"):
+        mine.search([[1.0]], k=2)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 NEXT = """\
 Try next, with a file of your own (npy, csv, parquet, fvecs, ...):
   nearkin describe vectors.npy
-  nearkin build vectors.npy --metric cosine --plan ivf,pq,refine-f16 -o indexes/mine
-  nearkin search indexes/mine queries.npy -k 10"""
+  nearkin build vectors.npy --metric cosine --plan ivf,pq,refine-f16 -o mine
+  nearkin search mine queries.npy -k 10"""
 
 
 @click.command()
@@ -62,7 +62,7 @@ def _print_demo(found: Demo) -> None:
     click.echo("\nWhat it gives up, against exact search:")
     print_facts({"plan": sizes.plan, "search": parameters(sizes.search), **quality_and_speed(sizes)})
     took = ", ".join(f"{step} {seconds(value)}" for step, value in found.seconds.items())
-    click.echo(f"\nAll of it took {seconds(sum(found.seconds.values()))}: {took}.")
+    click.echo(f"\nAll took {seconds(sum(found.seconds.values()))}: {took}.")
     click.echo("\n" + NEXT)
 
 
