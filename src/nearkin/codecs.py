@@ -7,8 +7,10 @@ A codec turns prepared rows into `code_size` bytes each and back. What faiss can
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -58,6 +60,8 @@ class Codec(ABC):
     name: ClassVar[str]
     dtype: ClassVar[DType] = "float32"
     lossless: ClassVar[bool] = False
+    options: Mapping[str, Any] = MappingProxyType({})
+    """What a plan chose besides the defaults; set by whoever makes the codec from a plan."""
 
     def __init__(self, dim: int) -> None:
         if dim < 1:
@@ -84,8 +88,8 @@ class Codec(ABC):
 
     @property
     def label(self) -> str:
-        """Short name with the numbers filled in, as in a plan: ``f16``, ``pq48x8``."""
-        return self.name
+        """Name with the numbers filled in, as in a plan: ``f16``, ``pq48x8``; it must name the same codec again."""
+        return ":".join([self.name, *(f"{name}={value}" for name, value in self.options.items())])
 
     def check(self, vectors: np.ndarray) -> None:
         """Raise VectorError if rows hold values that the codec cannot represent."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nearkin.errors import PluginContractError
 from nearkin.indexes import FLOAT32_MAX, Found, Index, Layout, Mask, RangeFound, empty_found, merge_found
+from nearkin.metrics import as_values
 from nearkin.state import State
 from nearkin.vectors import block_rows
 
@@ -81,7 +81,7 @@ class FlatIndex(Index):
         step = block_rows(8 * max(len(queries), self.layout.dim))
         for start in range(0, self.n, step):
             rows = self.layout.codec.decode(codes[start : start + step])
-            values = self._compared(queries, rows)
+            values = as_values(self.layout.space.pairwise(queries, rows), (len(queries), len(rows)))
             if mask is not None:
                 values = np.where(mask.allowed[start : start + step], values, np.inf)
             yield start, values
@@ -89,17 +89,6 @@ class FlatIndex(Index):
     def all_rows(self) -> np.ndarray:
         """Every decoded row, in order of position; without a copy where the codec keeps rows as they are."""
         return self.layout.codec.decode(self._codes.joined(self.layout.codec.code_size))
-
-    def _compared(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """What the space makes of queries and rows; it may be a stranger's code."""
-        given = self.layout.space.pairwise(queries, rows)
-        values = np.asarray(given)
-        if values.dtype.kind not in "fiub" or values.shape != (len(queries), len(rows)):
-            what = f"{values.dtype} of shape {values.shape}" if values.ndim else repr(given)
-            raise PluginContractError(
-                f"the metric's pairwise gave {what}, numbers of shape {(len(queries), len(rows))} expected"
-            )
-        return values.astype(np.float64, copy=False)
 
     def rows(self, positions: np.ndarray) -> np.ndarray:
         """Decoded rows at these positions."""

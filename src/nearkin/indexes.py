@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -112,6 +113,8 @@ class Index(ABC):
 
     name: ClassVar[str]
     tidy: ClassVar[bool] = False
+    options: Mapping[str, Any] = MappingProxyType({})
+    """What a plan chose besides the defaults; set by whoever makes the index from a plan."""
     search_params: ClassVar[Mapping[str, SearchParameter]] = {}
 
     def __init__(self, layout: Layout, **params: Any) -> None:
@@ -126,8 +129,8 @@ class Index(ABC):
 
     @property
     def label(self) -> str:
-        """Name with the numbers filled in, as in a plan: ``flat``, ``ivf245``."""
-        return self.name
+        """Name with the numbers filled in, as in a plan: ``flat``, ``ivf245``; it must name the same index again."""
+        return ":".join([self.name, *(f"{name}={value}" for name, value in self.options.items())])
 
     def train_rows(self) -> int:
         """Fewest rows that training needs."""

@@ -64,8 +64,8 @@ class Interval:
             raise VectorError("there are no queries to measure with", hint="pass at least one")
         mean = float(values.mean())
         trials, spread = float(n), mean * (1 - mean)
-        if (variance := float(values.var())) > 0:
-            trials = n * spread * (n + CAUTION) / (n * variance + CAUTION * spread)
+        if np.ptp(values) > 1e-9:  # a variance below that is rounding
+            trials = n * spread * (n + CAUTION) / (n * float(values.var()) + CAUTION * spread)
         return cls(mean, _low_end(mean, trials), 1.0 - _low_end(1.0 - mean, trials), n)
 
     def __str__(self) -> str:

@@ -255,12 +255,7 @@ class Metric:
         """
         if queries.shape[1] != vectors.shape[1]:
             raise VectorError(f"queries have {queries.shape[1]} columns, vectors have {vectors.shape[1]}")
-        values = np.asarray(self.pairwise(queries, vectors), dtype=np.float64)
-        if values.shape != (len(queries), len(vectors)):
-            raise PluginContractError(
-                f"metric {self.name!r} gave distances of shape {values.shape}, {(len(queries), len(vectors))} expected"
-            )
-        return values
+        return as_values(self.pairwise(queries, vectors), (len(queries), len(vectors)), f"metric {self.name!r}")
 
 
 class SquaredEuclidean(Metric):
@@ -395,3 +390,18 @@ def need_fitted(metric: Metric, fitted: object) -> None:
         raise NotTrainedError(
             f"metric {metric.name!r} has not been fitted", hint="call fit(sample) or build a collection"
         )
+
+
+def as_values(given: Any, shape: tuple[int, int], who: str = "the metric's pairwise") -> np.ndarray:
+    """What a `pairwise`, maybe a stranger's, gave, as float64 values.
+
+    Raises
+    ------
+    PluginContractError
+        It is of another shape, or no numbers.
+    """
+    values = np.asarray(given)
+    if values.dtype.kind not in "fiub" or values.shape != shape:
+        what = f"{values.dtype} of shape {values.shape}" if values.ndim else repr(given)
+        raise PluginContractError(f"{who} gave {what}, numbers of shape {shape} expected")
+    return values.astype(np.float64, copy=False)

@@ -9,6 +9,7 @@ Whether a metric, an index and a codec go together is computed from what they de
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from nearkin.codecs import Codec, Float32, PackedBits
 from nearkin.components import Part, read_params
 from nearkin.errors import NearkinError, NotSupportedError, ParameterError, UnknownNameError
-from nearkin.hooks import IndexSpec
+from nearkin.hooks import IndexSpec, Spec
 from nearkin.indexes import Index, Layout
 from nearkin.metrics import Metric, Space
 from nearkin.refinement import RefinedIndex
@@ -219,10 +220,11 @@ def make_index(plan: Plan, metric: Metric, dim: int, registry: Registry, *, rows
     options = read_params(spec, plan.index)
     clusterer = registry.make("clusterer", options["clusterer"]) if "clusterer" in options else None
     layout = Layout(space, dim, codec, refinement, clusterer, rows=rows, seed=seed)
-    if refinement is None or refines_itself(spec, space, refinement):
-        index: Index = registry.build(spec, layout, params=options)
-    else:
-        index = RefinedIndex(layout, registry.build(spec, replace(layout, refinement=None), params=options))
+    alone = refinement is None or refines_itself(spec, space, refinement)
+    index: Index = registry.build(spec, layout if alone else replace(layout, refinement=None), params=options)
+    index.options = _beside_defaults(spec, options)
+    if not alone:
+        index = RefinedIndex(layout, index)
     index.set_defaults(plan.search)
     return index
 
@@ -235,8 +237,18 @@ def codec_of(plan: Plan, dtype: DType, dim: int, registry: Registry) -> Codec:
 def make_codec(part: Part, dim: int, registry: Registry) -> Codec:
     """The untrained codec that a part of a plan names."""
     spec = registry.resolve("codec", part.name)
-    codec: Codec = registry.build(spec, dim, params=read_params(spec, part))
+    params = read_params(spec, part)
+    codec: Codec = registry.build(spec, dim, params=params)
+    codec.options = _beside_defaults(spec, params)
     return codec
+
+
+def _beside_defaults(spec: Spec, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The params that are not as the component has them by itself; a label must not lose them."""
+    if spec.params is None:
+        return {}
+    fields = {each.name: each.default for each in dataclasses.fields(spec.params)}
+    return {name: value for name, value in params.items() if value != fields[name]}
 
 
 def refines_itself(spec: IndexSpec, space: Space, refinement: Codec) -> bool:

@@ -75,11 +75,11 @@ def test_no_command_prints_the_help(run: Run) -> None:
 
 
 @pytest.mark.parametrize("metric", ["raising", "talking"])
-def test_a_plugin_that_fails_in_a_search(run: Run, vectors: np.ndarray, tmp_path: Path, metric: str) -> None:
+def test_a_plugin_that_fails_at_work(run: Run, vectors: np.ndarray, tmp_path: Path, metric: str) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
-    assert run("--plugin", "broken.py", "build", "v.npy", "--metric", metric, "-o", "x").exit_code == 0
-    words = ("broken.py", "ZeroDivisionError: oops") if metric == "raising" else ("'far'", "(400, 400)")
-    fails(run("--plugin", "broken.py", "search", "x", "v.npy"), 4, *words)
+    words = ("broken.py", "ZeroDivisionError: oops") if metric == "raising" else ("'far'", "numbers of shape")
+    asked = run("--plugin", "broken.py", "measure", "v.npy", "--plan", "flat", "--held-out", "9", "--metric", metric)
+    fails(asked, 4, *words)
 
 
 def test_what_a_plugin_prints_stays_out_of_results(run: Run, built: Path, tmp_path: Path) -> None:

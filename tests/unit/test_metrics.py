@@ -272,7 +272,7 @@ def test_distances_checks_shapes() -> None:
         def pairwise(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
             return np.zeros((len(queries), 1))
 
-    with pytest.raises(PluginContractError, match=r"shape \(2, 1\), \(2, 3\) expected"):
+    with pytest.raises(PluginContractError, match=r"shape \(2, 1\), numbers of shape \(2, 3\) expected"):
         Narrow().distances(np.ones((2, 4)), np.ones((3, 4)))
     with pytest.raises(VectorError, match="queries have 1 columns, vectors have 4"):
         Narrow().distances(np.ones((2, 1)), np.ones((3, 4)))

@@ -1,5 +1,7 @@
 """Saving: what is opened again is what was saved, whatever else the registry holds."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -135,3 +137,48 @@ def test_a_fitted_metric_object_is_saved_with_what_it_learnt(keep, rows, tmp_pat
     mine.save(tmp_path / "mine")
     with nk.open(tmp_path / "mine") as back:
         assert np.array_equal(back.search(rows[:9], 3).distances, mine.search(rows[:9], 3).distances)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Options of a codec that says nothing of its label."""
+
+    steps: int = 255
+
+
+class Rounded(nk.Codec):
+    """Rows in so many steps between -1 and 1, one byte a column."""
+
+    name = "rounded"
+
+    def __init__(self, dim, steps=255):
+        super().__init__(dim)
+        self.steps = steps
+
+    @property
+    def code_size(self):
+        return self.dim
+
+    def _encode(self, vectors):
+        return np.round((np.clip(vectors, -1, 1) + 1) / 2 * self.steps).astype(np.uint8)
+
+    def _decode(self, codes):
+        return (codes / self.steps * 2 - 1).astype(np.float32)
+
+
+class RoundedPlugin:
+    @nk.hookimpl
+    def nearkin_codecs(self):
+        return [nk.CodecSpec(name="rounded", summary="Steps between -1 and 1.", make=Rounded, params=Steps)]
+
+
+def test_a_codec_without_a_label_of_its_own_is_opened_with_its_options(tmp_path):
+    fresh = load_registry(load_settings({}))
+    fresh.register(RoundedPlugin(), "rounded")
+    cells = np.random.default_rng(0).uniform(-1, 1, size=(50, 4)).astype(np.float32)
+    mine = nk.build(cells, plan="flat,rounded:steps=7", registry=fresh)
+    assert mine.plan == "flat,rounded:steps=7"
+    mine.save(tmp_path / "mine")
+    with nk.open(tmp_path / "mine", registry=fresh) as back:
+        assert back.plan == mine.plan
+        np.testing.assert_array_equal(back.search(cells, 5).distances, mine.search(cells, 5).distances)
