@@ -73,10 +73,14 @@ class Embedder(ABC):
             raise InputError("items is a single string, a list of strings expected", hint="pass [text]")
         if role not in ("document", "query"):
             raise ParameterError(f"role is {role!r}, 'document' or 'query' expected")
-        vectors = self._embed(list(items), role)
-        if vectors.shape != (len(items), self.dim):
+        try:
+            listed = list(items)
+        except TypeError as error:
+            raise InputError(f"items is {items!r}, a list of strings expected") from error
+        vectors = self._embed(listed, role)
+        if vectors.shape != (len(listed), self.dim):
             raise PluginContractError(
-                f"embedder {self.name!r} gave an array of shape {vectors.shape} for {len(items)} items of {self.dim} columns"
+                f"embedder {self.name!r} gave an array of shape {vectors.shape} for {len(listed)} items of {self.dim} columns"
             )
         return as_vectors(vectors, what=f"vectors of embedder {self.name!r}")
 

@@ -369,18 +369,19 @@ class Cosine(Metric):
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Rows scaled to length one, without overflow or underflow for very long and very short ones.
+    """Rows scaled to length one, each by itself, without overflow or underflow for very long and very short ones.
 
     >>> unit_rows(np.float32([[3e30, 4e30]])).round(3).tolist()
     [[0.6000000238418579, 0.800000011920929]]
     """
-    with np.errstate(over="ignore"):
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not ((norms > 1e-15) & (norms < 1e15)).all():
-        largest = np.abs(vectors).max(axis=1, keepdims=True)
-        vectors = vectors / np.where(largest == 0, 1, largest)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(norms == 0, 1, norms), dtype=np.float32)
+    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    usual = (squares > 1e-30) & (squares < 1e30)
+    factors = np.where(usual, squares, 1.0) ** -0.5
+    unit = np.asarray(vectors * factors.astype(np.float32)[:, None], dtype=np.float32)
+    if not usual.all():  # their factors would leave the range of float32; rows of zeros stay as they are
+        odd = np.flatnonzero(~usual & (squares > 0))
+        unit[odd] = vectors[odd] / np.sqrt(squares[odd, None])
+    return unit
 
 
 def need_fitted(metric: Metric, fitted: object) -> None:

@@ -384,3 +384,17 @@ def test_an_index_that_answers_another_shape_breaks_its_contract(monkeypatch):
     monkeypatch.setattr(index, "_search", lambda queries, k, mask, params: short)
     with pytest.raises(PluginContractError, match=r"answered 3 queries with arrays of shapes \(3, 1\)"):
         index.search(rows(3), 2)
+
+
+@pytest.mark.parametrize("plan", ["flat", "ivf8", "hnsw8"])
+def test_under_cosine_a_row_is_itself_in_a_batch_of_any_size(plan):
+    vectors = 3 * rows(300, 48)
+    vectors[7] *= 1e-25  # one odd row must not change how the others are scaled
+    vectors[8] *= 1e25
+    mine = nk.build(vectors, metric="cosine", plan=plan)
+    params = effort(plan)
+    whole = mine.search(vectors, 4, **params)
+    assert (whole.distances[:, 0] == 0).all()
+    for query in range(0, 300, 7):
+        single = mine.search(vectors[query : query + 1], 4, **params)
+        assert single.distances[0].tolist() == whole.distances[query].tolist()

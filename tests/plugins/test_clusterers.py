@@ -1,0 +1,190 @@
+"""Clusterers: promises that each keeps, and Lloyd's algorithm against its definition."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nearkin as nk
+from nearkin.centroids import Clusterer, Clustering, Lloyd, assign
+from nearkin.errors import ParameterError, PluginContractError, VectorError
+from nearkin.registry import default_registry
+
+NAMES = tuple(spec.name for spec in default_registry().specs("clusterer"))
+NO_DEADLINE = settings(deadline=None)
+
+
+def blobs(n: int = 300, k: int = 5, dim: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, k, n)
+    labels[:k] = np.arange(k)
+    return (rng.normal(scale=100, size=(k, dim))[labels] + rng.normal(size=(n, dim))).astype(np.float32), labels
+
+
+def squared(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    return ((vectors[:, None].astype(np.float64) - centroids[None].astype(np.float64)) ** 2).sum(axis=2)
+
+
+def clusterer(name: str, **params: int) -> Clusterer:
+    text = ":".join([name, *(f"{key}={value}" for key, value in params.items())])
+    made = default_registry().make("clusterer", text)
+    assert isinstance(made, Clusterer)
+    return made
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("k", [1, 2, 5, 40, 300])
+def test_rows_belong_to_the_nearest_centroid(name, k):
+    vectors, _ = blobs()
+    found = clusterer(name).fit(vectors, k, seed=3)
+    true = squared(vectors, found.centroids)
+    assert (found.centroids.dtype, found.centroids.shape) == (np.float32, (k, 3))
+    chosen = true[np.arange(300), found.labels]
+    np.testing.assert_allclose(chosen, true.min(axis=1), rtol=1e-4, atol=1e-2)
+    assert found.inertia == pytest.approx(true.min(axis=1).sum(), rel=1e-3, abs=0.5)
+    assert found.sizes.sum() == 300
+    if k == 1:
+        np.testing.assert_allclose(found.centroids[0], vectors.mean(axis=0), rtol=1e-4, atol=1e-3)
+
+
+def test_well_separated_blobs_are_found():
+    vectors, labels = blobs(seed=4)
+    found = Lloyd().fit(vectors, 5, seed=0)
+    pairs = {(int(a), int(b)) for a, b in zip(labels, found.labels, strict=True)}
+    assert len(pairs) == 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_seed_decides(name):
+    vectors = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
+    one, two, other = (clusterer(name).fit(vectors, 20, seed=seed) for seed in (7, 7, 8))
+    assert one.centroids.tolist() == two.centroids.tolist()
+    assert one.labels.tolist() == two.labels.tolist()
+    assert one.centroids.tolist() != other.centroids.tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_inertia_never_rises(name):
+    vectors = np.random.default_rng(1).normal(size=(400, 6)).astype(np.float32)
+    history = clusterer(name).fit(vectors, 12).history
+    assert len(history) >= 2
+    assert all(later <= earlier * (1 + 1e-4) for earlier, later in pairwise(history))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_weights_are_rows_given_again(name):
+    """A fixed point is the weighted mean of its rows, whatever the start."""
+    vectors, _ = blobs(60, 3)
+    weights = np.random.default_rng(0).integers(1, 5, 60).astype(float)
+    found = clusterer(name, max_iter=100).fit(vectors, 3, seed=2, weights=weights)
+    for cell in range(3):
+        inside = found.labels == cell
+        np.testing.assert_allclose(
+            found.centroids[cell], np.average(vectors[inside], axis=0, weights=weights[inside]), rtol=1e-3, atol=1e-2
+        )
+    expected = (weights * squared(vectors, found.centroids).min(axis=1)).sum()
+    assert found.inertia == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("distinct", [1, 2, 5])
+def test_fewer_distinct_rows_than_centroids(name, distinct):
+    vectors = np.repeat(np.eye(5, dtype=np.float32)[:distinct], 8, axis=0)
+    found = clusterer(name).fit(vectors, min(8, len(vectors)))
+    assert np.isfinite(found.centroids).all()
+    assert found.sizes.sum() == len(vectors)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("k", [0, -1, 11])
+def test_k_outside_the_rows_is_refused(name, k):
+    with pytest.raises(ParameterError, match=f"{k} centroids asked of 10 rows, 1 to 10 expected"):
+        clusterer(name).fit(blobs(10)[0], k)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("weights", [np.ones(9), -np.ones(10), np.zeros(10), np.full(10, np.nan), np.ones((10, 1))])
+def test_weights_that_do_not_fit_are_refused(name, weights):
+    with pytest.raises(ParameterError, match="weights must be 10 non-negative numbers, not all zero"):
+        clusterer(name).fit(blobs(10)[0], 2, weights=weights)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_go_through_the_gate_and_are_not_changed(name):
+    vectors, _ = blobs(30)
+    vectors = np.asfortranarray(vectors.astype(np.float64))
+    vectors.flags.writeable = False
+    assert clusterer(name).fit(vectors, 3).sizes.sum() == 30
+    with pytest.raises(VectorError, match="NaN"):
+        clusterer(name).fit([[np.nan]], 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_at_least_one_iteration(name):
+    with pytest.raises(ParameterError, match="max_iter is 0, at least 1 expected"):
+        clusterer(name, max_iter=0)
+    assert clusterer(name, max_iter=1).fit(blobs()[0], 5).sizes.sum() == 300
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 100))
+@NO_DEADLINE
+def test_assign_is_brute_force(n, k, seed):
+    rng = np.random.default_rng(seed)
+    vectors, centroids = rng.normal(size=(n, 3)).astype(np.float32), rng.normal(size=(k, 3)).astype(np.float32)
+    labels, distances = assign(vectors, centroids)
+    true = squared(vectors, centroids)
+    np.testing.assert_allclose(distances, true.min(axis=1), rtol=1e-9)
+    np.testing.assert_allclose(true[np.arange(n), labels], true.min(axis=1), rtol=1e-9)
+
+
+def test_lloyd_stops_at_a_fixed_point():
+    vectors, _ = blobs(200, 4)
+    found = Lloyd(max_iter=200, tol=0).fit(vectors, 4, seed=1)
+    for cell in range(4):
+        np.testing.assert_allclose(
+            found.centroids[cell], vectors[found.labels == cell].mean(axis=0), rtol=1e-5, atol=1e-4
+        )
+    assert len(found.history) < 50
+
+
+class _Broken(Lloyd):
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def _fit(self, vectors, k, seed, weights):
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Clustering(np.zeros((3, 3), np.float32), np.zeros(10, int), 0.0), "gave centroids and labels of shapes"),
+        (Clustering(np.zeros((2, 3), np.float32), np.zeros(9, int), 0.0), "gave centroids and labels of shapes"),
+        (
+            Clustering(np.full((2, 3), np.nan, np.float32), np.zeros(10, int), 0.0),
+            "gave centroids with NaN or infinite values",
+        ),
+        (Clustering(np.zeros((2, 3), np.float32), np.full(10, 2), 0.0), r"gave labels outside 0\.\.1"),
+        (Clustering(np.zeros((2, 3), np.float32), np.full(10, -1), 0.0), r"gave labels outside 0\.\.1"),
+    ],
+)
+def test_a_clusterer_that_breaks_the_contract_is_named(answer, said):
+    with pytest.raises(PluginContractError, match=f"clusterer 'lloyd' {said}"):
+        _Broken(answer).fit(blobs(10)[0], 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "inner-product", "manhattan", "hamming"])
+def test_every_clusterer_serves_ivf_under_every_metric(name, metric):
+    rng = np.random.default_rng(0)
+    vectors = rng.integers(0, 256, (200, 6), dtype=np.uint8) if metric == "hamming" else rng.normal(size=(200, 6))
+    mine = nk.build(vectors, metric=metric, plan=f"ivf5:clusterer={name}")
+    found = mine.search(vectors[:9], 4, nprobe=5)
+    exact = mine.exact_search(vectors[:9], 4)
+    np.testing.assert_allclose(found.distances, exact.distances, rtol=1e-5, atol=1e-5)
+    assert mine.plan == ("ivf5" if name == "kmeans" else f"ivf5:clusterer={name}")
