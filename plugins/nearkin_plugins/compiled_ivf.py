@@ -22,6 +22,9 @@ from nearkin_plugins.faiss_ivf import IVFIndex
 
 ROWS_PER_CENTROID = 64
 ITERATIONS = 6
+TRIED = 2048
+"""Rows whose distances to the cells decide between rules for centroids."""
+
 MEMBERS = 64
 """Rows of a cell that medoids are compared on."""
 
@@ -96,10 +99,12 @@ class CompiledIVFIndex(Index):
         if self.centroids != "auto":
             rules = {self.centroids: rules[self.centroids]}
         labels, _ = self._assign(kernel, vectors, start)
+        some = vectors[rng.permutation(len(vectors))[:TRIED]]
         trials = {}
         for name, rule in rules.items():
             cells = rule(kernel, vectors, labels, start, rng)
-            trials[name] = (float(self._assign(kernel, vectors, cells)[1].mean()), cells)
+            near = float(self._assign(kernel, some, cells)[1].mean()) if len(rules) > 1 else 0.0
+            trials[name] = (near, cells)
         self.rule = min(trials, key=lambda name: trials[name][0])
         cells = trials[self.rule][1]
         for _ in range(ITERATIONS):

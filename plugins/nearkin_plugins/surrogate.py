@@ -5,6 +5,7 @@ The recall it can reach depends on how close the space is; which one serves best
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,10 @@ from nearkin.vectors import block_rows
 from nearkin_plugins.surrogate_spaces import SPACES, SurrogateSpace, spaces_for
 
 SAMPLE = 16_384
-"""Rows that spaces are compared on."""
+"""Rows that spaces are compared on, unless that takes the metric more than `SECONDS`; but no fewer than `FEWEST`."""
+
+SECONDS = 5.0
+FEWEST = 2048
 
 QUERIES = 200
 NEIGHBOURS = 10
@@ -95,8 +99,8 @@ class SurrogateIndex(Index):
         return max(min(n, SAMPLE), self._wrapped.sample_rows(n))
 
     def check_rows_suffice(self, n: int) -> None:
-        super().check_rows_suffice(n)
         self._wrapped.check_rows_suffice(n)
+        super().check_rows_suffice(n)
 
     def search_defaults(self, n: int) -> dict[str, int]:
         return {**self._wrapped.search_defaults(n), "rerank": 200}
@@ -121,7 +125,7 @@ class SurrogateIndex(Index):
     def _closest(self, vectors: np.ndarray) -> SurrogateSpace:
         """The space in which the true neighbours of sampled rows are among the fewest nearest ones."""
         rng = np.random.default_rng(self.layout.seed)
-        rows = vectors[np.sort(rng.permutation(len(vectors))[:SAMPLE])]
+        rows = vectors[np.sort(rng.permutation(len(vectors))[: self._affordable(vectors)])]
         asked = rng.permutation(len(rows))[:QUERIES]
         truth = self._neighbours(rows, asked)
         best: tuple[float, SurrogateSpace] | None = None
@@ -137,6 +141,15 @@ class SurrogateIndex(Index):
             if best is None or score < best[0]:
                 best = score, space
         return best[1] if best is not None else self._fitted(vectors)
+
+    def _affordable(self, vectors: np.ndarray) -> int:
+        """Rows to compare spaces on: fewer where the metric takes long."""
+        few = vectors[:: max(1, len(vectors) // 64)][:64]
+        self._distances(few, few)  # compiled on first use
+        start = time.perf_counter()
+        self._distances(few, few)
+        seconds = (time.perf_counter() - start) / len(few) ** 2
+        return int(np.clip(SECONDS / max(seconds * QUERIES, 1e-12), FEWEST, SAMPLE))
 
     def _neighbours(self, rows: np.ndarray, asked: np.ndarray) -> np.ndarray:
         """(nq, k) true neighbours of some of the rows among the others."""

@@ -180,7 +180,7 @@ class Landmarks(SurrogateSpace):
         return min(LANDMARKS, rows) * (self._landmarks.itemsize * self.dim + 4 * self.width)
 
     def arrays(self) -> Mapping[str, np.ndarray]:
-        return {"landmarks": self._landmarks, "map": self._map, "power": np.int64([self._power])}
+        return {"landmarks": self._landmarks, "map": self._map, "power": np.array([self._power], dtype=np.int64)}
 
     def restore(self, state: State) -> None:
         self._landmarks, self._map = state.arrays["landmarks"], state.arrays["map"]
@@ -201,8 +201,8 @@ def spaces_for(dtype: DType) -> tuple[str, ...]:
 def scaled(values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Classical scaling of (n, n) dissimilarities: axes, the spread along each, and the power whose result was squared L2.
 
-    Some metrics are squared distances already, others (L1, Jaccard) are so after a root; whichever of the values and their squares
-    leaves less that no Euclidean space can hold is taken.
+    Some metrics are squared distances already, others (L1, Jaccard) are so after a root: of the values and their squares, those of
+    which so many axes hold the larger share are taken.
 
     Raises
     ------
@@ -219,9 +219,10 @@ def scaled(values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, int]:
         squares = values**power
         centred = squares - squares.mean(axis=0) - squares.mean(axis=1)[:, None] + squares.mean()
         spreads, axes = np.linalg.eigh(-0.5 * centred)
-        lost = float(-spreads[spreads < 0].sum() / max(np.abs(spreads).sum(), 1e-300))
-        if best is None or lost < best[0]:
-            best = lost, spreads[::-1], axes[:, ::-1], power
+        spreads, axes = spreads[::-1], axes[:, ::-1]
+        held = float(np.maximum(spreads[:most], 0).sum() / max(np.abs(spreads).sum(), 1e-300))
+        if best is None or held > best[0] + 1e-9:
+            best = held, spreads, axes, power
     assert best is not None
     _, spreads, axes, power = best
     real = spreads > 1e-9 * max(spreads[0], 1e-300)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,9 +170,8 @@ def _restore_index(collection: Collection, rows: Folder, recipe: Recipe) -> None
         return
     if built is None:
         return
-    numbers_filled_in = as_plan(built.label, recipe.plan.search, recipe.registry)
     kept = rows if collection.keeps_vectors else None
-    index = replace(recipe, plan=numbers_filled_in).make(rows.dim, max(1, built.covered), kept)
+    index = recipe.filled_in(built.label).make(rows.dim, max(1, built.covered), kept)
     index.restore(built.state)
     if index.n != built.covered:
         raise CorruptFileError(f"the index in {collection.path} has {index.n:,} rows, {built.covered:,} were recorded")

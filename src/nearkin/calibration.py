@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,10 @@ from nearkin.indexes import Found, Index, Mask
 
 K = 10
 QUERIES = 400
+"""Rows that ask, unless exact answers for so many take more than `SECONDS`; but no fewer than `FEWEST`."""
+
+SECONDS = 20.0
+FEWEST = 100
 TURNS = 3
 """Times that each choice is timed."""
 
@@ -36,36 +40,47 @@ class Calibration:
         Recall@10 at them, ties of the last neighbour counted as right.
     wanted
         Recall that was asked for.
+    speedup
+        How many times as fast as the exact answer; 0 where the recall is too low to be worth timing.
     """
 
     search: Mapping[str, int]
     recall: Interval
     wanted: float
+    speedup: float = 0.0
 
     @property
     def reached(self) -> bool:
         """Whether the lower end of the interval is what was wanted."""
         return self.recall.low >= self.wanted
 
+    @property
+    def shortfall(self) -> str:
+        """What speaks against using it, in words; nothing if it keeps its promise and is faster than the exact answer."""
+        if not self.reached:
+            return f"that is below {self.wanted:g}"
+        return "" if self.speedup > 1 else "that is no faster than comparing every row"
+
     def __str__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in self.search.items())
         return (
             f"recall@{K} {self.recall.mean:.3f} ({self.recall.low:.3f} to {self.recall.high:.3f}) at {settings or 'no settings'}, "
             f"with {self.recall.queries:,} of the rows as queries"
+            + (f", {self.speedup:.1f} times as fast as exact" if self.speedup else "")
         )
 
 
 def sampled(alive: np.ndarray, seed: int) -> np.ndarray:
-    """Positions of rows that serve as queries."""
+    """Positions of rows that serve as queries, in random order."""
     rng = np.random.default_rng(seed)
-    return np.sort(rng.choice(alive, min(QUERIES, len(alive)), replace=False))
+    return rng.choice(alive, min(QUERIES, len(alive)), replace=False)
 
 
 def calibrate(
     index: Index,
     prepared: np.ndarray,
     asked: np.ndarray,
-    exact: Callable[[int], Found],
+    exact: Callable[[np.ndarray, int], Found],
     wanted: float,
     *,
     fixed: Mapping[str, int],
@@ -79,12 +94,15 @@ def calibrate(
     prepared
         (nq, dim) queries, which are rows of the index at the (nq,) positions `asked`.
     exact
-        k to the exact k nearest rows of each query, itself included.
+        Queries and k to the exact k nearest rows of each, itself included.
     fixed
         Search parameters that are not to be changed.
     """
     k = min(K, index.n - 1)
-    truth = _without_itself(exact(k + 1), asked, k).distances.astype(np.float64)
+    prepared, asked = _affordable(prepared, asked, exact, k + 1)
+    start = time.perf_counter()
+    truth = _without_itself(exact(prepared, k + 1), asked, k).distances.astype(np.float64)
+    exact_seconds = time.perf_counter() - start
 
     def recall_at(params: Mapping[str, int]) -> Interval:
         found = index.search(prepared, k + 1, mask=mask, params=params, threads=threads)
@@ -100,13 +118,25 @@ def calibrate(
 
     found = [Calibration(params, recall, wanted) for params, recall in _frontier(index, recall_at, wanted, fixed)]
     reached = [each for each in found if each.reached]
-    best = min(reached, key=lambda each: seconds_at(each.search)) if reached else max(found, key=_mean)
+    if reached:
+        timed = [(seconds_at(each.search), each) for each in reached]
+        seconds, best = min(timed, key=lambda pair: pair[0])
+        best = replace(best, speedup=exact_seconds / max(seconds, 1e-9))
+    else:
+        best = max(found, key=lambda each: each.recall.mean)
     index.set_defaults(best.search)
     return best
 
 
-def _mean(calibration: Calibration) -> float:
-    return calibration.recall.mean
+def _affordable(
+    prepared: np.ndarray, asked: np.ndarray, exact: Callable[[np.ndarray, int], Found], k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first of the queries, as many as can be answered exactly in the time there is."""
+    exact(prepared[:1], k)  # what is compiled or loaded on first use is not the scan's own time
+    start = time.perf_counter()
+    exact(prepared[:FEWEST], k)
+    count = max(FEWEST, int(SECONDS * FEWEST / (time.perf_counter() - start)))
+    return prepared[:count], asked[:count]
 
 
 def _frontier(

@@ -129,7 +129,8 @@ class Collection:
 
     def predicted_bytes(self) -> dict[str, int]:
         """Bytes by component of the index over the present rows, as predicted before building."""
-        return dict(self._recipe.predicted(self.dim, max(1, len(self)), self._rows if self._keep_vectors else None))
+        recipe = self._recipe.filled_in(self.plan)
+        return dict(recipe.predicted(self.dim, max(1, len(self)), self._rows if self._keep_vectors else None))
 
     def allocated_bytes(self) -> dict[str, int]:
         """Bytes by component of the index as built."""

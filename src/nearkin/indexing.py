@@ -12,7 +12,7 @@ from nearkin.calibration import calibrate, sampled
 from nearkin.errors import NearkinError, VectorError
 from nearkin.indexes import Found, Index, Mask, empty_found, merge_found
 from nearkin.metrics import INNER_PRODUCT, L2, Metric
-from nearkin.plans import Plan, exact_plan, label_of, make_index, parse_plan
+from nearkin.plans import Plan, as_plan, exact_plan, label_of, make_index, parse_plan
 from nearkin.registry import Registry
 from nearkin.reranking import PreparedRows
 from nearkin.rows import Rows
@@ -82,18 +82,17 @@ class Recipe:
             return built
         wanted = built.index.promised_recall
         fallback = built.index.fallback
-        built, reached = self._calibrated(built, rows, threads, wanted)
-        if reached or not fallback or self.plan.search:
+        built, shortfall = self._calibrated(built, rows, threads, wanted)
+        if not fallback or self.plan.search:
             return built
-        for recipe in self._instead(fallback):
+        for recipe in self._instead(fallback) if shortfall else ():
             other = recipe._filled(rows, threads, rows_stay)
+            notes = (*built.notes, f"{shortfall}, so {recipe.plan.index.name.rpartition('/')[2]} is tried instead")
+            shortfall = ""
             if other.index is not None and recipe.plan != self.exact().plan:
-                other, reached = recipe._calibrated(other, rows, threads, wanted)
-            else:
-                reached = True
-            notes = (*built.notes, f"that is below {wanted:g}, so {recipe.plan} is tried instead", *other.notes)
-            built = Built(other.index, built.timings + other.timings, notes)
-            if reached:
+                other, shortfall = recipe._calibrated(other, rows, threads, wanted)
+            built = Built(other.index, built.timings + other.timings, notes + other.notes)
+            if not shortfall:
                 break
         return built
 
@@ -121,8 +120,8 @@ class Recipe:
             index.add(self.metric.prepare(block))
         return Built(index, Timings(trained - start, time.perf_counter() - trained))
 
-    def _calibrated(self, built: Built, rows: Rows, threads: int, wanted: float) -> tuple[Built, bool]:
-        """The same with search parameters for a recall, what was measured, and whether it was reached."""
+    def _calibrated(self, built: Built, rows: Rows, threads: int, wanted: float) -> tuple[Built, str]:
+        """The same with search parameters for a recall, what was measured, and what speaks against it."""
         assert built.index is not None
         start = time.perf_counter()
         asked = sampled(np.flatnonzero(rows.alive), self.seed)
@@ -131,18 +130,22 @@ class Recipe:
             built.index,
             prepared,
             asked,
-            lambda k: exact_over(rows, rows.alive, prepared, k, threads, self),
+            lambda queries, k: exact_over(rows, rows.alive, queries, k, threads, self),
             wanted,
             fixed=self.plan.search,
             mask=None if rows.alive.all() else Mask(rows.alive),
             threads=threads,
         )
         timings = built.timings + Timings(calibrate=time.perf_counter() - start)
-        return Built(built.index, timings, (*built.notes, f"{self.label_of(built.index)}: {found}")), found.reached
+        return Built(built.index, timings, (*built.notes, f"{self.label_of(built.index)}: {found}")), found.shortfall
 
     def exact(self) -> Recipe:
         """The same with an exact plan."""
         return replace(self, plan=exact_plan(self.metric.space, self.registry))
+
+    def filled_in(self, label: str) -> Recipe:
+        """The same with the plan that an index was made from, every number filled in."""
+        return replace(self, plan=as_plan(label, self.plan.search, self.registry))
 
     def label_of(self, index: Index) -> str:
         """The plan of an index made from this, with every number filled in."""

@@ -24,7 +24,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from nearkin.errors import MissingDependencyError, PluginContractError
+from nearkin.errors import MissingDependencyError, NotTrainedError, PluginContractError
 from nearkin.kernel_source import WAY_OUT, KernelSource
 
 TEMPLATE = Path(__file__).with_name("kernel_template.txt")
@@ -72,7 +72,18 @@ class Kernel:
 
     def __init__(self, source: KernelSource, params: np.ndarray | None = None) -> None:
         self.source = source
-        self._params = _frozen(NO_PARAMS if params is None else params)
+        self._given = (
+            None if params is None and source.takes_params else _frozen(NO_PARAMS if params is None else params)
+        )
+
+    @property
+    def _params(self) -> np.ndarray:
+        if self._given is None:
+            raise NotTrainedError(
+                f"kernel {self.source.name!r} takes parameters, and its metric has not been fitted",
+                hint="call fit(sample) or build a collection",
+            )
+        return self._given
 
     def pairwise(self, queries: np.ndarray, vectors: np.ndarray, threads: int = 1) -> np.ndarray:
         """(nq, dim) and (n, dim) rows to (nq, n) float32 values."""

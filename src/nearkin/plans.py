@@ -157,8 +157,9 @@ def _parse_as(piece: str, kind: str, registry: Registry, rule: str) -> Part:
     try:
         return registry.parse(kind, piece)
     except UnknownNameError as error:
+        name = piece.partition(":")[0]
         for other in ("codec", "index", "metric"):
-            if other != kind and registry.has(other, piece.partition(":")[0].rstrip("0123456789x")):
+            if other != kind and any(registry.has(other, each) for each in (name, name.rstrip("0123456789x"))):
                 article = "an" if other == "index" else "a"
                 raise ParameterError(f"{piece!r} is the name of {article} {other}, and {rule}") from error
         raise

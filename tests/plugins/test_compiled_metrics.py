@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 import nearkin as nk
-from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, StateError
+from nearkin import bit_counts
+from nearkin.errors import NotSupportedError, NotTrainedError, ParameterError, PluginContractError, StateError
 from nearkin.registry import Registry, load_registry
 from nearkin.settings import load_settings
 
@@ -67,13 +70,20 @@ def ones(byte):
     return count
 
 
-@nk.metric("own-jaccard", axioms={"non-negative", "identity", "symmetric", "triangle"}, dtype="bits")
-def own_jaccard(a, b):
+@nk.metric("own-dice", axioms={"non-negative", "identity", "symmetric"}, dtype="bits")
+def own_dice(a, b):
     both = 0
-    either = 0
+    total = 0
     for i in range(a.shape[0]):
         both += ones(a[i] & b[i])
-        either += ones(a[i] | b[i])
+        total += ones(a[i]) + ones(b[i])
+    return 1.0 - 2.0 * both / total if total > 0 else 0.0
+
+
+@nk.metric("own-jaccard", axioms={"non-negative", "identity", "symmetric", "triangle"}, dtype="bits")
+def own_jaccard(a, b):
+    both, only_a, only_b = nk.bit_counts(a, b)
+    either = both + only_a + only_b
     return 1.0 - both / either if either > 0 else 0.0
 
 
@@ -86,6 +96,7 @@ REFERENCES = {
     own_canberra.name: (own_canberra, lambda q, x: cdist(q, x, "canberra")),
     own_hellinger.name: (own_hellinger, lambda q, x: cdist(np.sqrt(abs(q)), np.sqrt(abs(x))) / math.sqrt(2)),
     own_weighted.name: (own_weighted, None),
+    own_dice.name: (own_dice, lambda q, x: cdist(bits(q), bits(x), "dice")),
     own_jaccard.name: (own_jaccard, lambda q, x: cdist(bits(q), bits(x), "jaccard")),
 }
 ROWS, QUERIES, K = 500, 25, 10
@@ -174,6 +185,65 @@ def test_a_rule_where_it_means_nothing_is_refused():
         nk.build(rows.astype(np.float32), plan="ivf4:centroids=medoid")
     with pytest.raises(ParameterError, match="one of auto, mean"):
         nk.build(rows, metric=own_jaccard, plan="ivf4:centroids=mode")
+
+
+@nk.metric("own-counts", dtype="bits")
+def own_counts(a, b):
+    both, only_a, only_b = bit_counts(a, b)
+    return both + 1000.0 * only_a + 1000000.0 * only_b
+
+
+@given(st.integers(1, 40), st.integers(0, 2**32))
+def test_bits_are_counted_as_in_python(width, seed):
+    rows = np.random.default_rng(seed).integers(0, 256, size=(2, width), dtype=np.uint8)
+    rows[0, -1] = 255
+    both, only_a, only_b = bit_counts(*rows)
+    assert both == (np.unpackbits(rows[0]) & np.unpackbits(rows[1])).sum()
+    assert both + only_a == np.unpackbits(rows[0]).sum()
+    compiled = own_counts.space.pairwise(rows[:1], rows[1:])
+    np.testing.assert_allclose(compiled, [[both + 1000 * only_a + 1_000_000 * only_b]], rtol=1e-6)
+
+
+def test_of_nearkin_a_kernel_may_use_bit_counts_only():
+    def builds(a, b):
+        return nk.build(a)
+
+    with pytest.raises(ParameterError, match=r"kernel 'builds' uses nearkin\.build.*bit_counts"):
+        nk.metric("x")(builds)
+
+
+@nk.metric("sometimes-nan", axioms={"symmetric"})
+def sometimes_nan(a, b):
+    return (a[0] - b[0]) / (a[1] - a[1] + b[1])
+
+
+@pytest.mark.parametrize("plan", ["flat", "ivf2:centroids=medoid", "surrogate:space=l2,flat"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_nan_is_an_error_that_names_the_pair(plan, threads):
+    rows = np.random.default_rng(0).uniform(1, 2, size=(500, 2)).astype(np.float32)
+    mine = nk.build(rows, metric=sometimes_nan, plan=plan, threads=threads)
+    mine.add([[7.0, 0.0]])
+    with pytest.raises(PluginContractError, match=r"gave NaN for query 70 and the row at position 0"):
+        mine.search(np.concatenate([rows[:70], [[7, 5]], rows[:70]]), 3)
+    with pytest.raises(PluginContractError, match=r"'sometimes_nan' gave NaN"):
+        nk.build(np.concatenate([rows, [[1, 0], [1, 0]]]), metric=sometimes_nan, plan=plan, search=None).search(
+            [[1, 5]]
+        )
+
+
+def test_rows_infinitely_far_are_left_out():
+    @nk.metric("one-sided")
+    def one_sided(a, b):
+        return math.inf if a[0] > b[0] else b[0] - a[0]
+
+    found = nk.build([[1.0], [2.0], [3.0]], metric=one_sided).search([[2.0]], 3)
+    assert found.ids[0, :2].tolist() == [1, 2]
+    assert found.counts.tolist() == [2]
+
+
+def test_a_kernel_with_parameters_needs_them():
+    with pytest.raises(NotTrainedError, match="its metric has not been fitted"):
+        own_weighted.fresh().distances(np.ones((1, 3), np.float32), np.ones((1, 3), np.float32))
 
 
 def test_a_changed_formula_is_refused_with_the_change(tmp_path):

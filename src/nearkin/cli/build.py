@@ -124,6 +124,7 @@ def _report(collection: Collection, output: str, disk: dict[str, int]) -> dict[s
         "metric": collection.metric_text,
         "plan": collection.plan,
         "search": collection.search_defaults,
+        "notes": collection.notes,
         "skipped": collection.skipped.tolist(),
         "bytes": {
             "predicted": collection.predicted_bytes(),
@@ -149,6 +150,8 @@ def _print_report(report: dict[str, Any]) -> None:
     click.echo()
     sizes = report["bytes"]
     print_memory(sizes["predicted"], sizes["allocated"], sizes["disk"], sizes["float32"])
+    for each in report["notes"]:
+        note(each)
     if report["skipped"]:
         count = len(report["skipped"])
         note(f"{count:,} row{'s' if count > 1 else ''} left out: {listed(report['skipped'])} (--json lists all)")

@@ -65,8 +65,10 @@ def optimize(session: Session, directory: str) -> None:
     with session.open(directory) as collection:
         with working(f"building {collection.plan} over {len(collection):,} rows"):
             collection.optimize()
-        took, plan, rows = collection.timings, collection.plan, len(collection)
+        took, plan, rows, notes = collection.timings, collection.plan, len(collection), collection.notes
     click.echo(f"built {plan} over {rows:,} rows in {seconds(took.total)} (training {seconds(took.train)})")
+    for each in notes:
+        note(each)
 
 
 def _facts(collection: Collection, directory: str) -> dict[str, Any]:
