@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nearkin.axioms import need_axioms
 from nearkin.collection import Collection
 from nearkin.errors import CorruptFileError, ParameterError, PluginContractError, StorageError, VectorError
 from nearkin.indexing import Recipe
@@ -75,6 +76,8 @@ def build(
         The plan would be wrong under this metric; refused before any work.
     VectorError, ParameterError, UnknownNameError
         One sentence each, with the numbers.
+    PluginContractError
+        A metric by formula declares an axiom that some of the rows break; the message names them.
 
     Examples
     --------
@@ -100,6 +103,8 @@ def build(
         made.fit(_sample(screened.vectors, settings.seed))
         if made.refuses_rows:  # what a fitted metric refuses is known only now
             screened = _usable(collection, matrix, on_bad, vectors)
+    if made.reduces_to is None and not made.native:
+        need_axioms(made, screened.vectors, screened.kept, seed=settings.seed)
     collection.skipped = collection._store(screened, vectors, ids, metadata).skipped
     collection.optimize()
     if not keep_vectors:

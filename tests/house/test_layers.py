@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
         "kernels",
         "metric_functions",
         "metrics",
+        "axioms",
         "codecs",
         "centroids",
         "indexes",
