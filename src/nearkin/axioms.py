@@ -5,7 +5,6 @@ That nothing was found proves nothing. A counterexample proves that what a metri
 
 from __future__ import annotations
 
-from collections.abc import Collection as AnyOf
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import get_args
@@ -164,8 +163,8 @@ def need_axioms(metric: Metric, rows: np.ndarray, positions: np.ndarray | None =
 
 
 def _known(axioms: Iterable[Axiom]) -> list[Axiom]:
-    asked: AnyOf[str] = set(axioms)
-    unknown = sorted(set(asked) - set(_ORDER))
+    asked: set[str] = set(axioms)
+    unknown = sorted(asked - set(_ORDER))
     if unknown:
         raise ParameterError(f"{unknown[0]!r} is not an axiom, {', '.join(_ORDER)} expected")
     return [axiom for axiom in _ORDER if axiom in asked]
