@@ -19,7 +19,7 @@ class KMeansParams:
         Iterations at most.
     """
 
-    max_iter: int = 20
+    max_iter: int = 10
 
     def __post_init__(self) -> None:
         if self.max_iter < 1:

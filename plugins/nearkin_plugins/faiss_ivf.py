@@ -16,8 +16,9 @@ from nearkin.errors import VectorError
 from nearkin.indexes import Layout, Mask, RangeFound, SearchParameter
 from nearkin_plugins.faiss_index import FaissIndex, cell_centroids, faiss_metric, quiet
 
-ROWS_PER_CENTROID = 256
-"""Training on more rows a cell does not place the centroids better (faiss's own limit)."""
+ROWS_PER_CENTROID = 100
+"""Training on more rows a cell hardly places the centroids better: on 300,000 SIFT rows in 1,024 cells, 256 a cell and twenty
+iterations took six times as long as 100 and ten, and recall@10 at nprobe 32 was 0.963 instead of 0.961."""
 
 
 class IVFIndex(FaissIndex):

@@ -29,7 +29,7 @@ class KMeans(Clusterer):
 
     name = "kmeans"
 
-    def __init__(self, max_iter: int = 20) -> None:
+    def __init__(self, max_iter: int = 10) -> None:
         self.max_iter = max_iter
 
     def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:

@@ -17,6 +17,7 @@ FAISS_FLOAT = L2_AND_IP | {"faiss:METRIC_L1", "faiss:METRIC_Linf"}
 FAISS_BITS = frozenset({"faiss:METRIC_Hamming"})
 COMPILED = frozenset({"kernel"})
 CENTROIDS = ("auto", "mean", "spherical", "median", "medoid")
+SURROGATE_SPACES = ("auto", "l2", "cosine", "root", "linear", "landmarks")
 REFINES: Mapping[str, frozenset[str]] = {"faiss:flat": L2_AND_IP, "faiss:sq": L2_AND_IP}
 
 
@@ -74,6 +75,30 @@ class HNSWParams:
 
 
 @dataclass(frozen=True)
+class SurrogateParams:
+    """Options of surrogate.
+
+    Attributes
+    ----------
+    space
+        Where candidates are looked for: ``l2`` and ``cosine`` of the rows, ``root`` (of the values), ``linear`` (a map fitted to
+        the metric), ``landmarks`` (distances to some rows, for any dissimilarity), or ``auto`` for the one that needs the
+        fewest candidates on a sample. Packed bits know all but ``root``.
+    recall
+        Recall@10 that ``nprobe`` (or ``ef_search``) and ``rerank`` are set for, with rows as queries.
+    """
+
+    space: str = "auto"
+    recall: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.space not in SURROGATE_SPACES:
+            raise ParameterError(f"surrogate has space={self.space!r}, one of {', '.join(SURROGATE_SPACES)} expected")
+        if not 0 < self.recall < 1:
+            raise ParameterError(f"surrogate has recall={self.recall:g}, a number between 0 and 1 expected")
+
+
+@dataclass(frozen=True)
 class FactoryParams:
     """A faiss factory string, as faiss reads it."""
 
@@ -122,6 +147,15 @@ def nearkin_indexes() -> Iterable[IndexSpec]:
             },
             refines=REFINES,
             examples=({}, {"M": 8}),
+        ),
+        IndexSpec(
+            name="surrogate",
+            summary="candidates from another index in a space close to the metric, ranked again by the metric itself",
+            make="nearkin_plugins.surrogate:SurrogateIndex",
+            params=SurrogateParams,
+            accepts={"decoded": frozenset({"pairwise"})},
+            inner="ivf,pq",
+            examples=({"space": "l2"}, {"space": "linear"}, {"space": "landmarks"}),
         ),
         IndexSpec(
             name="faiss",

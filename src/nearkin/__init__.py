@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nearkin import errors
+    from nearkin.accuracy import recall
+    from nearkin.bits import bit_counts
     from nearkin.building import build
     from nearkin.building import open_collection as open
     from nearkin.centroids import Clusterer, Clustering
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
         hookimpl,
     )
     from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, SearchParameter
-    from nearkin.measurement import exact_neighbours, hold_out, measure, recall
+    from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
     from nearkin.plans import Plan
@@ -79,6 +81,7 @@ _WHERE = {
     "Space": "metrics",
     "State": "state",
     "VectorFormat": "formats",
+    "bit_counts": "bits",
     "build": "building",
     "convert": "files",
     "describe": "description",
@@ -90,7 +93,7 @@ _WHERE = {
     "metric": "metric_functions",
     "open": "building:open_collection",
     "read_vectors": "files",
-    "recall": "measurement",
+    "recall": "accuracy",
 }
 
 __all__ = [
@@ -126,6 +129,7 @@ __all__ = [
     "Space",
     "State",
     "VectorFormat",
+    "bit_counts",
     "build",
     "convert",
     "describe",

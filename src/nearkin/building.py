@@ -106,7 +106,7 @@ def build(
     if made.reduces_to is None and not made.native:
         need_axioms(made, screened.vectors, screened.kept, seed=settings.seed)
     collection.skipped = collection._store(screened, vectors, ids, metadata).skipped
-    collection.optimize()
+    collection._build(rows_stay=keep_vectors)
     if not keep_vectors:
         collection.forget_vectors()
     return collection
@@ -177,7 +177,8 @@ def _restore_index(collection: Collection, rows: Folder, recipe: Recipe) -> None
     if built is None:
         return
     numbers_filled_in = as_plan(built.label, recipe.plan.search, recipe.registry)
-    index = replace(recipe, plan=numbers_filled_in).make(rows.dim, max(1, built.covered))
+    kept = rows if collection.keeps_vectors else None
+    index = replace(recipe, plan=numbers_filled_in).make(rows.dim, max(1, built.covered), kept)
     index.restore(built.state)
     if index.n != built.covered:
         raise CorruptFileError(f"the index in {collection.path} has {index.n:,} rows, {built.covered:,} were recorded")

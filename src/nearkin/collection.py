@@ -73,6 +73,7 @@ class Collection:
         self.path: Path | None = None
         self.skipped = np.empty(0, dtype=np.int64)
         self.problems: list[str] = []
+        self.notes: list[str] = []
 
     # ---- facts -----------------------------------------------------------------------------------------------------
 
@@ -128,7 +129,7 @@ class Collection:
 
     def predicted_bytes(self) -> dict[str, int]:
         """Bytes by component of the index over the present rows, as predicted before building."""
-        return dict(self._recipe.predicted(self.dim, max(1, len(self))))
+        return dict(self._recipe.predicted(self.dim, max(1, len(self)), self._rows if self._keep_vectors else None))
 
     def allocated_bytes(self) -> dict[str, int]:
         """Bytes by component of the index as built."""
@@ -321,10 +322,14 @@ class Collection:
         with self._lock:
             self._need_writable()
             self._need_vectors("optimize")
-            self._index, self.timings = self._recipe.build(self._rows, self._threads)
-            self._covered = len(self._rows) if self._index is not None else 0
-            self._view = None
+            self._build()
             self._publish()
+
+    def _build(self, *, rows_stay: bool = True) -> None:
+        built = self._recipe.build(self._rows, self._threads, rows_stay=rows_stay)
+        self._index, self.timings, self.notes = built.index, built.timings, list(built.notes)
+        self._covered = len(self._rows) if self._index is not None else 0
+        self._view = None
 
     def _take_in(
         self,

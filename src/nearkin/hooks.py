@@ -100,11 +100,15 @@ class IndexSpec(Spec):
         The same for refinement codecs that the index re-ranks with itself; others are re-ranked by nearkin.
     exact
         Whether a search with a lossless codec gives the exact neighbours whatever the parameters.
+    inner
+        For an index that wraps another one in a squared L2 space that it maps the rows into (`Layout.inner`): the plan of that
+        other index where the user's plan has none. Everything after the index's own part is that plan.
     """
 
     accepts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     refines: Mapping[str, frozenset[str]] = field(default_factory=dict)
     exact: bool = False
+    inner: str = ""
 
     kind: ClassVar[str] = "index"
 

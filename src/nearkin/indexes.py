@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,6 +23,19 @@ from nearkin.codecs import Codec
 from nearkin.errors import NotTrainedError, ParameterError, PluginContractError, VectorError
 from nearkin.metrics import Space
 from nearkin.state import State
+
+
+class StoredRows(Protocol):
+    """Rows that can be read by position, prepared for the space of an index."""
+
+    def pieces(self, positions: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """Contiguous arrays that hold the rows at positions (of any shape, -1 is none), each with its first position; empty
+        if they do not lie anywhere as the space wants them. Other rows of the arrays are not to be read."""
+        ...
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        """(m, dim) rows at positions."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,11 @@ class Layout:
         Finds the centroids of an IVF index, or None where the index has none.
     rows
         Rows expected; numbers that a plan leaves out are chosen from it.
+    inner
+        Makes the untrained index of the rest of the plan, for rows of so many columns under squared L2; None where the
+        index wraps no other.
+    stored
+        Where the rows can be read again; None where nobody else keeps them, so that an index that needs them must.
     """
 
     space: Space
@@ -48,6 +66,8 @@ class Layout:
     clusterer: Clusterer | None = None
     rows: int = 0
     seed: int = 0
+    inner: Callable[[int], Index] | None = None
+    stored: StoredRows | None = None
 
 
 class Mask:
@@ -113,6 +133,12 @@ class Index(ABC):
 
     name: ClassVar[str]
     tidy: ClassVar[bool] = False
+    wrapped: Index | None = None
+    """The index that this one gets its candidates from, where a plan names both."""
+    promised_recall: float = 0.0
+    """Recall@10 that its search parameters are to be set for once all rows are in; 0 leaves them as they are."""
+    fallback: str = ""
+    """Plan to use instead, and after that an exact one, where the promise cannot be kept; none keeps the index all the same."""
     options: Mapping[str, Any] = MappingProxyType({})
     """What a plan chose besides the defaults; set by whoever makes the index from a plan."""
     search_params: ClassVar[Mapping[str, SearchParameter]] = {}
@@ -333,13 +359,14 @@ class Index(ABC):
     def state(self) -> State:
         """Everything needed to `restore` this index."""
         inner = self._state()
-        return State(inner.arrays, {"rows": self.n, "index": dict(inner.meta)})
+        return State(inner.arrays, {"rows": self.n, "search": dict(self._chosen), "index": dict(inner.meta)})
 
     def restore(self, state: State) -> None:
         """Take back what `state` gave; the arrays must have been verified before."""
         self._restore(State(state.arrays, state.meta["index"]))
         self.n = int(state.meta["rows"])
         self.is_trained = True
+        self._chosen = {**state.meta.get("search", {}), **self._chosen}
         self._defaults = self._full_defaults()
 
     def _full_defaults(self) -> dict[str, int]:

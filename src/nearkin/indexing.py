@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nearkin.errors import VectorError
+from nearkin.calibration import calibrate, sampled
+from nearkin.errors import NearkinError, VectorError
 from nearkin.indexes import Found, Index, Mask, empty_found, merge_found
 from nearkin.metrics import INNER_PRODUCT, L2, Metric
-from nearkin.plans import Plan, exact_plan, label_of, make_index
+from nearkin.plans import Plan, exact_plan, label_of, make_index, parse_plan
 from nearkin.registry import Registry
+from nearkin.reranking import PreparedRows
 from nearkin.rows import Rows
 
 SHORTEST = 1e-15
@@ -25,11 +27,30 @@ class Timings:
 
     train: float = 0.0
     add: float = 0.0
+    calibrate: float = 0.0
 
     @property
     def total(self) -> float:
-        """Training and adding together."""
-        return self.train + self.add
+        """Everything together."""
+        return self.train + self.add + self.calibrate
+
+    def __add__(self, other: Timings) -> Timings:
+        return Timings(self.train + other.train, self.add + other.add, self.calibrate + other.calibrate)
+
+
+@dataclass(frozen=True)
+class Built:
+    """An index with all rows; None where there are none.
+
+    Attributes
+    ----------
+    notes
+        What was measured and decided on the way, in words.
+    """
+
+    index: Index | None = None
+    timings: Timings = Timings()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,24 +62,83 @@ class Recipe:
     registry: Registry
     seed: int = 0
 
-    def make(self, dim: int, rows: int) -> Index:
-        """The untrained index for rows of `dim` columns, refused if the plan would be wrong."""
-        width = self.metric.prepared_dim(dim)
-        return make_index(self.plan, self.metric, width, self.registry, rows=rows, seed=self.seed)
+    def make(self, dim: int, rows: int, stored: Rows | None = None) -> Index:
+        """The untrained index for rows of `dim` columns, refused if the plan would be wrong.
 
-    def build(self, rows: Rows, threads: int) -> tuple[Index | None, Timings]:
-        """The index over every position; deleted rows take up positions and no part in training. None without rows."""
+        `stored` are the rows, where they stay and the index may read them again.
+        """
+        width = self.metric.prepared_dim(dim)
+        kept = None if stored is None else PreparedRows(stored, self.metric)
+        return make_index(self.plan, self.metric, width, self.registry, rows=rows, seed=self.seed, stored=kept)
+
+    def build(self, rows: Rows, threads: int, *, rows_stay: bool = True) -> Built:
+        """The index over every position; deleted rows take up positions and no part in training.
+
+        An index that promises a recall gets its search parameters by measuring; where no parameters keep the promise, the plan
+        that it names for this case is built instead, and where that does not either, an exact one.
+        """
+        built = self._filled(rows, threads, rows_stay)
+        if built.index is None or not built.index.promised_recall or rows.count < 3:
+            return built
+        wanted = built.index.promised_recall
+        fallback = built.index.fallback
+        built, reached = self._calibrated(built, rows, threads, wanted)
+        if reached or not fallback or self.plan.search:
+            return built
+        for recipe in self._instead(fallback):
+            other = recipe._filled(rows, threads, rows_stay)
+            if other.index is not None and recipe.plan != self.exact().plan:
+                other, reached = recipe._calibrated(other, rows, threads, wanted)
+            else:
+                reached = True
+            notes = (*built.notes, f"that is below {wanted:g}, so {recipe.plan} is tried instead", *other.notes)
+            built = Built(other.index, built.timings + other.timings, notes)
+            if reached:
+                break
+        return built
+
+    def _instead(self, fallback: str) -> Iterator[Recipe]:
+        """The plan that an index falls back to, if it serves the metric, and an exact one."""
+        recipe = replace(self, plan=parse_plan(fallback, self.registry))
+        try:
+            recipe.make(self.metric.prepared_dim(1), 1)
+        except NearkinError:
+            pass
+        else:
+            yield recipe
+        yield self.exact()
+
+    def _filled(self, rows: Rows, threads: int, rows_stay: bool) -> Built:
         alive = np.flatnonzero(rows.alive)
         if not alive.size:
-            return None, Timings()
-        index = self.make(rows.dim, len(alive))
+            return Built()
+        index = self.make(rows.dim, len(alive), rows if rows_stay else None)
         index.use_threads(threads)
         start = time.perf_counter()
         index.train(self._training_sample(index, rows, alive))
         trained = time.perf_counter()
         for _, block in rows.blocks():
             index.add(self.metric.prepare(block))
-        return index, Timings(trained - start, time.perf_counter() - trained)
+        return Built(index, Timings(trained - start, time.perf_counter() - trained))
+
+    def _calibrated(self, built: Built, rows: Rows, threads: int, wanted: float) -> tuple[Built, bool]:
+        """The same with search parameters for a recall, what was measured, and whether it was reached."""
+        assert built.index is not None
+        start = time.perf_counter()
+        asked = sampled(np.flatnonzero(rows.alive), self.seed)
+        prepared = self.metric.prepare_queries(rows.take(asked))
+        found = calibrate(
+            built.index,
+            prepared,
+            asked,
+            lambda k: exact_over(rows, rows.alive, prepared, k, threads, self),
+            wanted,
+            fixed=self.plan.search,
+            mask=None if rows.alive.all() else Mask(rows.alive),
+            threads=threads,
+        )
+        timings = built.timings + Timings(calibrate=time.perf_counter() - start)
+        return Built(built.index, timings, (*built.notes, f"{self.label_of(built.index)}: {found}")), found.reached
 
     def exact(self) -> Recipe:
         """The same with an exact plan."""
@@ -68,9 +148,9 @@ class Recipe:
         """The plan of an index made from this, with every number filled in."""
         return label_of(index, self.plan)
 
-    def predicted(self, dim: int, rows: int) -> Mapping[str, int]:
+    def predicted(self, dim: int, rows: int, stored: Rows | None = None) -> Mapping[str, int]:
         """Bytes by component of the index, before building it."""
-        return self.make(dim, rows).cost(rows)
+        return self.make(dim, rows, stored).cost(rows)
 
     def _training_sample(self, index: Index, rows: Rows, alive: np.ndarray) -> np.ndarray:
         wanted = index.sample_rows(len(alive))

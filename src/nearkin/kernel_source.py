@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from nearkin.bits import bit_counts
 from nearkin.errors import ParameterError
 
 WAY_OUT = "or write pairwise(queries, vectors) in numpy instead, see nearkin.Metric"
@@ -94,11 +95,15 @@ def _render(function: Callable[..., Any], as_name: str, pieces: dict[str, str]) 
         argument.annotation = None
     if ast.get_docstring(tree) is not None and len(tree.body) > 1:
         tree.body = tree.body[1:]
+    ours = set()
     for name, value in _used(function):
-        if name not in pieces:
+        if isinstance(value, types.ModuleType) and value.__name__ == "nearkin":
+            ours.add(name)
+        elif name not in pieces:
             pieces[name] = ""  # holds the place, so that functions that call each other end
             pieces[name] = _render_value(name, value, pieces, getattr(function, "__name__", "kernel"))
-    return ast.unparse(ast.fix_missing_locations(_SinglePrecision().visit(tree)))
+    rewritten = _OwnFunctions(ours, getattr(function, "__name__", "kernel")).visit(_SinglePrecision().visit(tree))
+    return ast.unparse(ast.fix_missing_locations(rewritten))
 
 
 def _parse(function: Callable[..., Any]) -> ast.FunctionDef:
@@ -136,6 +141,8 @@ def _render_value(name: str, value: Any, pieces: dict[str, str], kernel: str) ->
         return f"{name} = {int(value)}"
     if isinstance(value, float | np.floating):
         return f"{name} = _f32({float(value)!r})"
+    if value is bit_counts:
+        return f"{name} = _bit_counts"
     plain = getattr(value, "py_func", value)  # a function that numba was given already
     if isinstance(plain, types.FunctionType):
         return f"@_compiled\n{_render(plain, name, pieces)}"
@@ -143,6 +150,25 @@ def _render_value(name: str, value: Any, pieces: dict[str, str], kernel: str) ->
         f"kernel {kernel!r} uses {name}, a {type(value).__name__}, which a compiled kernel cannot hold",
         hint=f"use numbers, modules and plain functions, pass arrays as params, {WAY_OUT}",
     )
+
+
+class _OwnFunctions(ast.NodeTransformer):
+    """``nk.bit_counts``, under whatever name nearkin was imported, as the template's compiled one."""
+
+    def __init__(self, modules: set[str], kernel: str) -> None:
+        self._modules = modules
+        self._kernel = kernel
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        if isinstance(node.value, ast.Name) and node.value.id in self._modules:
+            if node.attr != bit_counts.__name__:
+                raise ParameterError(
+                    f"kernel {self._kernel!r} uses nearkin.{node.attr}, which a compiled kernel cannot hold",
+                    hint="of nearkin it may use bit_counts",
+                )
+            return ast.Name("_bit_counts", ast.Load())
+        self.generic_visit(node)
+        return node
 
 
 class _SinglePrecision(ast.NodeTransformer):

@@ -14,13 +14,13 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,14 +29,23 @@ from nearkin.kernel_source import WAY_OUT, KernelSource
 
 TEMPLATE = Path(__file__).with_name("kernel_template.txt")
 
-SPLIT_WORK = 1 << 21
-"""Values read for one query above which its rows are worth splitting over threads."""
+SPLIT_WORK = 1 << 20
+"""Pairs of values compared above which the rows of a few queries are worth splitting over threads."""
+
+FEW_QUERIES = 64
+"""Queries below which every thread had better read its own rows than its own queries."""
+
+SLICES = 8
+"""Slices of the queries for each thread, where some take longer than others."""
 
 _COMPILING = RLock()
 _LOADED: dict[KernelSource, ModuleType] = {}
 
 Best = tuple[np.ndarray, np.ndarray]
 """(nq, k) positions padded with -1, and distances padded with +inf, in no particular order."""
+
+Stop = tuple[int, int]
+"""Query and row whose value is NaN, where a scan stopped; (-1, -1) if there are none."""
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
@@ -65,11 +74,16 @@ class Kernel:
         self.source = source
         self._params = _frozen(NO_PARAMS if params is None else params)
 
-    def pairwise(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    def pairwise(self, queries: np.ndarray, vectors: np.ndarray, threads: int = 1) -> np.ndarray:
         """(nq, dim) and (n, dim) rows to (nq, n) float32 values."""
         values = np.empty((len(queries), len(vectors)), dtype=np.float32)
         queries, vectors = _frozen(queries), _frozen(vectors)
-        self._guarded(lambda: self._module().pairwise(queries, vectors, values, self._params))
+
+        def part(some: slice) -> Stop:
+            self._module().pairwise(queries[some], vectors, values[some], self._params)
+            return -1, -1
+
+        self._over_queries(part, len(queries), threads, SLICES * threads)
         return values
 
     def scan(
@@ -85,23 +99,29 @@ class Kernel:
         queries, rows = _frozen(queries), _frozen(rows)
         mask = _frozen(EVERYTHING if allowed is None else allowed)
 
-        def part(best: Best, some: slice, start: int, stop: int) -> None:
+        def part(best: Best, some: slice, start: int, stop: int) -> Stop:
             positions, distances = best[0][some], best[1][some]
-            self._module().scan(queries[some], rows[start:stop], start, mask, distances, positions, self._params)
+            given = queries[some], rows[start:stop], start, mask, distances, positions, self._params
+            return cast(Stop, self._module().scan(*given))
 
-        if len(queries) < threads and rows.size > SPLIT_WORK:
+        if threads > 1 and len(queries) < FEW_QUERIES and len(queries) * rows.size > SPLIT_WORK:
             return self._scan_split_rows(part, len(queries), len(rows), k, threads)
         best = _nothing(len(queries), k)
-        self._over_queries(lambda some: part(best, some, 0, len(rows)), len(queries), threads)
+        most = max(threads, min(SLICES * threads, len(queries) // FEW_QUERIES))
+        self._over_queries(lambda some: part(best, some, 0, len(rows)), len(queries), threads, most)
         return best
 
     def _scan_split_rows(
-        self, part: Callable[[Best, slice, int, int], None], nq: int, n: int, k: int, threads: int
+        self, part: Callable[[Best, slice, int, int], Stop], nq: int, n: int, k: int, threads: int
     ) -> Best:
+        """Each thread compares all queries with its own span of the rows, which is then read from memory once."""
         parts = [_nothing(nq, k) for _ in range(threads)]
-        edges = np.linspace(0, n, threads + 1).astype(int)
-        spans = list(zip(parts, edges[:-1], edges[1:], strict=True))
-        self._guarded(lambda: list(pool(threads).map(lambda each: part(each[0], slice(None), each[1], each[2]), spans)))
+        edges = np.linspace(0, n, threads + 1).astype(int).tolist()
+        spans = list(zip(parts, itertools.pairwise(edges), strict=True))
+        for stop in self._guarded(
+            lambda: list(pool(threads).map(lambda each: part(each[0], slice(None), *each[1]), spans))
+        ):
+            self._refuse_nan(stop, 0)
         positions, distances = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
         nearest = np.argsort(distances, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(positions, nearest, axis=1), np.take_along_axis(distances, nearest, axis=1)
@@ -130,47 +150,13 @@ class Kernel:
         arrays = [_frozen(each) for each in lists]
         best = _nothing(len(queries), k)
 
-        def part(some: slice) -> None:
+        def part(some: slice) -> Stop:
             positions, distances = best[0][some], best[1][some]
-            self._module().scan_lists(queries[some], probes[some], *arrays, mask, distances, positions, self._params)
+            given = queries[some], probes[some], *arrays, mask, distances, positions, self._params
+            return cast(Stop, self._module().scan_lists(*given))
 
-        self._over_queries(part, len(queries), threads)
+        self._over_queries(part, len(queries), threads, SLICES * threads)
         return best
-
-    def _over_queries(self, part: Callable[[slice], None], nq: int, threads: int) -> None:
-        """Run over slices of the queries; more slices than threads, since some queries take longer."""
-        if threads == 1 or nq == 1:
-            self._guarded(lambda: part(slice(0, nq)))
-            return
-        edges = np.linspace(0, nq, min(nq, 8 * threads) + 1).astype(int)
-        slices = [slice(start, stop) for start, stop in itertools.pairwise(edges.tolist())]
-        self._guarded(lambda: list(pool(threads).map(part, slices)))
-
-    def _module(self) -> ModuleType:
-        return load_module(self.source)
-
-    def _guarded(self, call: Callable[[], Any]) -> None:
-        """Say in plain words what numba cannot compile."""
-        import numba
-
-        try:
-            call()
-        except numba.core.errors.NumbaError as error:
-            raise PluginContractError(self._explained(error), hint=f"change that line, {WAY_OUT}") from error
-        except (ArithmeticError, IndexError, ValueError) as error:
-            raise PluginContractError(f"kernel {self.source.name!r} failed: {error}", hint=WAY_OUT) from error
-
-    def _explained(self, error: Exception) -> str:
-        """Numba's first reason, at the line of the kernel that it names first."""
-        text = str(error)
-        lines = Path(str(self._module().__file__)).read_text(encoding="utf-8").splitlines()
-        end = next(number for number, line in enumerate(lines) if line.startswith("_user = "))
-        named = [int(number) for number in re.findall(r'kernel_\w+\.py", line (\d+)', text)]
-        own = [number for number in named if number <= end]
-        place = f" at `{lines[own[0] - 1].strip()}`" if own else ""
-        noise = ("Failed in", "During", "File", "-", ">>>", "There are")
-        reasons = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(noise)]
-        return f"numba cannot compile kernel {self.source.name!r}{place}: {(reasons or [text])[0].rstrip(':')}"
 
     def scan_lists_pruned(
         self,
@@ -200,12 +186,89 @@ class Kernel:
         arrays = [_frozen(each) for each in lists]
         best = _nothing(len(queries), k)
 
-        def part(some: slice) -> None:
-            given = queries[some], probes[some], reaches[some], *arrays, share, slack, mask
-            self._module().scan_lists_pruned(*given, best[1][some], best[0][some], self._params)
+        def part(some: slice) -> Stop:
+            compared = queries[some], probes[some], reaches[some], *arrays, share, slack, mask
+            return cast(Stop, self._module().scan_lists_pruned(*compared, best[1][some], best[0][some], self._params))
 
-        self._over_queries(part, len(queries), threads)
+        self._over_queries(part, len(queries), threads, SLICES * threads)
         return best
+
+    def rerank(
+        self,
+        queries: np.ndarray,
+        candidates: np.ndarray,
+        pieces: Sequence[tuple[int, np.ndarray]],
+        k: int,
+        threads: int = 1,
+    ) -> Best:
+        """The k nearest of each query's own candidates, read where the rows lie.
+
+        Parameters
+        ----------
+        candidates
+            (nq, m) positions, -1 for none.
+        pieces
+            Contiguous rows, which may be memory-mapped, and the position of the first of each.
+        """
+        queries, candidates = _frozen(queries), _frozen(candidates)
+        spans = [(start, _frozen(rows)) for start, rows in pieces]
+        best = _nothing(len(queries), k)
+
+        def part(some: slice) -> Stop:
+            positions, distances = best[0][some], best[1][some]
+            for start, rows in spans:
+                given = queries[some], candidates[some], rows, start, distances, positions, self._params
+                stop = cast(Stop, self._module().rerank(*given))
+                if stop[0] >= 0:
+                    return stop
+            return -1, -1
+
+        self._over_queries(part, len(queries), threads, SLICES * threads)
+        return best
+
+    def _over_queries(self, part: Callable[[slice], Stop], nq: int, threads: int, most: int) -> None:
+        """Run over at most so many slices of the queries; more of them than threads where some queries take longer."""
+        if threads == 1 or nq == 1:
+            self._refuse_nan(self._guarded(lambda: part(slice(0, nq))), 0)
+            return
+        edges = np.linspace(0, nq, min(nq, most) + 1).astype(int).tolist()
+        slices = [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+        for some, stop in zip(slices, self._guarded(lambda: list(pool(threads).map(part, slices))), strict=True):
+            self._refuse_nan(stop, some.start)
+
+    def _refuse_nan(self, stop: Stop, first_query: int) -> None:
+        query, row = stop
+        if query >= 0:
+            raise PluginContractError(
+                f"kernel {self.source.name!r} gave NaN for query {first_query + query} and the row at position {row}",
+                hint="return a number for every pair of rows, for example where a sum that it divides by is 0",
+            )
+
+    def _module(self) -> ModuleType:
+        return load_module(self.source)
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        """What a call gives; say in plain words what numba cannot compile."""
+        import numba
+
+        try:
+            return call()
+        except numba.core.errors.NumbaError as error:
+            raise PluginContractError(self._explained(error), hint=f"change that line, {WAY_OUT}") from error
+        except (ArithmeticError, IndexError, ValueError) as error:
+            raise PluginContractError(f"kernel {self.source.name!r} failed: {error}", hint=WAY_OUT) from error
+
+    def _explained(self, error: Exception) -> str:
+        """Numba's first reason, at the line of the kernel that it names first."""
+        text = str(error)
+        lines = Path(str(self._module().__file__)).read_text(encoding="utf-8").splitlines()
+        end = next(number for number, line in enumerate(lines) if line.startswith("_user = "))
+        named = [int(number) for number in re.findall(r'kernel_\w+\.py", line (\d+)', text)]
+        own = [number for number in named if number <= end]
+        place = f" at `{lines[own[0] - 1].strip()}`" if own else ""
+        noise = ("Failed in", "During", "File", "-", ">>>", "There are")
+        reasons = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(noise)]
+        return f"numba cannot compile kernel {self.source.name!r}{place}: {(reasons or [text])[0].rstrip(':')}"
 
 
 def _nothing(nq: int, k: int) -> Best:

@@ -2,7 +2,8 @@
 
 Grammar: ``index[,codec][,refine-CODEC]``. Each part is a name with its usual number and options after colons:
 ``ivf1024,pq48x8,refine-f16``, ``ivf:nlist=1024:clusterer=lloyd``, ``hnsw32,int8``. A number left out is chosen from the data.
-``faiss:FACTORY`` is the escape to a raw faiss factory string.
+``faiss:FACTORY`` is the escape to a raw faiss factory string. An index that wraps another one takes the rest as the plan of that
+other: ``surrogate:space=cosine,ivf1024,pq64x4``.
 
 Whether a metric, an index and a codec go together is computed from what they declare, before any work.
 """
@@ -10,7 +11,7 @@ Whether a metric, an index and a codec go together is computed from what they de
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,8 +19,8 @@ from nearkin.codecs import Codec, Float32, PackedBits
 from nearkin.components import Part, read_params
 from nearkin.errors import NearkinError, NotSupportedError, ParameterError, UnknownNameError
 from nearkin.hooks import IndexSpec, Spec
-from nearkin.indexes import Index, Layout
-from nearkin.metrics import Metric, Space
+from nearkin.indexes import Index, Layout, StoredRows
+from nearkin.metrics import INNER_PRODUCT, L2, Metric, Space, SquaredEuclidean
 from nearkin.refinement import RefinedIndex
 from nearkin.registry import Registry
 from nearkin.vectors import DType
@@ -35,6 +36,8 @@ ESCAPE = "faiss:"
 class Plan:
     """An index, the codec of its rows, the codec of the copy it re-ranks on, and default search parameters.
 
+    `inner` is the plan of the index that the first one wraps, if it wraps one.
+
     >>> print(Plan(Part("ivf", {"nlist": 64}), Part("int8")))
     ivf:nlist=64,int8
     """
@@ -43,8 +46,11 @@ class Plan:
     codec: Part | None = None
     refinement: Part | None = None
     search: Mapping[str, int] = field(default_factory=dict)
+    inner: Plan | None = None
 
     def __str__(self) -> str:
+        if self.inner is not None:
+            return f"{self.index},{self.inner}"
         if self.index.name == "faiss":
             return ESCAPE + str(self.index.options["factory"])
         parts = [str(self.index)]
@@ -55,7 +61,7 @@ class Plan:
 
 def as_plan(plan: str | Plan, search: Mapping[str, int] | None, registry: Registry) -> Plan:
     """A plan of text or as it is, with default search parameters."""
-    made = plan if isinstance(plan, Plan) else parse_plan(plan, registry)
+    made = _with_inner(plan, registry) if isinstance(plan, Plan) else parse_plan(plan, registry)
     if search is not None and not isinstance(search, Mapping):
         raise ParameterError(f"search is {search!r}, a dict of search parameters expected")
     return replace(made, search=dict(search)) if search else made
@@ -80,8 +86,13 @@ def parse_plan(text: str, registry: Registry) -> Plan:
     """
     if not isinstance(text, str):
         raise ParameterError(f"a plan is text such as 'ivf,pq,refine-f16', got {type(text).__name__}")
-    if text.startswith(ESCAPE):
-        factory = text.removeprefix(ESCAPE).strip()
+    return _with_inner(_read_plan(text, 0, registry), registry)
+
+
+def _read_plan(text: str, start: int, registry: Registry) -> Plan:
+    """The plan that begins at a position of the text."""
+    if text[start:].lstrip().startswith(ESCAPE):
+        factory = text[start:].lstrip().removeprefix(ESCAPE).strip()
         if not factory:
             raise ParameterError(
                 f"plan {text!r} has no faiss factory string after the colon", hint="for example faiss:HNSW32"
@@ -89,16 +100,29 @@ def parse_plan(text: str, registry: Registry) -> Plan:
         return Plan(Part("faiss", {"factory": factory}))
     found: dict[str, Part] = {}
     order = ("index", "codec", "refinement")
-    offset = 0
-    for piece in text.split(","):
+    offset = start
+    for piece in text[start:].split(","):
         with _position(text, offset):
-            kind, part = _read_piece(piece.strip(), registry, first=offset == 0)
+            kind, part = _read_piece(piece.strip(), registry, first=offset == start)
             if found and order.index(kind) <= max(order.index(each) for each in found):
                 wanted = "nothing more" if "refinement" in found else f"a {REFINE}CODEC part"
                 raise ParameterError(f"{piece.strip()!r} is a {kind}, {wanted} expected here")
         found[kind] = part
         offset += len(piece) + 1
+        if kind == "index" and _inner_of(part, registry) and offset <= len(text):
+            return Plan(part, inner=_read_plan(text, offset, registry))
     return Plan(found["index"], found.get("codec"), found.get("refinement"))
+
+
+def _with_inner(plan: Plan, registry: Registry) -> Plan:
+    """With the inner plan that its index means if it names none."""
+    usual = "" if plan.inner is not None else _inner_of(plan.index, registry)
+    return replace(plan, inner=parse_plan(usual, registry)) if usual else plan
+
+
+def _inner_of(part: Part, registry: Registry) -> str:
+    spec = registry.resolve("index", part.name)
+    return spec.inner if isinstance(spec, IndexSpec) else ""
 
 
 class _position:
@@ -154,6 +178,10 @@ def verdict(space: Space, spec: IndexSpec, codec: Codec) -> Verdict:
         return Verdict(
             False, f"codec {codec.label} stores {_words(codec.dtype)}, the metric compares {_words(space.dtype)}"
         )
+    if spec.inner and not codec.lossless:
+        return Verdict(
+            False, f"{spec.name} compares the rows as they are, {codec.label} goes with the index that it wraps"
+        )
     labels = ([codec.native.label] if codec.native else []) + ["decoded"]
     serves = [spec.accepts.get(label, frozenset()) for label in labels]
     if any(space.label in spaces or "pairwise" in spaces for spaces in serves):
@@ -187,7 +215,16 @@ def refinement_verdict(codec: Codec, refinement: Codec) -> Verdict:
     return Verdict(True)
 
 
-def make_index(plan: Plan, metric: Metric, dim: int, registry: Registry, *, rows: int, seed: int = 0) -> Index:
+def make_index(
+    plan: Plan,
+    metric: Metric,
+    dim: int,
+    registry: Registry,
+    *,
+    rows: int,
+    seed: int = 0,
+    stored: StoredRows | None = None,
+) -> Index:
     """The untrained index of a plan, or a refusal before any work.
 
     Parameters
@@ -198,6 +235,8 @@ def make_index(plan: Plan, metric: Metric, dim: int, registry: Registry, *, rows
         Columns of the *prepared* rows.
     rows
         Rows expected; numbers that the plan leaves out are chosen from it.
+    stored
+        Where an index may read the rows again; None where nobody keeps them.
 
     Raises
     ------
@@ -206,6 +245,7 @@ def make_index(plan: Plan, metric: Metric, dim: int, registry: Registry, *, rows
     """
     spec = registry.resolve("index", plan.index.name)
     assert isinstance(spec, IndexSpec)
+    plan = _with_inner(plan, registry)
     space = metric.space
     codec = codec_of(plan, space.dtype, dim, registry)
     refinement = make_codec(plan.refinement, dim, registry) if plan.refinement else None
@@ -219,7 +259,8 @@ def make_index(plan: Plan, metric: Metric, dim: int, registry: Registry, *, rows
         )
     options = read_params(spec, plan.index)
     clusterer = registry.make("clusterer", options["clusterer"]) if "clusterer" in options else None
-    layout = Layout(space, dim, codec, refinement, clusterer, rows=rows, seed=seed)
+    inner = _inner_maker(plan, registry, rows, seed)
+    layout = Layout(space, dim, codec, refinement, clusterer, rows=rows, seed=seed, inner=inner, stored=stored)
     alone = refinement is None or refines_itself(spec, space, refinement)
     index: Index = registry.build(spec, layout if alone else replace(layout, refinement=None), params=options)
     index.options = _beside_defaults(spec, options)
@@ -227,6 +268,20 @@ def make_index(plan: Plan, metric: Metric, dim: int, registry: Registry, *, rows
         index = RefinedIndex(layout, index)
     index.set_defaults(plan.search)
     return index
+
+
+def _inner_maker(plan: Plan, registry: Registry, rows: int, seed: int) -> Callable[[int], Index] | None:
+    """Makes the index that the plan's own index wraps, for rows of so many columns."""
+    inner = plan.inner
+    if inner is None:
+        return None
+    if inner.refinement or inner.inner:
+        what = f"{REFINE}{inner.refinement}" if inner.refinement else str(inner.index)
+        raise NotSupportedError(
+            f"plan {plan}: {plan.index.name} re-ranks on the rows themselves, so {what} has no place inside it",
+            hint=f"use {plan.index},{replace(inner, refinement=None) if inner.refinement else inner.inner}",
+        )
+    return lambda dim: make_index(inner, SquaredEuclidean(), dim, registry, rows=rows, seed=seed)
 
 
 def codec_of(plan: Plan, dtype: DType, dim: int, registry: Registry) -> Codec:
@@ -264,6 +319,8 @@ def label_of(index: Index, plan: Plan) -> str:
     """
     layout = index.layout
     parts = [_chosen(plan.index) + index.label]
+    if index.wrapped is not None and plan.inner is not None:
+        return f"{parts[0]},{label_of(index.wrapped, plan.inner)}"
     if plan.codec and not isinstance(layout.codec, tuple(LOSSLESS.values())):
         parts.append(_chosen(plan.codec) + layout.codec.label)
     if plan.refinement and layout.refinement:
@@ -296,6 +353,9 @@ def exact_plan(space: Space, registry: Registry) -> Plan:
 
 def nearest_legal(plan: Plan, metric: Metric, dim: int, registry: Registry) -> str:
     """The legal plan most like an illegal one: the same index if it can be, then the codec nearest in bytes."""
+    wrapping = _wrapped(plan, metric, dim, registry)
+    if wrapping is not None:
+        return wrapping
     asked = codec_of(plan, metric.dtype, dim, registry)
     choices = [(spec.name == plan.index.name, codec, spec) for spec, codec in legal_pairs(metric, dim, registry)]
     if not choices:
@@ -317,6 +377,19 @@ def nearest_legal(plan: Plan, metric: Metric, dim: int, registry: Registry) -> s
         refinement = make_codec(plan.refinement, dim, registry)
         parts += [f"{REFINE}{plan.refinement}"] if refinement_verdict(codec, refinement).legal else []
     return ",".join(parts)
+
+
+def _wrapped(plan: Plan, metric: Metric, dim: int, registry: Registry) -> str | None:
+    """The same plan inside an index that wraps it, if that serves the metric."""
+    for spec in registry.specs("index") if plan.inner is None else ():
+        if isinstance(spec, IndexSpec) and spec.inner and metric.space.label not in (L2.label, INNER_PRODUCT.label):
+            wrapping = Plan(Part(spec.name), inner=replace(plan, refinement=None))
+            try:
+                make_index(wrapping, metric, dim, registry, rows=1)
+            except NearkinError:
+                continue
+            return str(wrapping)
+    return None
 
 
 def legal_pairs(metric: Metric, dim: int, registry: Registry) -> Iterator[tuple[IndexSpec, Codec]]:

@@ -12,12 +12,13 @@ import numpy as np
 
 from nearkin.errors import ParameterError
 from nearkin.flat_index import FlatIndex
-from nearkin.indexes import RERANK, Found, Index, Layout, Mask, SearchParameter, empty_found
+from nearkin.indexes import RERANK, Found, Index, Layout, Mask, SearchParameter
+from nearkin.reranking import nearest_candidates
 from nearkin.state import State
 
 
 class RefinedIndex(Index):
-    """An index whose candidates are re-ranked in numpy on rows kept by `layout.refinement`.
+    """An index whose candidates are re-ranked on rows kept by `layout.refinement`.
 
     Parameters
     ----------
@@ -32,6 +33,7 @@ class RefinedIndex(Index):
             raise ParameterError("a refined index needs a refinement codec in its layout")
         super().__init__(layout)
         self.inner = inner
+        self._threads = 1
         self._copy = FlatIndex(Layout(layout.space, layout.dim, layout.refinement, seed=layout.seed))
 
     @property
@@ -53,6 +55,7 @@ class RefinedIndex(Index):
 
     def use_threads(self, threads: int) -> None:
         self.inner.use_threads(threads)
+        self._threads = threads
 
     def _train(self, vectors: np.ndarray) -> None:
         self.inner.train(vectors)
@@ -66,14 +69,15 @@ class RefinedIndex(Index):
         inner_params = {name: value for name, value in params.items() if name != "rerank"}
         wanted = min(self.inner.n, max(k, params["rerank"]))
         candidates = self.inner.search(queries, wanted, mask=mask, params=inner_params)
-        best = empty_found(len(queries), k)
-        for row, positions in enumerate(candidates.positions):
-            positions = positions[positions >= 0]
-            values = self.layout.space.pairwise(queries[row : row + 1], self._copy.rows(positions))[0]
-            order = np.argsort(values, kind="stable")[:k]
-            best.positions[row, : order.size] = positions[order]
-            best.distances[row, : order.size] = values[order]
-        return best
+        return nearest_candidates(self.layout.space, self, queries, candidates.positions, k, self._threads)
+
+    def pieces(self, positions: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """The copy where it lies, if its codec keeps rows as they are."""
+        return [(0, self._copy.all_rows())] if self._copy.layout.codec.lossless else []
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        """Decoded rows of the copy."""
+        return self._copy.rows(positions)
 
     def _cost(self, n: int) -> dict[str, int]:
         return {**self.inner.cost(n), "refinement": sum(self._copy.cost(n).values())}

@@ -73,6 +73,12 @@ class Rows(ABC):
         """(stop - start, dim) rows, deleted ones included; a view where it can be."""
 
     @abstractmethod
+    def pieces(self, positions: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """Contiguous arrays that hold the rows at positions (of any shape, -1 is none), each with its first position, without
+        a copy. Other rows of the arrays may not have been verified: they are not to be read.
+        """
+
+    @abstractmethod
     def metadata(self, positions: np.ndarray) -> list[dict[str, Any]]:
         """Metadata of rows; empty dicts where there is none."""
 
@@ -155,6 +161,10 @@ class MemoryRows(Rows):
         ]
         return parts[0] if len(parts) == 1 else np.concatenate([blocks[0][:0], *parts])
 
+    def pieces(self, positions: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        blocks = self._blocks
+        return list(zip(_starts(blocks).tolist(), blocks, strict=True))
+
     def metadata(self, positions: np.ndarray) -> list[dict[str, Any]]:
         return [dict(self._metadata.get(position, {})) for position in positions.tolist()]
 
@@ -201,6 +211,9 @@ class ForgottenRows(MemoryRows):
         raise vectors_not_kept()
 
     def span(self, start: int, stop: int) -> np.ndarray:
+        raise vectors_not_kept()
+
+    def pieces(self, positions: np.ndarray) -> list[tuple[int, np.ndarray]]:
         raise vectors_not_kept()
 
 

@@ -104,7 +104,7 @@ def test_bad_plan_says_where_and_what(run: Run, vectors: np.ndarray, plan: str, 
 
 def test_illegal_plan_names_the_nearest(run: Run, vectors: np.ndarray, tmp_path: Path) -> None:
     result = run("build", "v.npy", "--metric", "manhattan", "--plan", "ivf,pq", "-o", "x")
-    fails(result, 2, "does not serve metric manhattan", "nearest legal plan: ivf")
+    fails(result, 2, "does not serve metric manhattan", "nearest legal plan: surrogate,ivf,pq")
     assert not (tmp_path / "x").exists()
 
 

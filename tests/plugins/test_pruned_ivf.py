@@ -216,6 +216,23 @@ def test_the_option_decides_which_scan_runs(plan, scan, monkeypatch):
     assert set(scans_run(near_l1, plan, monkeypatch)) == {scan}
 
 
+@nk.metric("one-nan", axioms=ALL_AXIOMS)
+def one_nan(a, b):
+    total = 0.0
+    for i in range(a.shape[0]):
+        total += abs(a[i] - b[i])
+    return math.nan if a[0] == 0.5 and b[0] == 0.25 else total
+
+
+def test_not_a_number_is_refused_with_its_row():
+    rows = ROWS.copy()
+    rows[17] = 0.25
+    mine = nk.build(rows, metric=one_nan, plan=PLAN)
+    query = np.full((1, 6), 0.5, dtype=np.float32)
+    with pytest.raises(PluginContractError, match="gave NaN for query 1 and the row at position 17"):
+        mine.search(np.concatenate([query + 1, query]), 3, nprobe=16)
+
+
 def test_memory_is_as_predicted():
     pruned, plain = (nk.build(ROWS, metric=near_l1, plan=plan) for plan in (PLAN, PLAIN))
     assert pruned.predicted_bytes()["radii"] == pruned.allocated_bytes()["radii"] == 4 * len(ROWS)

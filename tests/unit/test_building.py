@@ -100,7 +100,7 @@ REFUSED = {
     "an illegal plan": (
         lambda: nk.build(rows(), metric="manhattan", plan="hnsw,pq6x4"),
         errors.NotSupportedError,
-        r"plan hnsw,pq:M=6:bits=4 does not serve metric manhattan: .*; nearest legal plan: hnsw",
+        r"plan hnsw,pq:M=6:bits=4 does not serve metric manhattan: .*; nearest legal plan: surrogate,hnsw,pq:M=6:bits=4",
     ),
     "bits under a metric of numbers": (
         lambda: nk.build(rows(), plan="flat,bits"),

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nearkin as nk
+from nearkin.accuracy import Interval, recall, tie_recall
 from nearkin.errors import NearkinError, ParameterError, StateError, VectorError
-from nearkin.measurement import Interval, Speed, measure_collection, measure_speed, recall, tie_recall
+from nearkin.measurement import Speed, measure_collection, measure_speed
 
 # ---- recall ------------------------------------------------------------------------------------------------------------
 

@@ -267,6 +267,9 @@ class Folder(Rows):
     def span(self, start: int, stop: int) -> np.ndarray:
         return self._need_vectors().span(start, stop)
 
+    def pieces(self, positions: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        return [(0, self._need_vectors().mapped(positions))]
+
     def metadata(self, positions: np.ndarray) -> list[dict[str, Any]]:
         """Metadata of rows; empty dicts where there is none.
 

@@ -126,20 +126,25 @@ class VectorFile:
 
     def take(self, positions: np.ndarray) -> np.ndarray:
         """(m, dim) rows at positions, a copy."""
-        committed = self._committed
-        rows = self._rows(committed)
         positions = np.asarray(positions, dtype=np.int64)
+        rows = self._rows(self._committed)
         if positions.size and not 0 <= positions.min() <= positions.max() < len(rows):
             raise ParameterError(
                 f"positions {positions.min()} to {positions.max()} were asked for, there are 0 to {len(rows) - 1}"
             )
-        if positions.size and not committed.verified.all():
-            first = positions * self._row_bytes // BLOCK_BYTES
-            last = ((positions + 1) * self._row_bytes - 1) // BLOCK_BYTES
-            most = int((last - first).max())
-            touched = np.concatenate([np.minimum(first + step, last) for step in range(most + 1)])
-            self._verify_blocks(committed, np.unique(touched).tolist())
-        return np.asarray(rows[positions])
+        return np.asarray(self.mapped(positions)[positions])
+
+    def mapped(self, positions: np.ndarray) -> np.ndarray:
+        """All rows as they are mapped, read-only; those at `positions` (negative ones are none) are verified, and no
+        others may be read."""
+        committed = self._committed
+        if not committed.verified.all():
+            wanted = np.unique(positions[positions >= 0])
+            first = wanted * self._row_bytes // BLOCK_BYTES
+            last = ((wanted + 1) * self._row_bytes - 1) // BLOCK_BYTES
+            for step in range(int((last - first).max(initial=-1)) + 1):
+                self._verify_blocks(committed, np.unique(np.minimum(first + step, last)).tolist())
+        return self._rows(committed)
 
     def span(self, start: int, stop: int) -> np.ndarray:
         """(stop - start, dim) rows, a read-only view."""

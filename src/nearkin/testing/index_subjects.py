@@ -13,6 +13,7 @@ from nearkin.centroids import Clusterer, Lloyd
 from nearkin.codecs import Codec, Float32, PackedBits
 from nearkin.components import Part, read_params
 from nearkin.errors import MissingDependencyError, NearkinError
+from nearkin.flat_index import FlatIndex
 from nearkin.hooks import IndexSpec, Spec
 from nearkin.indexes import Index, Layout
 from nearkin.metrics import INNER_PRODUCT, L2, Metric, Space
@@ -182,8 +183,15 @@ def made_index(registry: Registry, spec: IndexSpec, params: Mapping[str, Any], l
         named = registry.has("clusterer", str(full["clusterer"]))
         clusterer: Clusterer = registry.make("clusterer", full["clusterer"]) if named else Lloyd()
         layout = replace(layout, clusterer=clusterer)
+    if spec.inner:
+        layout = replace(layout, inner=lambda dim: _flat(dim, layout))
     index: Index = registry.build(spec, layout, params=full)
     return index
+
+
+def _flat(dim: int, layout: Layout) -> Index:
+    """What an index that wraps another gets to wrap here: one that loses nothing, so that what is lost is its own."""
+    return FlatIndex(Layout(L2, dim, Float32(dim), rows=layout.rows, seed=layout.seed))
 
 
 def full_effort(index: Index) -> dict[str, int]:
@@ -193,7 +201,7 @@ def full_effort(index: Index) -> dict[str, int]:
 
 def accepted(spec: IndexSpec, space: Space, codec: Codec) -> bool:
     """Whether the spec says that it is right with this codec in this space."""
-    if codec.dtype != space.dtype:
+    if codec.dtype != space.dtype or (spec.inner and not codec.lossless):
         return False
     labels = ["decoded", *([codec.native.label] if codec.native else [])]
     return any({space.label, "pairwise"} & set(spec.accepts.get(label, ())) for label in labels)

@@ -1,0 +1,151 @@
+"""Search parameters for a wanted recall, found by asking an index for the neighbours of its own rows.
+
+Truth is the exact answer. The fastest parameters are taken whose recall is high enough with some certainty.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from nearkin.accuracy import Interval, tie_recall
+from nearkin.indexes import Found, Index, Mask
+
+K = 10
+QUERIES = 400
+TURNS = 3
+"""Times that each choice is timed."""
+
+STEPS = (1 / 16, 1 / 8, 1 / 6, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1, 3 / 2, 2, 3, 4)
+"""Shares of a search parameter's default that are tried."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was found.
+
+    Attributes
+    ----------
+    search
+        Search parameters.
+    recall
+        Recall@10 at them, ties of the last neighbour counted as right.
+    wanted
+        Recall that was asked for.
+    """
+
+    search: Mapping[str, int]
+    recall: Interval
+    wanted: float
+
+    @property
+    def reached(self) -> bool:
+        """Whether the lower end of the interval is what was wanted."""
+        return self.recall.low >= self.wanted
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{name}={value}" for name, value in self.search.items())
+        return (
+            f"recall@{K} {self.recall.mean:.3f} ({self.recall.low:.3f} to {self.recall.high:.3f}) at {settings or 'no settings'}, "
+            f"with {self.recall.queries:,} of the rows as queries"
+        )
+
+
+def sampled(alive: np.ndarray, seed: int) -> np.ndarray:
+    """Positions of rows that serve as queries."""
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(alive, min(QUERIES, len(alive)), replace=False))
+
+
+def calibrate(
+    index: Index,
+    prepared: np.ndarray,
+    asked: np.ndarray,
+    exact: Callable[[int], Found],
+    wanted: float,
+    *,
+    fixed: Mapping[str, int],
+    mask: Mask | None,
+    threads: int,
+) -> Calibration:
+    """Find the fastest search parameters of an index that give a recall, and make them its defaults.
+
+    Parameters
+    ----------
+    prepared
+        (nq, dim) queries, which are rows of the index at the (nq,) positions `asked`.
+    exact
+        k to the exact k nearest rows of each query, itself included.
+    fixed
+        Search parameters that are not to be changed.
+    """
+    k = min(K, index.n - 1)
+    truth = _without_itself(exact(k + 1), asked, k).distances.astype(np.float64)
+
+    def recall_at(params: Mapping[str, int]) -> Interval:
+        found = index.search(prepared, k + 1, mask=mask, params=params, threads=threads)
+        return Interval.of(tie_recall(_without_itself(found, asked, k).distances, truth))
+
+    def seconds_at(params: Mapping[str, int]) -> float:
+        turns = []
+        for _ in range(TURNS):
+            start = time.perf_counter()
+            index.search(prepared, K, mask=mask, params=params, threads=threads)
+            turns.append(time.perf_counter() - start)
+        return min(turns)
+
+    found = [Calibration(params, recall, wanted) for params, recall in _frontier(index, recall_at, wanted, fixed)]
+    reached = [each for each in found if each.reached]
+    best = min(reached, key=lambda each: seconds_at(each.search)) if reached else max(found, key=_mean)
+    index.set_defaults(best.search)
+    return best
+
+
+def _mean(calibration: Calibration) -> float:
+    return calibration.recall.mean
+
+
+def _frontier(
+    index: Index, recall_at: Callable[[Mapping[str, int]], Interval], wanted: float, fixed: Mapping[str, int]
+) -> list[tuple[dict[str, int], Interval]]:
+    """Settings worth timing: for each choice of the other parameters the smallest value of the last that is enough, or the
+    largest if none is. More never finds less, so that halving finds it."""
+    free = [name for name in index.resolve({}) if name not in fixed]
+    if not free:
+        return [(dict(fixed), recall_at(fixed))]
+    ladders = {name: _ladder(index, name) for name in free}
+    *others, last = free
+    found = []
+    for choice in itertools.product(*(ladders[name] for name in others)):
+        low, high = 0, len(ladders[last]) - 1
+        params = {**fixed, **dict(zip(others, choice, strict=True)), last: ladders[last][high]}
+        best = params, recall_at(params)
+        while low < high and best[1].low >= wanted:
+            middle = (low + high) // 2
+            tried = {**params, last: ladders[last][middle]}
+            recall = recall_at(tried)
+            if recall.low >= wanted:
+                high, best = middle, (tried, recall)
+            else:
+                low = middle + 1
+        found.append(best)
+    return found
+
+
+def _ladder(index: Index, name: str) -> list[int]:
+    """Values of a parameter to try, each once, in order."""
+    default = index.resolve({})[name]
+    values = {max(index.knobs[name].least, round(step * default)) for step in STEPS}
+    return sorted(min(value, max(index.n, 1)) for value in values)
+
+
+def _without_itself(found: Found, asked: np.ndarray, k: int) -> Found:
+    """The k nearest besides the row that asked."""
+    own = found.positions == asked[:, None]
+    own[~own.any(axis=1), -1] = True  # among ties it may be left out itself: then the last one goes
+    keep = ~own
+    return Found(found.positions[keep].reshape(-1, k), found.distances[keep].reshape(-1, k))
