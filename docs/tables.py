@@ -16,7 +16,7 @@ from commands import summaries
 import nearkin
 from nearkin import errors
 from nearkin.compatibility import compatibility
-from nearkin.components import Part
+from nearkin.components import Part, as_written
 from nearkin.hooks import GROUP, HOOKS, FormatSpec, IndexSpec, Spec
 from nearkin.plans import make_codec
 from nearkin.registry import Registry
@@ -165,13 +165,13 @@ def _defaults(spec: Spec) -> str:
     if spec.params is None:
         return ""
     return ", ".join(
-        f"`{each.name}`" if each.default in (None, dataclasses.MISSING) else f"`{each.name}={each.default}`"
+        f"`{each.name}`" if each.default in (None, dataclasses.MISSING) else f"`{each.name}={as_written(each.default)}`"
         for each in dataclasses.fields(spec.params)
     )
 
 
 def _default(option: dataclasses.Field[Any]) -> str:
-    return "chosen" if option.default in (None, dataclasses.MISSING) else f"`{option.default}`"
+    return "chosen" if option.default in (None, dataclasses.MISSING) else f"`{as_written(option.default)}`"
 
 
 # ---- errors, settings, commands, hooks, names ------------------------------------------------------------------------

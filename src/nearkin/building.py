@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nearkin.axioms import need_axioms
 from nearkin.collection import Collection
 from nearkin.errors import CorruptFileError, ParameterError, PluginContractError, StorageError, VectorError
 from nearkin.indexing import Recipe
@@ -74,6 +75,8 @@ def build(
         The plan would be wrong under this metric; refused before any work.
     VectorError, ParameterError, UnknownNameError
         One sentence each, with the numbers.
+    PluginContractError
+        A metric by formula declares an axiom that some of the rows break; the message names them.
 
     Examples
     --------
@@ -99,6 +102,8 @@ def build(
         made.fit(_sample(screened.vectors, settings.seed))
         if made.refuses_rows:  # what a fitted metric refuses is known only now
             screened = _usable(collection, matrix, on_bad, vectors)
+    if made.reduces_to is None and not made.native:
+        need_axioms(made, screened.vectors, screened.kept, seed=settings.seed)
     collection.skipped = collection._store(screened, vectors, ids, metadata).skipped
     collection._build(rows_stay=keep_vectors)
     if not keep_vectors:

@@ -30,7 +30,16 @@ class Part:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return ":".join([self.name, *(f"{key}={value}" for key, value in self.options.items())])
+        return ":".join([self.name, *(f"{key}={as_written(value)}" for key, value in self.options.items())])
+
+
+def as_written(value: Any) -> str:
+    """The value of an option as text has it.
+
+    >>> as_written(True), as_written(8)
+    ('true', '8')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 _GLUED = re.compile(r"(?P<name>.*?)(?P<first>\d+)?(?:x(?P<second>\d+))?\Z", re.DOTALL)

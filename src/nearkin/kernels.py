@@ -169,6 +169,41 @@ class Kernel:
         self._over_queries(part, len(queries), threads, SLICES * threads)
         return best
 
+    def scan_lists_pruned(
+        self,
+        queries: np.ndarray,
+        probed: tuple[np.ndarray, np.ndarray],
+        lists: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+        k: int,
+        allowed: np.ndarray | None = None,
+        threads: int = 1,
+        *,
+        share: float,
+        slack: float,
+    ) -> Best:
+        """As `scan_lists`, without comparing rows that the triangle inequality rules out.
+
+        Parameters
+        ----------
+        probed
+            (nq, nprobe) list numbers, -1 for none, nearest first, and the query's float32 distances to their centroids.
+        lists
+            As for `scan_lists`, and float32 distances of the rows to their list's centroid; the rows of a list ascend by them.
+        share, slack
+            What rounding may do: a row stays if only so large a share of the values compared, or so much, rules it out.
+        """
+        queries, mask = _frozen(queries), _frozen(EVERYTHING if allowed is None else allowed)
+        probes, reaches = (_frozen(each) for each in probed)
+        arrays = [_frozen(each) for each in lists]
+        best = _nothing(len(queries), k)
+
+        def part(some: slice) -> Stop:
+            compared = queries[some], probes[some], reaches[some], *arrays, share, slack, mask
+            return cast(Stop, self._module().scan_lists_pruned(*compared, best[1][some], best[0][some], self._params))
+
+        self._over_queries(part, len(queries), threads, SLICES * threads)
+        return best
+
     def rerank(
         self,
         queries: np.ndarray,

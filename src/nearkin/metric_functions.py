@@ -100,7 +100,7 @@ def metric(
     name
         How users ask for it.
     axioms
-        What it holds of ``non-negative``, ``identity``, ``symmetric`` and ``triangle``; the contract kit tests each.
+        What it holds of ``non-negative``, ``identity``, ``symmetric`` and ``triangle``; `nearkin.build` tests each on some rows.
     dtype
         ``"float32"``, or ``"bits"`` for rows of packed bits (uint8).
     fit

@@ -49,12 +49,16 @@ class Space:
         What prepared rows are: float32, or packed bits.
     kernel
         The compiled formula, where the label is ``"kernel"``.
+    axioms
+        What values between prepared rows hold, for indexes whose pruning needs it. Empty for a reduction, whose values are
+        not the metric's distances.
     """
 
     label: str
     pairwise: Pairwise
     dtype: DType = "float32"
     kernel: Kernel | None = None
+    axioms: frozenset[Axiom] = frozenset()
 
 
 def squared_l2(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -110,7 +114,7 @@ class Metric:
         How users ask for it.
     axioms
         Which of ``non-negative``, ``identity`` (d(x, x) = 0), ``symmetric`` and ``triangle`` it holds. The contract kit
-        tests each on random and on your own rows.
+        tests each on random rows, and `nearkin.build` on some of your own; see `nearkin.axioms`.
     dtype
         ``"float32"``, or ``"bits"`` for rows of packed bits (uint8).
     reduces_to
@@ -238,10 +242,10 @@ class Metric:
         if self.reduces_to is not None:
             return L2 if self.reduces_to == "l2" else INNER_PRODUCT
         for library, constant in self.native.items():
-            return Space(f"{library}:{constant}", self.pairwise, self.dtype)
+            return Space(f"{library}:{constant}", self.pairwise, self.dtype, axioms=self.axioms)
         if self.kernel is not None:
-            return Space("kernel", self.pairwise, self.dtype, self._compiled())
-        return Space("pairwise", self.pairwise, self.dtype)
+            return Space("kernel", self.pairwise, self.dtype, self._compiled(), self.axioms)
+        return Space("pairwise", self.pairwise, self.dtype, axioms=self.axioms)
 
     def distances(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """(nq, n) distances, float64, checked for shape; the reference that everything else is compared with.
@@ -392,8 +396,18 @@ def need_fitted(metric: Metric, fitted: object) -> None:
         )
 
 
-def as_values(given: Any, shape: tuple[int, int], who: str = "the metric's pairwise") -> np.ndarray:
+def as_values(
+    given: Any,
+    shape: tuple[int, int],
+    who: str = "the metric's pairwise",
+    names: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
     """What a `pairwise`, maybe a stranger's, gave, as float64 values.
+
+    Parameters
+    ----------
+    names
+        What an error calls the rows of either side, where both are stored rows; None for queries and rows by number.
 
     Raises
     ------
@@ -406,8 +420,9 @@ def as_values(given: Any, shape: tuple[int, int], who: str = "the metric's pairw
         raise PluginContractError(f"{who} gave {what}, numbers of shape {shape} expected")
     if values.dtype.kind == "f" and np.isnan(values).any():
         query, row = np.argwhere(np.isnan(values))[0].tolist()
+        first = f"query {query}, row {row}" if names is None else f"rows {names[0][query]} and {names[1][row]}"
         raise PluginContractError(
-            f"{who} gave NaN for {int(np.isnan(values).sum()):,} of {values.size:,} pairs (first: query {query}, row {row})",
+            f"{who} gave NaN for {int(np.isnan(values).sum()):,} of {values.size:,} pairs (first: {first})",
             hint="return a number for every pair of rows that it does not refuse",
         )
     return values.astype(np.float64, copy=False)

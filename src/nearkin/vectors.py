@@ -171,6 +171,16 @@ def name_rows(rows: Sequence[int] | np.ndarray, total: int) -> str:
     return f"{len(rows):,} of {total:,} rows (row{'s' if len(rows) > 1 else ''} {shown}{more})"
 
 
+def show_row(row: np.ndarray, columns: int = 8) -> str:
+    """A row in a sentence, cut after some columns.
+
+    >>> show_row(np.float32([1, 0.25, 3]), 2)
+    '[1, 0.25, ...]'
+    """
+    shown = ", ".join(f"{value:.6g}" for value in row[:columns].tolist())
+    return f"[{shown}{', ...' if len(row) > columns else ''}]"
+
+
 class Screened(NamedTuple):
     """Rows that passed the gate."""
 

@@ -268,6 +268,28 @@ def nearkin_metrics():
     assert result.stderr.startswith("error: plugin 'wrong' fails ")
 
 
+def test_a_wrong_declaration_is_refused_with_the_rows(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "squares.py").write_text("""
+import nearkin as nk
+
+@nk.metric("squares", axioms={"non-negative", "identity", "symmetric", "triangle"})
+def squares(a, b):
+    total = 0.0
+    for i in range(a.shape[0]):
+        total += (a[i] - b[i]) ** 2
+    return total
+""")
+    np.save(tmp_path / "line.npy", np.float32([[0, 0], [np.nan, 0], [1, 0], [3, 0]]))
+    asked = ("--plugin", "squares.py", "build", "line.npy", "--metric", "squares", "--on-bad", "skip", "-o", "there")
+    result = run(*asked)
+    assert result.exit_code == 4
+    assert result.stderr.splitlines()[-1] == (
+        "error: metric 'squares' declares the axiom triangle, and rows break it: the distance of row 0 [0, 0] to row 3 "
+        "[3, 0] is 9, and over row 2 [1, 0] it is 1 + 4; correct the formula, or leave triangle out of its axioms"
+    )
+    assert not (tmp_path / "there").exists()
+
+
 def test_settings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEARKIN_SEED", "7")
     found = json.loads(run("--threads", "2", "settings", "--json").stdout)

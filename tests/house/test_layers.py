@@ -22,6 +22,7 @@ LAYERS: list[set[str]] = [
         "kernels",
         "metric_functions",
         "metrics",
+        "axioms",
         "codecs",
         "centroids",
         "indexes",

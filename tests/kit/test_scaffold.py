@@ -90,6 +90,32 @@ def test_every_name_gives_python_that_compiles(name: str) -> None:
             compile(text, path, "exec")
 
 
+def test_an_entry_point_to_a_module_with_nothing_but_a_function_is_enough(tmp_path: Path) -> None:
+    """As installed, but without pip: the module, and what a wheel says of itself, in a folder of the path."""
+    source = written(tmp_path / "project", "my-metric") / "src" / "nearkin_my_metric.py"
+    assert "hook" not in source.read_text(encoding="utf-8")
+    site = tmp_path / "site"
+    about = site / "nearkin_my_metric-0.1.0.dist-info"
+    about.mkdir(parents=True)
+    (site / source.name).write_bytes(source.read_bytes())
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: nearkin-my-metric\nVersion: 0.1.0\n")
+    (about / "entry_points.txt").write_text(f"[{GROUP}]\nmy-metric = nearkin_my_metric\n")
+    script = (
+        "import nearkin as nk; from nearkin.registry import default_registry as registry;"
+        "print(registry().plugins['my-metric'].source, registry().resolve('metric', 'my-metric').summary);"
+        "print(nk.build([[1, 2], [3, 0]], metric='my-metric').search([[1, 0]], 2).distances.tolist());"
+        "print(registry().make('metric', 'my-metric') is registry().make('metric', 'my-metric'))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], env=environment(site), capture_output=True, text=True, check=False
+    )
+    assert run.stdout.splitlines() == [
+        "nearkin-my-metric 0.1.0 Σ |a_i - b_i| / (|a_i| + |b_i|), the Canberra distance, to be replaced by your own.",
+        "[[0.5, 1.0]]",
+        "False",
+    ], run.stderr
+
+
 def why_not_installable() -> str | None:
     """Why pip cannot install a project here without the network, if it cannot."""
     for package in ("pip", "setuptools"):

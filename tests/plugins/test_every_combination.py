@@ -106,8 +106,10 @@ def assert_refusal_is_right(
     pointless = refinement is not None and (codec in ("f32", "bits") or sizes[refinement] <= sizes[codec])
     native_only = metric.space.label.startswith("faiss:") and codec not in ("f32", "bits") and index != "flat"
     graph_of_pq = index == "hnsw8" and codec.startswith("pq") and metric.space.label == "inner-product"
-    numpy_only = metric.space.label == "pairwise" and index != "flat"  # an installed example plugin's, for one
-    assert wrong_type or mixed or pointless or native_only or graph_of_pq or numpy_only, refusal
+    numpy_only = metric.space.label == "pairwise" and index != "flat"  # an installed plugin's
+    cells = index == "ivf8" and codec in ("f32", "bits")
+    compiled = metric.space.label == "kernel" and index != "flat" and not cells  # the example plugin's, for one
+    assert wrong_type or mixed or pointless or native_only or graph_of_pq or numpy_only or compiled, refusal
     assert refusal.hint is not None
     nearest = refusal.hint.removeprefix("nearest legal plan: ")
     make_index(parse_plan(nearest, registry), metric, DIM, registry, rows=ROWS)

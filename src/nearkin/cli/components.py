@@ -11,6 +11,7 @@ import click
 from nearkin.cli.options import json_option
 from nearkin.cli.rendering import print_json, print_table
 from nearkin.cli.session import Session
+from nearkin.components import as_written
 from nearkin.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _print_components(found: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def _option_text(options: dict[str, Any]) -> str:
-    return " ".join(name if default is None else f"{name}={default}" for name, default in options.items())
+    return " ".join(name if default is None else f"{name}={as_written(default)}" for name, default in options.items())
 
 
 def _print_compatibility(session: Session, as_json: bool) -> None:

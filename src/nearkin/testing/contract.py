@@ -175,16 +175,6 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def show(row: np.ndarray) -> str:
-    """A row in a sentence, cut after eight columns.
-
-    >>> show(np.float32([1, 0.25]))
-    '[1, 0.25]'
-    """
-    shown = ", ".join(f"{value:.6g}" for value in row[:8].tolist())
-    return f"[{shown}{', ...' if len(row) > 8 else ''}]"
-
-
 def options(params: Mapping[str, Any]) -> str:
     """Params as they are written in a plan: ``M=8:bits=4``."""
     return ":".join(f"{key}={value}" for key, value in params.items())

@@ -7,6 +7,7 @@ from itertools import pairwise as neighbours
 
 import numpy as np
 
+from nearkin.axioms import ROUNDING, counterexamples
 from nearkin.codecs import Float32, PackedBits
 from nearkin.errors import NotTrainedError
 from nearkin.hooks import IndexSpec
@@ -21,17 +22,13 @@ from nearkin.testing.contract import (
     expect_json,
     fail,
     read_only,
-    show,
     written,
 )
 from nearkin.testing.index_subjects import full_effort, made_index
 from nearkin.testing.samples import DIM, QUERIES, ROWS, accepted_rows, ordinary_rows, row_families
-from nearkin.vectors import as_vectors
+from nearkin.vectors import as_vectors, show_row
 
 METRIC_CHECKS = Checks("metric")
-
-_ROUNDING = 1e-4
-"""Share of the largest distance by which float32 rounding may move a distance."""
 
 
 class _Bench:
@@ -96,7 +93,7 @@ def _scale(distances: np.ndarray) -> float:
     return float(finite.max()) if finite.size and finite.max() > 0 else 1.0
 
 
-def _expect_close(got: np.ndarray, wanted: np.ndarray, what: str, share: float = _ROUNDING) -> None:
+def _expect_close(got: np.ndarray, wanted: np.ndarray, what: str, share: float = ROUNDING) -> None:
     expect(got.shape == wanted.shape, f"{what}: shape {got.shape} instead of {wanted.shape}")
     apart = np.abs(got - wanted)
     if not (apart <= share * _scale(wanted)).all():
@@ -126,67 +123,41 @@ def finite(subject: Subject) -> None:
         values = bench.metric.distances(rows, rows)
         if not np.isfinite(values).all():
             i, j = np.argwhere(~np.isfinite(values))[0]
-            fail(f"the distance of {show(rows[i])} to {show(rows[j])} is {values[i, j]} ({family})")
+            fail(f"the distance of {show_row(rows[i])} to {show_row(rows[j])} is {values[i, j]} ({family})")
 
 
-def _declared(subject: Subject, axiom: Axiom) -> Iterator[tuple[str, np.ndarray, np.ndarray, float]]:
-    """Each family of rows with its distances and what rounding may do to them; nothing to do if not declared."""
+def _hold(subject: Subject, axiom: Axiom) -> None:
+    """Break the promise if the metric declares an axiom that some family of rows breaks."""
     bench = _bench(subject)
     if axiom not in bench.metric.axioms:
         raise NotApplicable(f"it does not declare the axiom {axiom}")
     for family, rows in bench.families:
-        values = bench.metric.distances(rows, rows)
-        yield family, rows, values, _ROUNDING * _scale(values)
-
-
-def _worst(values: np.ndarray) -> tuple[int, int]:
-    i, j = np.unravel_index(int(np.argmax(np.where(np.isnan(values), np.inf, values))), values.shape)
-    return int(i), int(j)
+        for found in counterexamples(bench.metric, rows, axioms=[axiom]):
+            fail(f"{found} ({family})")
 
 
 @METRIC_CHECKS.add
 def axiom_non_negative(subject: Subject) -> None:
     """If the axiom is declared, no distance is below zero."""
-    for family, rows, values, slack in _declared(subject, "non-negative"):
-        i, j = _worst(-values)
-        expect(
-            values[i, j] >= -slack,
-            f"the distance of {show(rows[i])} to {show(rows[j])} is {values[i, j]:.6g} ({family})",
-        )
+    _hold(subject, "non-negative")
 
 
 @METRIC_CHECKS.add
 def axiom_identity(subject: Subject) -> None:
     """If the axiom is declared, the distance of a row to itself is zero."""
-    for family, rows, values, slack in _declared(subject, "identity"):
-        own = np.abs(np.diagonal(values))
-        i = int(np.argmax(np.where(np.isnan(own), np.inf, own)))
-        expect(own[i] <= slack, f"the distance of {show(rows[i])} to itself is {values[i, i]:.6g} ({family})")
+    _hold(subject, "identity")
 
 
 @METRIC_CHECKS.add
 def axiom_symmetric(subject: Subject) -> None:
     """If the axiom is declared, a is as far from b as b from a."""
-    for family, rows, values, slack in _declared(subject, "symmetric"):
-        i, j = _worst(np.abs(values - values.T))
-        expect(
-            abs(values[i, j] - values[j, i]) <= slack,
-            f"{show(rows[i])} to {show(rows[j])} is {values[i, j]:.6g}, and back {values[j, i]:.6g} ({family})",
-        )
+    _hold(subject, "symmetric")
 
 
 @METRIC_CHECKS.add
 def axiom_triangle(subject: Subject) -> None:
     """If the axiom is declared, no detour over a third row is shorter than the direct way."""
-    for family, rows, values, slack in _declared(subject, "triangle"):
-        for middle in range(len(rows)):
-            excess = values - (values[:, middle, None] + values[None, middle, :])
-            i, j = _worst(excess)
-            expect(
-                excess[i, j] <= slack,
-                f"{show(rows[i])} to {show(rows[j])} is {values[i, j]:.6g}, over {show(rows[middle])} it is "
-                f"{values[i, middle]:.6g} + {values[middle, j]:.6g} ({family})",
-            )
+    _hold(subject, "triangle")
 
 
 @METRIC_CHECKS.add
@@ -197,13 +168,13 @@ def self_nearest(subject: Subject) -> None:
         raise NotApplicable("it does not declare the axiom identity")
     values = bench.metric.distances(bench.rows, bench.rows)
     nearest = values.min(axis=1)
-    lost = np.flatnonzero(np.diagonal(values) > nearest + _ROUNDING * _scale(values))
+    lost = np.flatnonzero(np.diagonal(values) > nearest + ROUNDING * _scale(values))
     if lost.size:
         i = int(lost[0])
         j = int(values[i].argmin())
         fail(
-            f"{lost.size} of {len(values)} rows are nearer to another row than to themselves: {show(bench.rows[i])} is "
-            f"{values[i, i]:.6g} from itself and {values[i, j]:.6g} from {show(bench.rows[j])}"
+            f"{lost.size} of {len(values)} rows are nearer to another row than to themselves: {show_row(bench.rows[i])} is "
+            f"{values[i, i]:.6g} from itself and {values[i, j]:.6g} from {show_row(bench.rows[j])}"
         )
 
 
@@ -318,7 +289,7 @@ def unfinish_inverts(subject: Subject) -> None:
         value = bench.metric.unfinish(float(distance))
         back = float(np.asarray(bench.metric.finish(np.array([[value]], dtype=np.float64)))[0, 0])
         expect(
-            abs(back - distance) <= _ROUNDING * _scale(values),
+            abs(back - distance) <= ROUNDING * _scale(values),
             f"unfinish({distance:.6g}) is {value:.6g}, and finish of that is {back:.6g}",
         )
 
