@@ -25,7 +25,7 @@ from nearkin.testing.contract import (
 )
 from nearkin.testing.index_checks import expect_alike, searched
 from nearkin.testing.index_subjects import K, SpaceMetric, accepted, full_effort, pairs, spaces
-from nearkin.testing.samples import DIM, ROWS
+from nearkin.testing.samples import DIM, ROWS, ordinary_rows
 
 BEHAVIOUR_CHECKS = Checks("index")
 
@@ -227,7 +227,7 @@ def plans_match_accepts(subject: Subject) -> None:
             codec = make_codec(codec_part, DIM, registry)
         except MissingDependencyError:
             continue
-        for space in spaces(registry):
+        for space in spaces(registry, lambda dtype: ordinary_rows(subject.rng(f"rows {dtype}"), ROWS, DIM, dtype)):
             legal = accepted(spec, space, codec)
             made += legal
             plan = Plan(name, codec_part)

@@ -20,7 +20,7 @@ from nearkin.metrics import INNER_PRODUCT, L2, Metric, Space
 from nearkin.registry import Registry
 from nearkin.testing.contract import NotApplicable, Subject, options
 from nearkin.testing.samples import DIM, QUERIES, ROWS, ordinary_rows
-from nearkin.vectors import as_vectors
+from nearkin.vectors import DType, as_vectors
 
 K = 10
 
@@ -48,17 +48,23 @@ class SpaceMetric(Metric):
         return self._space
 
 
-def spaces(registry: Registry) -> list[Space]:
-    """Squared L2, inner product, one that only numpy computes, and the native one of every metric of the registry."""
+def spaces(registry: Registry, rows_of: Callable[[DType], np.ndarray]) -> list[Space]:
+    """Squared L2, inner product, one that only numpy computes, and of every metric of the registry the native one or the
+    formula.
+
+    `rows_of` gives the rows that a metric is fitted on.
+    """
     found = {space.label: space for space in (L2, INNER_PRODUCT, PAIRWISE)}
     for spec in registry.specs("metric"):
         try:
             metric: Metric = registry.build(spec, params=read_params(spec, Part(spec.name)))
+            if metric.needs_fit:
+                metric.fit(rows_of(metric.dtype))
             space = metric.space
         except NearkinError:
-            continue  # a package is missing, or it must be fitted first
-        if metric.reduces_to is None and metric.native:
-            found.setdefault(space.label, space)
+            continue  # a package is missing, or it refuses such rows
+        if metric.reduces_to is None and (metric.native or space.kernel is not None):
+            found.setdefault(space.label if metric.native else f"{space.label} {spec.name}", space)
     return list(found.values())
 
 
@@ -112,7 +118,8 @@ class Pair:
 
     def __str__(self) -> str:
         refined = f",refine-{self.refinement.text}" if self.refinement else ""
-        return f"{self.codec.text}{refined} under {self.space.label}"
+        formula = f" {self.space.kernel.source.name}" if self.space.kernel else ""
+        return f"{self.codec.text}{refined} under {self.space.label}{formula}"
 
     def untrained(self) -> Index:
         """A fresh index."""
@@ -240,8 +247,8 @@ def _declared(subject: Subject) -> IndexSubject:
     if not isinstance(spec, IndexSpec):
         return found
     makers = [maker for maker in codec_makers(subject.registry) if _can_be_made(maker)]
-    for space in spaces(subject.registry):
-        rows, queries = _rows_of(subject, space)
+    for space in spaces(subject.registry, lambda dtype: _rows_of(subject, dtype)[0]):
+        rows, queries = _rows_of(subject, space.dtype)
         for maker in makers:
             if accepted(spec, space, _tried(maker, rows)):
                 pair = Pair(spec, subject.registry, subject.params, subject.seed, space, maker, rows, queries)
@@ -278,9 +285,9 @@ def _tried(maker: CodecMaker, rows: np.ndarray) -> Codec:
     return maker.make(rows.shape[1])
 
 
-def _rows_of(subject: Subject, space: Space) -> tuple[np.ndarray, np.ndarray]:
-    if subject.rows is not None and (subject.rows.dtype == np.uint8) == (space.dtype == "bits"):
-        rows = as_vectors(subject.rows, dtype=space.dtype)[:ROWS]
+def _rows_of(subject: Subject, dtype: DType) -> tuple[np.ndarray, np.ndarray]:
+    if subject.rows is not None and (subject.rows.dtype == np.uint8) == (dtype == "bits"):
+        rows = as_vectors(subject.rows, dtype=dtype)[:ROWS]
         return rows, np.ascontiguousarray(rows[::3][:QUERIES])
-    rows = ordinary_rows(subject.rng(f"rows {space.dtype}"), ROWS + QUERIES, DIM, space.dtype)
+    rows = ordinary_rows(subject.rng(f"rows {dtype}"), ROWS + QUERIES, DIM, dtype)
     return rows[:ROWS], rows[ROWS:]

@@ -369,7 +369,8 @@ def needs_fit_said(subject: Subject) -> None:
     fresh: Metric = subject.make()
     if fresh.needs_fit:
         expect_error(NotTrainedError, "distances before fit", lambda: fresh.distances(bench.queries, bench.rows))
-        expect_error(NotTrainedError, "prepare before fit", lambda: fresh.prepare(bench.rows))
+        if type(fresh).prepare is not Metric.prepare:
+            expect_error(NotTrainedError, "prepare before fit", lambda: fresh.prepare(bench.rows))
         return
     try:
         fresh.distances(bench.queries, bench.rows)
