@@ -11,10 +11,10 @@ import hashlib
 import inspect
 import textwrap
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def read_kernel(function: Callable[..., Any]) -> KernelSource:
     def _user(a, b):
         worst = _f32(0.0)
         for i in range(a.shape[0]):
-            worst = max(worst, abs(a[i] - b[i]))
+            worst = _larger(worst, abs(a[i] - b[i]))
         return worst
     """
     name = getattr(function, "__name__", "kernel")
@@ -96,13 +96,15 @@ def _render(function: Callable[..., Any], as_name: str, pieces: dict[str, str]) 
     if ast.get_docstring(tree) is not None and len(tree.body) > 1:
         tree.body = tree.body[1:]
     ours = set()
-    for name, value in _used(function):
+    used = dict(_used(function))
+    for name, value in used.items():
         if isinstance(value, types.ModuleType) and value.__name__ == "nearkin":
             ours.add(name)
         elif name not in pieces:
             pieces[name] = ""  # holds the place, so that functions that call each other end
             pieces[name] = _render_value(name, value, pieces, getattr(function, "__name__", "kernel"))
-    rewritten = _OwnFunctions(ours, getattr(function, "__name__", "kernel")).visit(_SinglePrecision().visit(tree))
+    rewritten = _Extremes(used).visit(tree)
+    rewritten = _OwnFunctions(ours, getattr(function, "__name__", "kernel")).visit(_SinglePrecision().visit(rewritten))
     return ast.unparse(ast.fix_missing_locations(rewritten))
 
 
@@ -150,6 +152,31 @@ def _render_value(name: str, value: Any, pieces: dict[str, str], kernel: str) ->
         f"kernel {kernel!r} uses {name}, a {type(value).__name__}, which a compiled kernel cannot hold",
         hint=f"use numbers, modules and plain functions, pass arrays as params, {WAY_OUT}",
     )
+
+
+class _Extremes(ast.NodeTransformer):
+    """``worst = max(worst, x)`` by an operation that loops can be vectorised over; so for min."""
+
+    ROUTES: ClassVar = {"max": "_larger", "min": "_smaller"}
+
+    def __init__(self, redefined: Container[str]) -> None:
+        self._redefined = redefined
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt:
+        self.generic_visit(node)
+        call, kept = node.value, node.targets[0]
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Name)
+            and call.func.id in self.ROUTES
+            and call.func.id not in self._redefined
+            and len(call.args) == 2
+            and not call.keywords
+            and isinstance(kept, ast.Name)
+            and any(isinstance(each, ast.Name) and each.id == kept.id for each in call.args)
+        ):
+            call.func.id = self.ROUTES[call.func.id]
+        return node
 
 
 class _OwnFunctions(ast.NodeTransformer):

@@ -213,7 +213,7 @@ def test_of_nearkin_a_kernel_may_use_bit_counts_only():
         nk.metric("x")(builds)
 
 
-@nk.metric("sometimes-nan", axioms={"symmetric"})
+@nk.metric("sometimes-nan")
 def sometimes_nan(a, b):
     return (a[0] - b[0]) / (a[1] - a[1] + b[1])
 
@@ -230,6 +230,42 @@ def test_nan_is_an_error_that_names_the_pair(plan, threads):
         nk.build(np.concatenate([rows, [[1, 0], [1, 0]]]), metric=sometimes_nan, plan=plan, search=None).search(
             [[1, 5]]
         )
+
+
+@nk.metric("own-extremes")
+def own_extremes(a, b):
+    largest, smallest, count = -1.0, 1000.0, 0
+    for i in range(a.shape[0]):
+        largest = max(largest, a[i] - b[i])
+        smallest = min(a[i] - b[i], smallest)
+        count = max(count, i)
+    return largest - smallest + count
+
+
+def max_of_own(a, b):
+    return a + b
+
+
+def test_largest_and_smallest_values_are_right_and_nan_is_not_lost():
+    rows, queries = data(own_l1)
+    differences = queries[:, None].astype(float) - rows[None]
+    true = differences.max(axis=2) - differences.min(axis=2) + 11
+    np.testing.assert_allclose(own_extremes.space.pairwise(queries, rows), true, rtol=1e-5)
+    rows[2, 5] = np.nan
+    assert np.isnan(own_extremes.space.pairwise(queries, rows)[:, 2]).all()
+
+
+def test_a_function_called_max_stays_what_it_is():
+    max = max_of_own
+
+    @nk.metric("sum-of-all")
+    def sum_of_all(a, b):
+        total = 0.0
+        for i in range(a.shape[0]):
+            total = max(total, a[i] + b[i])
+        return total
+
+    assert nk.build([[1.0, 2.0]], metric=sum_of_all).search([[3.0, 4.0]], 1).distances.tolist() == [[10.0]]
 
 
 def test_rows_infinitely_far_are_left_out():

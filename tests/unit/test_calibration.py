@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +17,25 @@ from nearkin.metrics import L2
 ROWS = np.random.default_rng(0).normal(size=(600, 4)).astype(np.float32)
 
 
+class Clock:
+    """Time that passes only where something says so."""
+
+    def __init__(self):
+        self.now = 1.0
+
+    def perf_counter(self):
+        self.now += 1e-3
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr("nearkin.calibration.time", made)
+    Careless.clock = made
+    return made
+
+
 class Careless(FlatIndex):
     """Finds a row in `effort` x `care` of 1,000 cases, and takes its time."""
 
@@ -29,7 +47,7 @@ class Careless(FlatIndex):
 
     def _search(self, queries, k, mask, params):
         self.asked.append((params["effort"], params["care"]))
-        time.sleep(1e-4 * params["effort"])  # care costs nothing: the least effort that is enough is the fastest
+        self.clock.now += params["effort"]  # care costs nothing: the least effort that is enough is the fastest
         found = super()._search(queries, k, mask, params)
         chance = min(1.0, params["effort"] * params["care"] / 1000)
         lost = (found.positions * 2654435761 % 1000) / 1000 >= chance
