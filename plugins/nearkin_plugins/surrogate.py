@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nearkin.errors import NotSupportedError, VectorError
 from nearkin.indexes import RERANK, Found, Index, Layout, Mask, SearchParameter
+from nearkin.kernels import pool
 from nearkin.metrics import squared_l2
 from nearkin.reranking import OwnRows, nearest_candidates
 from nearkin.state import State
@@ -26,6 +28,9 @@ SECONDS = 5.0
 FEWEST = 2048
 
 QUERIES = 200
+QUERIES_A_THREAD = 16
+"""Queries for each thread from which on a batch is split among threads."""
+
 NEIGHBOURS = 10
 
 
@@ -157,14 +162,15 @@ class SurrogateIndex(Index):
         values[np.arange(len(asked)), asked] = np.inf
         return np.argsort(values, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(rows) - 1)]
 
-    def _distances(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    def _distances(self, queries: np.ndarray, vectors: np.ndarray, threads: int | None = None) -> np.ndarray:
         space = self.layout.space
         if space.kernel is not None:
-            return space.kernel.pairwise(queries, vectors, self._threads)
+            return space.kernel.pairwise(queries, vectors, self._threads if threads is None else threads)
         return space.pairwise(queries, vectors)
 
-    def _mapped(self, rows: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(self._space.map(rows, self._distances), dtype=np.float32)
+    def _mapped(self, rows: np.ndarray, threads: int | None = None) -> np.ndarray:
+        distances = partial(self._distances, threads=threads)
+        return np.ascontiguousarray(self._space.map(rows, distances), dtype=np.float32)
 
     # ---- the rest of the contract ----------------------------------------------------------------------------------
 
@@ -176,13 +182,28 @@ class SurrogateIndex(Index):
             self._own.add(vectors)
 
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
+        threads = self._threads
+        if threads == 1 or len(queries) < QUERIES_A_THREAD * threads or self.layout.space.kernel is None:
+            return self._answer(queries, k, mask, params, threads)
+        # Each thread goes all the way with its own queries: the libraries' own threads, once done, keep on spinning for
+        # a while, and would take the cores from the ranking.
+        edges = np.linspace(0, len(queries), threads + 1).astype(int).tolist()
+
+        def part(start: int, stop: int) -> Found:
+            self._wrapped.use_threads(1)
+            return self._answer(queries[start:stop], k, mask, params, 1)
+
+        parts = list(pool(threads).map(part, edges[:-1], edges[1:]))
+        return Found(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+    def _answer(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int], threads: int) -> Found:
         inner = {name: value for name, value in params.items() if name in self._wrapped.knobs}
         # Beyond rerank, too, there must be more candidates than answers for the order of the metric to count.
         wanted = min(self.n, max(params["rerank"], 2 * k))
-        candidates = self._wrapped.search(self._mapped(queries), wanted, mask=mask, params=inner).positions
+        candidates = self._wrapped.search(self._mapped(queries, threads), wanted, mask=mask, params=inner).positions
         stored = self._own or self.layout.stored
         assert stored is not None
-        return nearest_candidates(self.layout.space, stored, queries, candidates, k, self._threads)
+        return nearest_candidates(self.layout.space, stored, queries, candidates, k, threads)
 
     def _cost(self, n: int) -> dict[str, int]:
         own = {} if self._own is None else {"rows": n * self.layout.codec.code_size}
