@@ -22,9 +22,10 @@ from nearkin_plugins.compiled_flat import kernel_of
 from nearkin_plugins.faiss_ivf import IVFIndex
 
 ROWS_PER_CENTROID = 64
-ITERATIONS = 6
+ITERATIONS = 4
+ROWS_TRIED_PER_CENTROID = 16
 TRIED = 2048
-"""Rows whose distances to the cells decide between rules for centroids."""
+"""Rows whose distances to the centroids of others decide between rules."""
 
 MEMBERS = 64
 """Rows of a cell that medoids are compared on, and rows and cells that rounding is measured on."""
@@ -123,26 +124,28 @@ class CompiledIVFIndex(Index):
 
     def _train(self, vectors: np.ndarray) -> None:
         rng = np.random.default_rng(self.layout.seed)
-        start = vectors[np.sort(rng.choice(len(vectors), self.nlist, replace=False))]
         kernel = kernel_of(self.layout)
+        mixed = vectors[rng.permutation(len(vectors))]
+        cells = mixed[: self.nlist]
         rules = _rules(self.layout)
-        if self.centroids != "auto":
-            rules = {self.centroids: rules[self.centroids]}
-        labels, _ = self._assign(kernel, vectors, start)
-        some = vectors[rng.permutation(len(vectors))[:TRIED]]
-        trials = {}
-        for name, rule in rules.items():
-            cells = rule(kernel, vectors, labels, start, rng)
-            near = float(self._assign(kernel, some, cells)[1].mean()) if len(rules) > 1 else 0.0
-            trials[name] = (near, cells)
-        self.rule = min(trials, key=lambda name: trials[name][0])
-        cells = trials[self.rule][1]
+        self.rule = self.centroids if self.centroids != "auto" else self._best_rule(kernel, rules, mixed, rng)
         for _ in range(ITERATIONS):
             labels, distances = self._assign(kernel, vectors, cells)
             cells = _reseeded(rules[self.rule](kernel, vectors, labels, cells, rng), labels, distances, vectors)
         self._cells = np.ascontiguousarray(cells)
         if self.prune:
             self._slack = _slack(kernel, vectors, self._cells, rng)
+
+    def _best_rule(self, kernel: Kernel, rules: Mapping[str, Rule], mixed: np.ndarray, rng: np.random.Generator) -> str:
+        """The rule whose centroids of some rows are nearest to other rows."""
+        start, others = mixed[: self.nlist], mixed[-TRIED:]
+        some = mixed[: ROWS_TRIED_PER_CENTROID * self.nlist]
+        labels, _ = self._assign(kernel, some, start)
+        apart = {
+            name: float(self._assign(kernel, others, rule(kernel, some, labels, start, rng))[1].mean())
+            for name, rule in rules.items()
+        }
+        return min(apart, key=lambda name: apart[name])
 
     def _assign(self, kernel: Kernel, vectors: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Nearest cell of each row, and the distance to it; a row that no cell is comparable with goes to cell 0."""
