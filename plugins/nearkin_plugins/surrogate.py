@@ -27,6 +27,10 @@ SAMPLE = 16_384
 SECONDS = 5.0
 FEWEST = 2048
 
+TRAINING_BYTES = 1 << 28
+"""Mapped rows that the inner index is trained on: packed bits become 32 times as large."""
+
+
 QUERIES = 200
 QUERIES_A_THREAD = 16
 """Queries for each thread from which on a batch is split among threads."""
@@ -101,7 +105,9 @@ class SurrogateIndex(Index):
         return max(2, self._wrapped.train_rows())
 
     def sample_rows(self, n: int) -> int:
-        return max(min(n, SAMPLE), self._wrapped.sample_rows(n))
+        fit_in_memory = TRAINING_BYTES // (4 * max(self._space.numbers, self._space.width))
+        wanted = max(SAMPLE, self._wrapped.sample_rows(n))
+        return min(n, max(self.train_rows(), min(wanted, fit_in_memory)))
 
     def check_rows_suffice(self, n: int) -> None:
         self._wrapped.check_rows_suffice(n)

@@ -85,7 +85,7 @@ class Recipe:
         built, shortfall = self._calibrated(built, rows, threads, wanted)
         if not fallback or self.plan.search:
             return built
-        for recipe in self._instead(fallback) if shortfall else ():
+        for recipe in self._instead(fallback, rows.dim) if shortfall else ():
             other = recipe._filled(rows, threads, rows_stay)
             notes = (*built.notes, f"{shortfall}, so {recipe.plan.index.name.rpartition('/')[2]} is tried instead")
             shortfall = ""
@@ -96,11 +96,11 @@ class Recipe:
                 break
         return built
 
-    def _instead(self, fallback: str) -> Iterator[Recipe]:
+    def _instead(self, fallback: str, dim: int) -> Iterator[Recipe]:
         """The plan that an index falls back to, if it serves the metric, and an exact one."""
         recipe = replace(self, plan=parse_plan(fallback, self.registry))
         try:
-            recipe.make(self.metric.prepared_dim(1), 1)
+            recipe.make(dim, 1)
         except NearkinError:
             pass
         else:

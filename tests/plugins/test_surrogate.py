@@ -142,6 +142,21 @@ def test_at_full_effort_it_is_right_in_every_way_of_use(name, space, keep_vector
         assert kept.plan == plan
 
 
+@pytest.mark.parametrize("space", ["l2", "landmarks"])
+@pytest.mark.parametrize("name", [spec.name for spec in default_registry().specs("metric")])
+def test_every_metric_is_right_inside(name, space):
+    metric = default_registry().make("metric", name)
+    rows, queries = data(metric)
+    effort = {"nprobe": 4, "rerank": ROWS}
+    mine = nk.build(rows, metric=name, plan=f"surrogate:space={space},ivf4,pq8x4", search=effort)
+    found = mine.search(queries, K)
+    true = mine.metric.distances(queries, rows)
+    reached = np.take_along_axis(true, found.positions, axis=1)
+    scale = np.abs(true).max()
+    np.testing.assert_allclose(found.distances, reached, rtol=1e-4, atol=1e-5 * scale)
+    np.testing.assert_allclose(reached, np.sort(true, axis=1)[:, :K], rtol=1e-4, atol=1e-5 * scale)
+
+
 def test_a_metric_that_prepares_its_rows():
     rows, queries = data("")
     mine = nk.build(rows, metric=Scaled(), plan="surrogate:space=l2,ivf4,pq8x4")
