@@ -14,6 +14,7 @@ from nearkin.axioms import need_axioms
 from nearkin.collection import Collection
 from nearkin.errors import CorruptFileError, ParameterError, PluginContractError, StorageError, VectorError
 from nearkin.indexing import Recipe
+from nearkin.kernel_source import need_in_bounds
 from nearkin.metrics import Metric
 from nearkin.plans import Plan, as_plan
 from nearkin.registry import Registry, default_registry
@@ -102,8 +103,7 @@ def build(
         made.fit(_sample(screened.vectors, settings.seed))
         if made.refuses_rows:  # what a fitted metric refuses is known only now
             screened = _usable(collection, matrix, on_bad, vectors)
-    if made.reduces_to is None and not made.native:
-        need_axioms(made, screened.vectors, screened.kept, seed=settings.seed)
+    _need_sound(made, screened, settings.seed)
     collection.skipped = collection._store(screened, vectors, ids, metadata).skipped
     collection._build(rows_stay=keep_vectors)
     if not keep_vectors:
@@ -207,6 +207,16 @@ def _usable(collection: Collection, matrix: np.ndarray, on_bad: OnBad, source: A
     if not len(screened.vectors):
         raise VectorError(f"none of the {len(matrix):,} rows can be used", hint="see on_bad")
     return screened
+
+
+def _need_sound(metric: Metric, screened: Screened, seed: int) -> None:
+    """Try a formula on some of the rows before anything is trained by it; built-in reductions and natives need no trial."""
+    if metric.reduces_to is not None or metric.native:
+        return
+    if metric.kernel is not None:
+        some = screened.vectors[:: max(1, len(screened.vectors) // 8)]
+        need_in_bounds(metric.kernel, metric.prepare(some), metric.kernel_params())
+    need_axioms(metric, screened.vectors, screened.kept, seed=seed)
 
 
 def _sample(vectors: np.ndarray, seed: int) -> np.ndarray:

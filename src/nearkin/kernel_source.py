@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import textwrap
 import types
+import warnings
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +20,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nearkin.bits import bit_counts
-from nearkin.errors import ParameterError
+from nearkin.errors import ParameterError, PluginContractError
+
+TRIED = 4
+"""Pairs of rows that a kernel is tried on in plain Python."""
 
 WAY_OUT = "or write pairwise(queries, vectors) in numpy instead, see nearkin.Metric"
 
@@ -83,6 +87,39 @@ def read_kernel(function: Callable[..., Any]) -> KernelSource:
     pieces: dict[str, str] = {}
     body = _render(function, "_user", pieces)
     return KernelSource(name, "\n".join([*pieces.values(), body]), len(arguments) == 3)
+
+
+def need_in_bounds(function: Callable[..., Any], rows: np.ndarray, params: np.ndarray | None) -> None:
+    """Run a kernel in plain Python on a few pairs of rows, since machine code reads beyond the end of a row without a word.
+
+    Raises
+    ------
+    PluginContractError
+        It reads beyond a row, or beyond the parameters.
+
+    Examples
+    --------
+    >>> need_in_bounds(lambda a, b: a[2] - b[2], np.zeros((2, 2), np.float32), None)
+    Traceback (most recent call last):
+        ...
+    nearkin.errors.PluginContractError: kernel '<lambda>' reads beyond its arrays for rows of 2 columns: index 2 is out of bounds \
+for axis 0 with size 2; use a.shape[0] for the number of columns
+    """
+    extra = () if params is None else (params,)
+    for a, b in zip(rows[:TRIED], rows[-TRIED:][::-1], strict=False):
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                function(a, b, *extra)
+        except IndexError as error:
+            with_params = "" if params is None else f" and parameters of shape {params.shape}"
+            raise PluginContractError(
+                f"kernel {getattr(function, '__name__', 'kernel')!r} reads beyond its arrays for rows of {len(a)} columns"
+                f"{with_params}: {error}",
+                hint="use a.shape[0] for the number of columns",
+            ) from error
+        except Exception:  # what numba makes of it, a division by zero for one, is for numba to say
+            return
 
 
 def _render(function: Callable[..., Any], as_name: str, pieces: dict[str, str]) -> str:

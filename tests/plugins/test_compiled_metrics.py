@@ -268,6 +268,30 @@ def test_a_function_called_max_stays_what_it_is():
     assert nk.build([[1.0, 2.0]], metric=sum_of_all).search([[3.0, 4.0]], 1).distances.tolist() == [[10.0]]
 
 
+def test_reading_beyond_the_rows_is_refused():
+    @nk.metric("one-too-far")
+    def one_too_far(a, b):
+        total = 0.0
+        for i in range(a.shape[0]):
+            total += abs(a[i] - b[i + 1])
+        return total
+
+    with pytest.raises(
+        PluginContractError, match="reads beyond its arrays for rows of 3 columns: index 3 is out of bounds"
+    ):
+        nk.build(np.eye(3), metric=one_too_far)
+
+    @nk.metric("short-params", fit=lambda rows: rows[0, :2])
+    def short_params(a, b, params):
+        total = 0.0
+        for i in range(a.shape[0]):
+            total += params[i] * abs(a[i] - b[i])
+        return total
+
+    with pytest.raises(PluginContractError, match=r"rows of 3 columns and parameters of shape \(2,\)"):
+        nk.build(np.eye(3), metric=short_params)
+
+
 def test_rows_infinitely_far_are_left_out():
     @nk.metric("one-sided")
     def one_sided(a, b):
