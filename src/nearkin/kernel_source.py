@@ -7,13 +7,16 @@ argument would be compiled again in every new process; a module on disk is compi
 from __future__ import annotations
 
 import ast
+import builtins
 import hashlib
 import inspect
 import textwrap
 import types
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from math import isfinite
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +24,7 @@ import numpy as np
 from nearkin.bits import bit_counts
 from nearkin.errors import ParameterError
 
+TEMPLATE = Path(__file__).with_name("kernel_template.txt")
 WAY_OUT = "or write pairwise(queries, vectors) in numpy instead, see nearkin.Metric"
 
 
@@ -46,6 +50,16 @@ class KernelSource:
     def digest(self) -> str:
         """Hash of the text, 16 hexadecimal digits: the same formula has the same one."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def counts_bits(self) -> bool:
+        """Whether it uses `nearkin.bit_counts`."""
+        return "_bit_counts" in self.text
+
+    @cached_property
+    def slices(self) -> bool:
+        """Whether it takes parts of rows, whose width says nothing of a row's."""
+        return any(isinstance(node, ast.Slice) for node in ast.walk(ast.parse(self.text)))
 
 
 @lru_cache(maxsize=256)
@@ -80,32 +94,78 @@ def read_kernel(function: Callable[..., Any]) -> KernelSource:
         raise ParameterError(
             f"kernel {name!r} takes {len(arguments)} arguments, kernel(a, b) or kernel(a, b, params) expected"
         )
-    pieces: dict[str, str] = {}
+    pieces: Pieces = {}
     body = _render(function, "_user", pieces)
-    return KernelSource(name, "\n".join([*pieces.values(), body]), len(arguments) == 3)
+    return KernelSource(name, "\n".join([*(text for _, text in pieces.values()), body]), len(arguments) == 3)
 
 
-def _render(function: Callable[..., Any], as_name: str, pieces: dict[str, str]) -> str:
+Pieces = dict[str, tuple[Any, str]]
+"""What a kernel uses, by its name in the rendered module: the value, and its text."""
+
+
+def _render(function: Callable[..., Any], as_name: str, pieces: Pieces) -> str:
     """Source of a function under another name; what it uses is added to `pieces`."""
+    tree = _bare(function, as_name)
+    kernel = getattr(function, "__name__", "kernel")
+    ours, renamed = set(), {}
+    used = dict(_used(function))
+    for name, value in used.items():
+        if isinstance(value, types.ModuleType) and value.__name__ == "nearkin":
+            ours.add(name)
+            continue
+        place = renamed[name] = _free_name(name, value, pieces)
+        if place not in pieces:
+            pieces[place] = value, ""  # holds the place, so that functions that call each other end
+            pieces[place] = value, _render_value(place, value, pieces, kernel)
+    rewritten = _OwnFunctions(ours, kernel).visit(_SinglePrecision().visit(_Extremes(used).visit(tree)))
+    return ast.unparse(ast.fix_missing_locations(_Renamed(renamed).visit(rewritten)))
+
+
+def _bare(function: Callable[..., Any], as_name: str) -> ast.FunctionDef:
+    """A function under another name, without decorators, annotations and docstring, and with its defaults as numbers."""
     tree = _parse(function)
     tree.name = as_name
     tree.decorator_list = []
     tree.returns = None
     for argument in tree.args.args:
         argument.annotation = None
+    defaults = function.__defaults__ or ()
+    if not all(isinstance(each, bool | int | float) for each in defaults):
+        raise ParameterError(f"function {function.__name__!r} has a default that is no number", hint=WAY_OUT)
+    tree.args.defaults = [ast.Constant(each) for each in defaults]  # their names are not known where it is rendered
     if ast.get_docstring(tree) is not None and len(tree.body) > 1:
         tree.body = tree.body[1:]
-    ours = set()
-    used = dict(_used(function))
-    for name, value in used.items():
-        if isinstance(value, types.ModuleType) and value.__name__ == "nearkin":
-            ours.add(name)
-        elif name not in pieces:
-            pieces[name] = ""  # holds the place, so that functions that call each other end
-            pieces[name] = _render_value(name, value, pieces, getattr(function, "__name__", "kernel"))
-    rewritten = _Extremes(used).visit(tree)
-    rewritten = _OwnFunctions(ours, getattr(function, "__name__", "kernel")).visit(_SinglePrecision().visit(rewritten))
-    return ast.unparse(ast.fix_missing_locations(rewritten))
+    return tree
+
+
+def _free_name(name: str, value: Any, pieces: Pieces) -> str:
+    """The name, or one like it where it means something else in the template or in another function of the kernel."""
+    place, number = name, 2
+    while _taken().get(place, value) is not value or (place in pieces and not _same(pieces[place][0], value)):
+        place, number = f"{name}__{number}", number + 1
+    return place
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and isinstance(one, float | int | np.number) and one == other)
+
+
+@lru_cache(maxsize=1)
+def _taken() -> Mapping[str, Any]:
+    """Names that the template relies on, and the modules that some of them are."""
+    tree = ast.parse(TEMPLATE.read_text(encoding="utf-8"))  # the places to be filled in are sets to Python
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and hasattr(builtins, node.id):
+            names.add(node.id)
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+        elif isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            names |= {node.id for node in ast.walk(statement.targets[0]) if isinstance(node, ast.Name)}
+    return {**dict.fromkeys(names), "np": np}
 
 
 def _parse(function: Callable[..., Any]) -> ast.FunctionDef:
@@ -134,7 +194,7 @@ def _used(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
     yield from sorted({**found.globals, **found.nonlocals}.items())
 
 
-def _render_value(name: str, value: Any, pieces: dict[str, str], kernel: str) -> str:
+def _render_value(name: str, value: Any, pieces: Pieces, kernel: str) -> str:
     if isinstance(value, types.ModuleType):
         return f"import {value.__name__} as {name}"
     if isinstance(value, bool | np.bool_):
@@ -142,7 +202,8 @@ def _render_value(name: str, value: Any, pieces: dict[str, str], kernel: str) ->
     if isinstance(value, int | np.integer):
         return f"{name} = {int(value)}"
     if isinstance(value, float | np.floating):
-        return f"{name} = _f32({float(value)!r})"
+        number = float(value)
+        return f"{name} = _f32({number!r})" if isfinite(number) else f"{name} = _f32('{number}')"
     if value is bit_counts:
         return f"{name} = _bit_counts"
     plain = getattr(value, "py_func", value)  # a function that numba was given already
@@ -204,4 +265,15 @@ class _SinglePrecision(ast.NodeTransformer):
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
         if isinstance(node.value, float):
             return ast.Call(ast.Name("_f32", ast.Load()), [node], [])
+        return node
+
+
+class _Renamed(ast.NodeTransformer):
+    """Names of what a function uses, as the rendered module has them."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        node.id = self._names.get(node.id, node.id)
         return node

@@ -25,9 +25,7 @@ from typing import Any, cast
 import numpy as np
 
 from nearkin.errors import MissingDependencyError, NotTrainedError, PluginContractError
-from nearkin.kernel_source import WAY_OUT, KernelSource
-
-TEMPLATE = Path(__file__).with_name("kernel_template.txt")
+from nearkin.kernel_source import TEMPLATE, WAY_OUT, KernelSource
 
 SPLIT_WORK = 1 << 20
 """Pairs of values compared above which the rows of a few queries are worth splitting over threads."""
@@ -259,7 +257,9 @@ class Kernel:
 
     def _module(self, rows: np.ndarray) -> ModuleType:
         """The module for rows of this width: counting bits is twice as fast where no bytes are left beyond whole words."""
-        return load_module(self.source, rows.shape[1] % 8 == 0 or "_bit_counts" not in self.source.text)
+        return load_module(
+            self.source, not self.source.counts_bits or (rows.shape[1] % 8 == 0 and not self.source.slices)
+        )
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         """What a call gives; say in plain words what numba cannot compile."""
