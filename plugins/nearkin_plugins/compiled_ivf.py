@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import sqrt
+from threading import Lock
 from typing import ClassVar
 
 import numpy as np
 
-from nearkin.errors import NotSupportedError, ParameterError, VectorError
+from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, VectorError
 from nearkin.indexes import Found, Index, Layout, Mask, SearchParameter
 from nearkin.kernels import Kernel
 from nearkin.metrics import unit_rows
@@ -97,6 +98,7 @@ class CompiledIVFIndex(Index):
         empty = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         self._lists = np.zeros(self.nlist + 1, dtype=np.int64), nothing, *empty
         self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._ordering = Lock()
 
     @property
     def label(self) -> str:
@@ -126,25 +128,41 @@ class CompiledIVFIndex(Index):
         rng = np.random.default_rng(self.layout.seed)
         kernel = kernel_of(self.layout)
         mixed = vectors[rng.permutation(len(vectors))]
-        cells = mixed[: self.nlist]
         rules = _rules(self.layout)
         self.rule = self.centroids if self.centroids != "auto" else self._best_rule(kernel, rules, mixed, rng)
-        for _ in range(ITERATIONS):
-            labels, distances = self._assign(kernel, vectors, cells)
-            cells = _reseeded(rules[self.rule](kernel, vectors, labels, cells, rng), labels, distances, vectors)
-        self._cells = np.ascontiguousarray(cells)
+        try:
+            self._cells = self._found_cells(kernel, rules[self.rule], vectors, mixed[: self.nlist], rng)
+        except PluginContractError:
+            if self.centroids != "auto" or self.rule == "medoid":
+                raise
+            self.rule = (
+                "medoid"  # a mean or median may be a row, such as one of zeros, that the metric is not defined on
+            )
+            self._cells = self._found_cells(kernel, rules[self.rule], vectors, mixed[: self.nlist], rng)
         if self.prune:
             self._slack = _slack(kernel, vectors, self._cells, rng)
+
+    def _found_cells(
+        self, kernel: Kernel, rule: Rule, vectors: np.ndarray, cells: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        for _ in range(ITERATIONS):
+            labels, distances = self._assign(kernel, vectors, cells)
+            cells = _reseeded(rule(kernel, vectors, labels, cells, rng), labels, distances, vectors)
+        self._assign(kernel, vectors[:MEMBERS], cells)  # refuses NaN of the last ones
+        return np.ascontiguousarray(cells)
 
     def _best_rule(self, kernel: Kernel, rules: Mapping[str, Rule], mixed: np.ndarray, rng: np.random.Generator) -> str:
         """The rule whose centroids of some rows are nearest to other rows."""
         start, others = mixed[: self.nlist], mixed[-TRIED:]
         some = mixed[: ROWS_TRIED_PER_CENTROID * self.nlist]
         labels, _ = self._assign(kernel, some, start)
-        apart = {
-            name: float(self._assign(kernel, others, rule(kernel, some, labels, start, rng))[1].mean())
-            for name, rule in rules.items()
-        }
+        apart = {}
+        for name, rule in rules.items():
+            try:
+                apart[name] = float(self._assign(kernel, others, rule(kernel, some, labels, start, rng))[1].mean())
+            except PluginContractError:
+                if name == "medoid":  # rows themselves: nothing is left
+                    raise
         return min(apart, key=lambda name: apart[name])
 
     def _assign(self, kernel: Kernel, vectors: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -158,6 +176,11 @@ class CompiledIVFIndex(Index):
 
     def _ordered(self) -> Lists:
         """The lists; rows added since are put in order first: by cell, and within it by radius where that is kept."""
+        with self._ordering:  # the first searches may come from several threads at once
+            self._put_in_order()
+            return self._lists
+
+    def _put_in_order(self) -> None:
         if self._waiting:
             offsets, rows, positions, radii = self._lists
             old = np.repeat(np.arange(self.nlist), np.diff(offsets))
@@ -169,7 +192,6 @@ class CompiledIVFIndex(Index):
             offsets = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=self.nlist))]).astype(np.int64)
             radii = radii[order] if self.prune else radii
             self._lists, self._waiting = (offsets, rows[order], positions[order], radii), []
-        return self._lists
 
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         kernel = kernel_of(self.layout)

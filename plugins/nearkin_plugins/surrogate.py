@@ -204,8 +204,9 @@ class SurrogateIndex(Index):
 
     def _answer(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int], threads: int) -> Found:
         inner = {name: value for name, value in params.items() if name in self._wrapped.knobs}
-        # Beyond rerank, too, there must be more candidates than answers for the order of the metric to count.
-        wanted = min(self.n, max(params["rerank"], 2 * k))
+        # There must be more candidates than answers for the order of the metric to count, and for one answer no fewer than
+        # for the ten that the search parameters are found with.
+        wanted = min(self.n, max(params["rerank"], 2 * max(k, NEIGHBOURS)))
         candidates = self._wrapped.search(self._mapped(queries, threads), wanted, mask=mask, params=inner).positions
         stored = self._own or self.layout.stored
         assert stored is not None

@@ -102,6 +102,7 @@ def tie_recall(true_distances_of_found: np.ndarray, truth_distances: np.ndarray)
     [1.0]
     """
     last = truth_distances.max(axis=1, keepdims=True, initial=-np.inf, where=np.isfinite(truth_distances))
-    allowed = last + TIE_TOLERANCE * np.abs(last) + 1e-9
+    with np.errstate(invalid="ignore"):  # infinite where a query has no neighbours at a finite distance
+        allowed = last + TIE_TOLERANCE * np.abs(last) + 1e-9
     wanted = np.maximum(1, np.isfinite(truth_distances).sum(axis=1))
     return np.asarray(np.minimum(1.0, (true_distances_of_found <= allowed).sum(axis=1) / wanted))

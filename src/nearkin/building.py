@@ -12,7 +12,15 @@ import numpy as np
 
 from nearkin.axioms import need_axioms
 from nearkin.collection import Collection
-from nearkin.errors import CorruptFileError, ParameterError, PluginContractError, StorageError, VectorError
+from nearkin.errors import (
+    CorruptFileError,
+    ParameterError,
+    PluginContractError,
+    StateError,
+    StorageError,
+    UnknownNameError,
+    VectorError,
+)
 from nearkin.indexing import Recipe
 from nearkin.kernel_source import need_in_bounds
 from nearkin.metrics import Metric
@@ -23,7 +31,7 @@ from nearkin.settings import load_settings
 from nearkin.vectors import OnBad, Screened, as_matrix
 
 if TYPE_CHECKING:
-    from nearkin.store.folder import Folder
+    from nearkin.store.folder import Folder, Header
 
 FIT_ROWS = 65_536
 """A metric is fitted on a random sample of at most so many rows."""
@@ -150,7 +158,7 @@ def open_collection(
     rows = Folder.open(place, readonly=readonly)
     try:
         header = rows.header
-        made, text = _make_metric(metric or header.metric, registry)
+        made, text = _metric_of(header, metric, registry)
         made.restore(header.metric_state)
         plan = as_plan(header.plan, header.search, registry)
         recipe = Recipe(plan, made, registry, header.seed)
@@ -163,6 +171,27 @@ def open_collection(
         rows.close()
         raise
     return collection
+
+
+def _metric_of(header: Header, given: Metric | None, registry: Registry) -> tuple[Metric, str]:
+    """The metric that a collection was built with: the one given, if it has that name, or the registry's."""
+    if given is None:
+        try:
+            return _make_metric(header.metric, registry)
+        except UnknownNameError as error:
+            if "formula" not in header.metric_state.meta:
+                raise
+            raise UnknownNameError(
+                f"this was built with the formula {header.metric!r}, which is not known here",
+                hint="pass it as nearkin.open(path, metric=...), or name its file with --plugin",
+            ) from error
+    made, text = _make_metric(given, registry)
+    if made.name != header.metric.partition(":")[0].rpartition("/")[2]:
+        raise StateError(
+            f"this was built under the metric {header.metric!r}, and {made.name!r} was given",
+            hint="give that metric, or leave metric= out",
+        )
+    return made, text
 
 
 def _restore_index(collection: Collection, rows: Folder, recipe: Recipe) -> None:
@@ -216,6 +245,7 @@ def _need_sound(metric: Metric, screened: Screened, seed: int) -> None:
     if metric.kernel is not None:
         some = screened.vectors[:: max(1, len(screened.vectors) // 8)]
         need_in_bounds(metric.kernel, metric.prepare(some), metric.kernel_params())
+        metric.distances(some[:1], some[:1])  # what numba refuses is said before anything is built
     need_axioms(metric, screened.vectors, screened.kept, seed=seed)
 
 

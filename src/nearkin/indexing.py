@@ -98,8 +98,8 @@ class Recipe:
 
     def _instead(self, fallback: str, dim: int) -> Iterator[Recipe]:
         """The plan that an index falls back to, if it serves the metric, and an exact one."""
-        recipe = replace(self, plan=parse_plan(fallback, self.registry))
         try:
+            recipe = replace(self, plan=parse_plan(fallback, self.registry))
             recipe.make(dim, 1)
         except NearkinError:
             pass

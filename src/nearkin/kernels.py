@@ -25,9 +25,7 @@ from typing import Any, cast
 import numpy as np
 
 from nearkin.errors import MissingDependencyError, NotTrainedError, PluginContractError
-from nearkin.kernel_source import WAY_OUT, KernelSource
-
-TEMPLATE = Path(__file__).with_name("kernel_template.txt")
+from nearkin.kernel_source import TEMPLATE, WAY_OUT, KernelSource
 
 SPLIT_WORK = 1 << 20
 """Pairs of values compared above which the rows of a few queries are worth splitting over threads."""
@@ -40,6 +38,12 @@ SLICES = 8
 
 _COMPILING = RLock()
 _LOADED: dict[tuple[KernelSource, bool], ModuleType] = {}
+
+_PLAIN_WORDS = {
+    "Function(float32)": "it does not return a number on every path",
+    "Function(<built-in function setitem>)": "rows are read-only",
+}
+"""What numba says of common mistakes, as sentences."""
 
 Best = tuple[np.ndarray, np.ndarray]
 """(nq, k) positions padded with -1, and distances padded with +inf, in no particular order."""
@@ -259,7 +263,9 @@ class Kernel:
 
     def _module(self, rows: np.ndarray) -> ModuleType:
         """The module for rows of this width: counting bits is twice as fast where no bytes are left beyond whole words."""
-        return load_module(self.source, rows.shape[1] % 8 == 0 or "_bit_counts" not in self.source.text)
+        return load_module(
+            self.source, not self.source.counts_bits or (rows.shape[1] % 8 == 0 and not self.source.slices)
+        )
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         """What a call gives; say in plain words what numba cannot compile."""
@@ -269,7 +275,7 @@ class Kernel:
             return call()
         except numba.core.errors.NumbaError as error:
             raise PluginContractError(self._explained(error), hint=f"change that line, {WAY_OUT}") from error
-        except (ArithmeticError, IndexError, ValueError) as error:
+        except (ArithmeticError, AssertionError, IndexError, TypeError, ValueError) as error:
             raise PluginContractError(f"kernel {self.source.name!r} failed: {error}", hint=WAY_OUT) from error
 
     def _explained(self, error: Exception) -> str:
@@ -282,7 +288,9 @@ class Kernel:
         place = f" at `{lines[own[0] - 1].strip()}`" if own else ""
         noise = ("Failed in", "During", "File", "-", ">>>", "There are")
         reasons = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(noise)]
-        return f"numba cannot compile kernel {self.source.name!r}{place}: {(reasons or [text])[0].rstrip(':')}"
+        reason = (reasons or [text])[0].rstrip(":")
+        plain = next((words for sign, words in _PLAIN_WORDS.items() if sign in reason), reason)
+        return f"numba cannot compile kernel {self.source.name!r}{place}: {plain}"
 
 
 def _nothing(nq: int, k: int) -> Best:

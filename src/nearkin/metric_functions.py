@@ -14,16 +14,19 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from nearkin.errors import ParameterError, StateError
+from nearkin.errors import ParameterError, PluginContractError, StateError
 from nearkin.kernel_source import read_kernel
 from nearkin.metrics import ALL_AXIOMS, Axiom, Metric
 from nearkin.state import State
 from nearkin.vectors import DType
+
+NAME = "[a-z][a-z0-9]*(-[a-z0-9]+)*"
 
 
 class FunctionMetric(Metric):
@@ -57,8 +60,22 @@ class FunctionMetric(Metric):
         return FunctionMetric(self.name, self.kernel, self.axioms, self.dtype, self._fit)  # type: ignore[arg-type]
 
     def fit(self, sample: np.ndarray) -> None:
-        if self._fit is not None:
-            self._params = np.ascontiguousarray(self._fit(sample))
+        if self._fit is None:
+            return
+        shown = sample.view()
+        shown.flags.writeable = False  # a fit that works in place would change the rows of the user
+        try:
+            params = np.asarray(self._fit(shown))
+        except Exception as error:  # a stranger's function may raise anything
+            raise PluginContractError(
+                f"fit of metric {self.name!r} failed on {len(sample):,} rows: {type(error).__name__}: {error}"
+            ) from error
+        if params.dtype.kind not in "fiub" or not np.isfinite(params).all():
+            raise PluginContractError(
+                f"fit of metric {self.name!r} gave {params.dtype} of shape {params.shape}, an array of finite numbers expected"
+            )
+        small = params.dtype.kind == "f" and params.dtype.itemsize < 4
+        self._params = np.ascontiguousarray(params, dtype=np.float32 if small else params.dtype.newbyteorder("="))
 
     def kernel_params(self) -> np.ndarray | None:
         return self._params
@@ -76,6 +93,7 @@ class FunctionMetric(Metric):
         self._params = state.arrays.get("params")
 
     def _text(self) -> str:
+        assert self.kernel is not None
         return read_kernel(self.kernel).text
 
     def _change(self, stored: str) -> str:
@@ -84,6 +102,18 @@ class FunctionMetric(Metric):
         was = next((line[2:].strip() for line in changed if line[0] == "-"), "")
         now = next((line[2:].strip() for line in changed if line[0] == "+"), "")
         return f"it had `{was}`, now it has `{now}`"
+
+
+def _need_name(name: object) -> None:
+    if callable(name):
+        raise ParameterError(
+            "nearkin.metric was given a function, its name expected", hint='write @nearkin.metric("my-metric")'
+        )
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
+        raise ParameterError(
+            f"{name!r} is not a name for a metric",
+            hint="use lower-case letters, digits and hyphens, for example my-metric",
+        )
 
 
 def metric(
@@ -111,10 +141,19 @@ def metric(
     ParameterError
         An unknown axiom, a function that cannot be read, or one that takes another number of arguments.
     """
+    _need_name(name)
+    if dtype not in ("float32", "bits"):
+        raise ParameterError(f"metric {name!r} has dtype {dtype!r}, 'float32' or 'bits' expected")
+    if fit is not None and not callable(fit):
+        raise ParameterError(f"metric {name!r} has fit={fit!r}, a function from rows to an array expected")
+    if isinstance(axioms, str) or not isinstance(axioms, Iterable):
+        raise ParameterError(f"metric {name!r} has axioms={axioms!r}, a set such as {{'symmetric'}} expected")
     held = frozenset(axioms)
     unknown = held - ALL_AXIOMS
     if unknown:
-        raise ParameterError(f"{sorted(unknown)[0]!r} is not an axiom, {', '.join(sorted(ALL_AXIOMS))} expected")
+        raise ParameterError(
+            f"{sorted(map(str, unknown))[0]!r} is not an axiom, {', '.join(sorted(ALL_AXIOMS))} expected"
+        )
 
     def decorate(function: Callable[..., Any]) -> FunctionMetric:
         source = read_kernel(function)
