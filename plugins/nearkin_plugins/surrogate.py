@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nearkin.errors import NotSupportedError, VectorError
-from nearkin.indexes import RERANK, Found, Index, Layout, Mask, SearchParameter
+from nearkin.indexes import FEW_ROWS, RERANK, Found, Index, Layout, Mask, SearchParameter
 from nearkin.kernels import pool
 from nearkin.metrics import squared_l2
 from nearkin.reranking import OwnRows, nearest_candidates
@@ -89,7 +89,7 @@ class SurrogateIndex(Index):
 
     @property
     def label(self) -> str:
-        promise = "" if self.promised_recall == 0.95 else f":recall={self.promised_recall:g}"
+        promise = "" if self.promised_recall == 0.95 else f":recall={self.promised_recall!r}"
         return f"surrogate:space={self._space.name}{promise}"
 
     @property
@@ -110,6 +110,8 @@ class SurrogateIndex(Index):
         return min(n, max(self.train_rows(), min(wanted, fit_in_memory)))
 
     def check_rows_suffice(self, n: int) -> None:
+        if self.fallback and n < FEW_ROWS:
+            return  # every row is compared instead
         self._wrapped.check_rows_suffice(n)
         super().check_rows_suffice(n)
 

@@ -24,6 +24,9 @@ from nearkin.errors import NotTrainedError, ParameterError, PluginContractError,
 from nearkin.metrics import Space
 from nearkin.state import State
 
+FEW_ROWS = 100
+"""Fewer rows cannot show a recall with any certainty: an index that may fall back gives way to an exact one."""
+
 
 class StoredRows(Protocol):
     """Rows that can be read by position, prepared for the space of an index."""
@@ -139,6 +142,8 @@ class Index(ABC):
     """Recall@10 that its search parameters are to be set for once all rows are in; 0 leaves them as they are."""
     fallback: str = ""
     """Plan to use instead, and after that an exact one, where the promise cannot be kept; none keeps the index all the same."""
+    plugin: str = ""
+    """The plugin that a plan chose it from, ``other/``, or nothing; set by whoever makes the index from a plan."""
     options: Mapping[str, Any] = MappingProxyType({})
     """What a plan chose besides the defaults; set by whoever makes the index from a plan."""
     search_params: ClassVar[Mapping[str, SearchParameter]] = {}

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nearkin.calibration import calibrate, sampled
+from nearkin.components import Part
 from nearkin.errors import NearkinError, VectorError
-from nearkin.indexes import Found, Index, Mask, empty_found, merge_found
+from nearkin.indexes import FEW_ROWS, Found, Index, Mask, empty_found, merge_found
 from nearkin.metrics import INNER_PRODUCT, L2, Metric
 from nearkin.plans import Plan, as_plan, exact_plan, label_of, make_index, parse_plan
 from nearkin.registry import Registry
@@ -77,6 +78,9 @@ class Recipe:
         An index that promises a recall gets its search parameters by measuring; where no parameters keep the promise, the plan
         that it names for this case is built instead, and where that does not either, an exact one.
         """
+        if 0 < rows.count < FEW_ROWS and self.make(rows.dim, rows.count, rows).fallback:
+            few = f"{rows.count:,} rows are too few to choose an index by measuring, so every row is compared"
+            return replace(self._exactly()._filled(rows, threads, rows_stay), notes=(few,))
         built = self._filled(rows, threads, rows_stay)
         if built.index is None or not built.index.promised_recall or rows.count < 3:
             return built
@@ -89,7 +93,7 @@ class Recipe:
             other = recipe._filled(rows, threads, rows_stay)
             notes = (*built.notes, f"{shortfall}, so {recipe.plan.index.name.rpartition('/')[2]} is tried instead")
             shortfall = ""
-            if other.index is not None and recipe.plan != self.exact().plan:
+            if other.index is not None and recipe.plan != self._exactly().plan:
                 other, shortfall = recipe._calibrated(other, rows, threads, wanted)
             built = Built(other.index, built.timings + other.timings, notes + other.notes)
             if not shortfall:
@@ -105,7 +109,17 @@ class Recipe:
             pass
         else:
             yield recipe
-        yield self.exact()
+        yield self._exactly()
+
+    def _exactly(self) -> Recipe:
+        """An exact plan, by its plain name if that means the same: it becomes the plan of the collection."""
+        exact = self.exact()
+        plain = Part(exact.plan.index.name.rpartition("/")[2])
+        try:
+            same = self.registry.resolve("index", plain.name) is self.registry.resolve("index", exact.plan.index.name)
+        except NearkinError:
+            return exact
+        return replace(exact, plan=Plan(plain)) if same else exact
 
     def _filled(self, rows: Rows, threads: int, rows_stay: bool) -> Built:
         alive = np.flatnonzero(rows.alive)

@@ -267,6 +267,7 @@ def make_index(
     index.options = _beside_defaults(spec, options)
     if not alone:
         index = RefinedIndex(layout, index)
+    index.plugin = _chosen(plan.index)
     index.set_defaults(plan.search)
     return index
 
@@ -319,7 +320,7 @@ def label_of(index: Index, plan: Plan) -> str:
     Where the plan chose between plugins (``other/ivf``), so does the label: it must name the same components again.
     """
     layout = index.layout
-    parts = [_chosen(plan.index) + index.label]
+    parts = [index.plugin + index.label]
     if index.wrapped is not None and plan.inner is not None:
         return f"{parts[0]},{label_of(index.wrapped, plan.inner)}"
     if plan.codec and not isinstance(layout.codec, tuple(LOSSLESS.values())):

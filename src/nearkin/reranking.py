@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nearkin.indexes import Found, StoredRows, empty_found
-from nearkin.metrics import Metric, Space
+from nearkin.metrics import Metric, Space, as_values
 from nearkin.rows import Rows
 from nearkin.vectors import block_rows
 
@@ -109,7 +109,7 @@ def _in_numpy(space: Space, stored: StoredRows, queries: np.ndarray, candidates:
         positions = positions[positions >= 0]
         if not positions.size:
             continue
-        values = space.pairwise(queries[row : row + 1], stored.take(positions))[0]
+        values = as_values(space.pairwise(queries[row : row + 1], stored.take(positions)), (1, len(positions)))[0]
         order = np.argsort(values, kind="stable")[:k]
         best.positions[row, : order.size] = positions[order]
         best.distances[row, : order.size] = values[order]

@@ -10,7 +10,8 @@ import pytest
 import nearkin as nk
 from nearkin.errors import NotSupportedError, ParameterError, VectorError
 from nearkin.plans import parse_plan
-from nearkin.registry import default_registry
+from nearkin.registry import default_registry, load_registry
+from nearkin.settings import load_settings
 from nearkin_plugins.surrogate_spaces import SPACES, scaled
 
 ROWS, QUERIES, K = 400, 20, 10
@@ -304,3 +305,49 @@ def test_rows_all_alike_and_few_rows():
         nk.build(same, metric=trimmed, plan="surrogate:space=landmarks,flat")
     tiny = nk.build([[1.0, 2.0], [3.0, 4.0]], metric=trimmed, plan="surrogate:space=l2,flat")
     assert tiny.search([[1.0, 2.0]], 5).counts.tolist() == [2]
+
+
+SECOND = """
+from nearkin.hooks import IndexSpec, hookimpl
+from nearkin_plugins.indexes import SurrogateParams
+
+
+@hookimpl
+def nearkin_indexes():
+    return [IndexSpec(name="surrogate", summary="the same again", make="nearkin_plugins.surrogate:SurrogateIndex",
+                      params=SurrogateParams, accepts={"decoded": frozenset({"pairwise"})}, inner="ivf,pq")]
+"""
+
+
+def test_a_plugin_chosen_in_the_plan_is_kept_and_a_fallback_has_its_own(tmp_path):
+    (tmp_path / "second.py").write_text(SECOND)
+    registry = load_registry(load_settings({"plugins": (str(tmp_path / "second.py"),)}))
+    rows, queries = data(trimmed)
+    for count, plan in ((ROWS, "second/surrogate:space=l2,flat"), (20, "flat")):
+        asked = "second/surrogate:space=l2,flat" if count == ROWS else "second/surrogate,flat"
+        mine = nk.build(rows[:count], metric=trimmed, plan=asked, registry=registry)
+        assert mine.plan == plan
+        mine.save(tmp_path / plan.replace("/", "-"))
+        with nk.open(tmp_path / plan.replace("/", "-"), metric=trimmed.fresh(), registry=registry) as kept:
+            assert kept.plan == plan
+            np.testing.assert_array_equal(kept.search(queries, 3).ids, mine.search(queries, 3).ids)
+
+
+def test_few_rows_are_compared_and_it_is_said(tmp_path):
+    rows, queries = data(trimmed)
+    mine = nk.build(rows[:20], metric=trimmed, plan="surrogate")
+    assert mine.plan == "flat"
+    assert mine.notes == ["20 rows are too few to choose an index by measuring, so every row is compared"]
+    assert_nearest(mine.search(queries, 5), mine.metric.distances(queries, rows[:20]))
+    mine.delete(mine.ids.tolist())
+    mine.add(rows[:1])
+    mine.optimize()
+    assert mine.search(rows[:1], 1).distances.tolist() == [[0.0]]
+
+
+def test_few_answers_are_as_good_as_many():
+    rng = np.random.default_rng(5)
+    centres = rng.normal(scale=5, size=(30, 16))
+    rows = (np.repeat(centres, 20, axis=0) + rng.normal(size=(600, 16))).astype(np.float32)
+    mine = nk.build(rows, metric=trimmed, plan="surrogate:space=l2")
+    assert (mine.search(rows, 1).distances[:, 0] == 0).mean() > 0.95
