@@ -72,7 +72,7 @@ def parse_part(text: str, known: Callable[[str], bool], resolve: Callable[[str],
     spec = resolve(name)
     given: dict[str, Any] = dict(numbers)
     for option in options:
-        key, equals, value = option.partition("=")
+        key, equals, value = (each.strip() for each in option.partition("="))
         if not (key and equals and value):
             raise ParameterError(f"option {option!r} of {name} is not of the form key=value")
         if key in given:
