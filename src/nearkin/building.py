@@ -174,7 +174,7 @@ def open_collection(
 
 
 def _metric_of(header: Header, given: Metric | None, registry: Registry) -> tuple[Metric, str]:
-    """The metric that a collection was built with: the one given, if it has that name, or the registry's."""
+    """The metric given, refused if the collection was built with a formula of another name; or else the registry's."""
     if given is None:
         try:
             return _make_metric(header.metric, registry)
@@ -186,7 +186,8 @@ def _metric_of(header: Header, given: Metric | None, registry: Registry) -> tupl
                 hint="pass it as nearkin.open(path, metric=...), or name its file with --plugin",
             ) from error
     made, text = _make_metric(given, registry)
-    if made.name != header.metric.partition(":")[0].rpartition("/")[2]:
+    formula = header.metric.partition(":")[0].rpartition("/")[2]
+    if "formula" in header.metric_state.meta and made.name != formula:
         raise StateError(
             f"this was built under the metric {header.metric!r}, and {made.name!r} was given",
             hint="give that metric, or leave metric= out",

@@ -101,14 +101,23 @@ def read_kernel(function: Callable[..., Any]) -> KernelSource:
             hint=f"write it as a def of its own, {WAY_OUT}",
         )
     # Numbers of a module may change, in a notebook for one; what is remembered is for the numbers as they are now.
-    numbers = {**inspect.getclosurevars(function).globals, **inspect.getclosurevars(function).nonlocals}
-    return _read(
-        function, tuple(sorted((name, repr(value)) for name, value in numbers.items() if isinstance(value, NUMBER)))
-    )
+    return _read(function, tuple(sorted(_numbers(function, set()))))
+
+
+def _numbers(function: Callable[..., Any], seen: set[Any]) -> Iterator[tuple[str, str, str]]:
+    """Function, name and value of every number that a kernel, or a function that it calls, takes from around it."""
+    seen.add(function)
+    found = inspect.getclosurevars(function)
+    for name, value in {**found.globals, **found.nonlocals}.items():
+        plain = getattr(value, "py_func", value)
+        if isinstance(value, NUMBER):
+            yield function.__qualname__, name, repr(value)
+        elif isinstance(plain, types.FunctionType) and plain is not bit_counts and plain not in seen:
+            yield from _numbers(plain, seen)
 
 
 @lru_cache(maxsize=256)
-def _read(function: Callable[..., Any], numbers: tuple[tuple[str, str], ...]) -> KernelSource:
+def _read(function: Callable[..., Any], numbers: tuple[tuple[str, str, str], ...]) -> KernelSource:
     name = getattr(function, "__name__", "kernel")
     arguments = list(inspect.signature(function).parameters)
     if len(arguments) not in (2, 3):

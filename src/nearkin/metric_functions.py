@@ -14,19 +14,17 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from nearkin.component_names import is_component_name
 from nearkin.errors import ParameterError, PluginContractError, StateError
 from nearkin.kernel_source import read_kernel
 from nearkin.metrics import ALL_AXIOMS, Axiom, Metric
 from nearkin.state import State
 from nearkin.vectors import DType
-
-NAME = "[a-z][a-z0-9]*(-[a-z0-9]+)*"
 
 
 class FunctionMetric(Metric):
@@ -109,7 +107,7 @@ def _need_name(name: object) -> None:
         raise ParameterError(
             "nearkin.metric was given a function, its name expected", hint='write @nearkin.metric("my-metric")'
         )
-    if not isinstance(name, str) or not re.fullmatch(NAME, name):
+    if not is_component_name(name):
         raise ParameterError(
             f"{name!r} is not a name for a metric",
             hint="use lower-case letters, digits and hyphens, for example my-metric",

@@ -27,6 +27,7 @@ from typing import Any
 
 import pluggy
 
+from nearkin.component_names import is_component_name
 from nearkin.components import Part, parse_part, read_params
 from nearkin.errors import (
     AmbiguousNameError,
@@ -46,8 +47,6 @@ MOST_SPECS = 1000
 
 REGISTERED = "registered from Python"
 """Source of a plugin that is an object of this process."""
-
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 
 
 @dataclass(frozen=True)
@@ -330,7 +329,7 @@ def _check_spec(spec: Any, hook: str, kind: type[Spec]) -> None:
         if not isinstance(value, tuple | list) or not all(isinstance(each, str) for each in value):
             raise PluginLoadError(f"{spec.kind} {spec.name!r} has {field}={value!r}, a tuple of names expected")
     for known in (spec.name, *spec.aliases):
-        if not isinstance(known, str) or not _NAME.match(known):
+        if not is_component_name(known):
             raise PluginLoadError(
                 f"{known!r} is not a name for a {spec.kind}", hint="use lower-case letters, digits and hyphens"
             )

@@ -18,6 +18,7 @@ LAYERS: list[set[str]] = [
         "ids",
         "rows",
         "bits",
+        "component_names",
         "kernel_source",
         "kernels",
         "metric_functions",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from string import Template
 
+from nearkin.component_names import is_component_name
 from nearkin.errors import ParameterError
 from nearkin.hooks import GROUP
-
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 
 _PYPROJECT = Template("""\
 [build-system]
@@ -119,7 +117,7 @@ def new_metric(name: str) -> dict[str, str]:
     >>> sorted(new_metric("my-metric"))
     ['README.md', 'pyproject.toml', 'src/nearkin_my_metric.py', 'tests/test_my_metric.py']
     """
-    if not isinstance(name, str) or not _NAME.match(name):
+    if not is_component_name(name):
         raise ParameterError(
             f"{name!r} is not a name for a metric",
             hint="use lower-case letters, digits and hyphens, for example my-metric",
