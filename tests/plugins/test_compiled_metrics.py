@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
@@ -200,7 +200,6 @@ def own_counts(a, b):
     return both + 1000.0 * only_a + 1000000.0 * only_b
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.integers(1, 40), st.integers(0, 2**32))
 def test_bits_are_counted_as_in_python(width, seed):
     rows = np.random.default_rng(seed).integers(0, 256, size=(2, width), dtype=np.uint8)

@@ -321,7 +321,7 @@ def _rows_for(metric: Metric, draw: st.DataObject) -> np.ndarray:
 
 
 @each_spec
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(draw=st.data())
 def test_declared_axioms_hold(spec: MetricSpec, draw: st.DataObject) -> None:
     metric = _make(spec)
@@ -341,7 +341,6 @@ def test_declared_axioms_hold(spec: MetricSpec, draw: st.DataObject) -> None:
 
 
 @each_spec
-@settings(deadline=None)
 @given(distances=st.lists(st.floats(0, 2), min_size=2, max_size=9))
 def test_similarity_falls_as_distance_grows(spec: MetricSpec, distances: list[float]) -> None:
     metric = _make(spec)
@@ -352,7 +351,6 @@ def test_similarity_falls_as_distance_grows(spec: MetricSpec, distances: list[fl
 
 
 @pytest.mark.parametrize("kind", [Manhattan, Chebyshev, Mahalanobis])
-@settings(deadline=None)
 @given(distance=st.floats(0, 1e15))
 def test_unfinish_is_the_inverse_of_finish(kind: type[Metric], distance: float) -> None:
     metric = kind()

@@ -175,7 +175,7 @@ def kinds(rng: np.random.Generator) -> dict[str, np.ndarray]:
 KINDS = tuple(kinds(np.random.default_rng(0)))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     kind=st.sampled_from(KINDS),
     metric=st.sampled_from([near_l1, near_angle]),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
@@ -100,7 +100,6 @@ def excesses(table: np.ndarray) -> dict[str, float]:
     }
 
 
-@settings(deadline=None)
 @given(n=st.integers(1, 7), seed=st.integers(0, 1000), integers=st.booleans())
 def test_the_worst_violation_is_the_one_that_loops_find(n, seed, integers):
     rng = np.random.default_rng(seed)

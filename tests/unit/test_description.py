@@ -83,7 +83,7 @@ def test_the_median_is_exact_if_all_rows_are_sampled() -> None:
     arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 4)), elements=st.floats(width=32)),
     st.integers(1, 5),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_rows_are_counted_right(rows: np.ndarray, step: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "block_rows", lambda *_: step)

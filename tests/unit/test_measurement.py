@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nearkin as nk
@@ -36,7 +36,6 @@ def test_recall_by_hand(found, truth, expected):
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_recall_is_the_share_of_the_intersection(data):
     n, k = data.draw(st.integers(0, 5)), data.draw(st.integers(1, 6))
     rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
@@ -128,7 +127,6 @@ def test_the_interval_is_not_wider_than_it_need_be():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-@settings(deadline=None)
 def test_the_interval_lies_around_the_mean_and_never_shrinks_to_a_point(values):
     found = Interval.of(np.array(values))
     assert 0 <= found.low <= found.mean + 1e-9
@@ -155,7 +153,6 @@ def test_perfect_recall_has_an_honest_lower_end():
 
 
 @given(st.integers(2, 60), st.integers(1, 100), st.integers(0, 2**40))
-@settings(deadline=None)
 def test_no_row_is_both_indexed_and_asked(n, count, seed):
     rows = np.arange(n, dtype=np.float32)[:, None]
     split = nk.hold_out(rows, count, seed=seed)

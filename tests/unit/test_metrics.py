@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
@@ -166,7 +166,6 @@ def test_cosine_refuses_rows_of_zeros_only() -> None:
     assert not Euclidean().refuses(rows).any()
 
 
-@settings(deadline=None)
 @given(any_rows, st.floats(2.0**-100, 2.0**100))
 def test_cosine_of_equal_and_scaled_rows_is_zero(rows: np.ndarray, factor: float) -> None:
     metric = Cosine()
@@ -189,7 +188,6 @@ def test_cosine_stays_in_range_for_approximate_values() -> None:
     [(Euclidean(), 1e18), (SquaredEuclidean(), 1e36), (InnerProduct(), 1e36), (Cosine(), 2.0)],
     ids=lambda value: getattr(value, "name", ""),
 )
-@settings(deadline=None)
 @given(share=st.floats(0, 1))
 def test_unfinish_is_the_inverse_of_finish(metric: Metric, largest: float, share: float) -> None:
     distance = share * largest
@@ -213,7 +211,6 @@ def test_finish_keeps_the_order_and_the_type_of_values(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("metric", [Euclidean(), SquaredEuclidean(), InnerProduct(), Cosine()], ids=lambda m: m.name)
-@settings(deadline=None)
 @given(distances=st.lists(st.floats(0, 2), min_size=2, max_size=9))
 def test_similarity_falls_as_distance_grows(metric: Metric, distances: list[float]) -> None:
     similarities = metric.similarity(np.sort(np.array(distances)))
@@ -221,7 +218,6 @@ def test_similarity_falls_as_distance_grows(metric: Metric, distances: list[floa
     assert metric.similarity(np.array([0.0]))[0] > metric.similarity(np.array([2.0]))[0]
 
 
-@settings(deadline=None)
 @given(any_rows)
 def test_declared_axioms_hold(rows: np.ndarray) -> None:
     for metric in (Euclidean(), SquaredEuclidean(), InnerProduct(), Cosine()):

@@ -128,7 +128,7 @@ def test_layout_in_memory_makes_no_difference(array, data):
 
 
 @given(ANYTHING | ANY_ARRAY)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_anything_at_all_is_right_or_refused(thing):
     out = right_or_refused(thing)
     if out is not None:
