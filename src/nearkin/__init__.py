@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nearkin.embedders import Embedder
     from nearkin.errors import NearkinError
     from nearkin.files import convert, read_vectors
+    from nearkin.folder_building import build_folder
     from nearkin.formats import Block, FileSummary, VectorFormat
     from nearkin.hooks import (
         ClustererSpec,
@@ -83,6 +84,7 @@ _WHERE = {
     "VectorFormat": "formats",
     "bit_counts": "bits",
     "build": "building",
+    "build_folder": "folder_building",
     "convert": "files",
     "describe": "description",
     "errors": "",
@@ -131,6 +133,7 @@ __all__ = [
     "VectorFormat",
     "bit_counts",
     "build",
+    "build_folder",
     "convert",
     "describe",
     "errors",

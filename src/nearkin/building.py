@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nearkin.axioms import need_axioms
+from nearkin.axioms import SAMPLE_ROWS, need_axioms
 from nearkin.collection import Collection
 from nearkin.errors import (
     CorruptFileError,
@@ -97,7 +97,7 @@ def build(
     """
     registry = registry or default_registry()
     settings = load_settings({"seed": seed, "threads": threads})
-    made, text = _make_metric(metric, registry)
+    made, text = make_metric(metric, registry)
     matrix = as_matrix(vectors, dtype=made.dtype)
     if not len(matrix):
         raise VectorError("there are no rows to build from", hint="pass at least one vector")
@@ -111,7 +111,7 @@ def build(
         made.fit(_sample(screened.vectors, settings.seed))
         if made.refuses_rows:  # what a fitted metric refuses is known only now
             screened = _usable(collection, matrix, on_bad, vectors)
-    _need_sound(made, screened, settings.seed)
+    need_sound(made, screened.vectors.__getitem__, len(screened.vectors), screened.skipped, settings.seed)
     collection.skipped = collection._store(screened, vectors, ids, metadata).skipped
     collection._build(rows_stay=keep_vectors)
     if not keep_vectors:
@@ -177,7 +177,7 @@ def _metric_of(header: Header, given: Metric | None, registry: Registry) -> tupl
     """The metric given, refused if the collection was built with a formula of another name; or else the registry's."""
     if given is None:
         try:
-            return _make_metric(header.metric, registry)
+            return make_metric(header.metric, registry)
         except UnknownNameError as error:
             if "formula" not in header.metric_state.meta:
                 raise
@@ -185,7 +185,7 @@ def _metric_of(header: Header, given: Metric | None, registry: Registry) -> tupl
                 f"this was built with the formula {header.metric!r}, which is not known here",
                 hint="pass it as nearkin.open(path, metric=...), or name its file with --plugin",
             ) from error
-    made, text = _make_metric(given, registry)
+    made, text = make_metric(given, registry)
     formula = header.metric.partition(":")[0].rpartition("/")[2]
     if "formula" in header.metric_state.meta and made.name != formula:
         raise StateError(
@@ -220,7 +220,8 @@ def _find(path: Path, indexes: str) -> Path:
     return other if other.exists() else path
 
 
-def _make_metric(metric: str | Metric, registry: Registry) -> tuple[Metric, str]:
+def make_metric(metric: str | Metric, registry: Registry) -> tuple[Metric, str]:
+    """The metric that is meant, and its name as a folder keeps it."""
     if isinstance(metric, Metric):
         # Fitting changes a metric: a copy, or building a second collection with it would change the first one's answers.
         return copy.deepcopy(metric), metric.name
@@ -239,15 +240,30 @@ def _usable(collection: Collection, matrix: np.ndarray, on_bad: OnBad, source: A
     return screened
 
 
-def _need_sound(metric: Metric, screened: Screened, seed: int) -> None:
-    """Try a formula on some of the rows before anything is trained by it; built-in reductions and natives need no trial."""
+def need_sound(
+    metric: Metric, take: Callable[[np.ndarray], np.ndarray], count: int, skipped: np.ndarray, seed: int
+) -> None:
+    """Try a formula on some of the rows before anything is trained by it; built-in reductions and natives need no trial.
+
+    Parameters
+    ----------
+    take
+        Positions, below `count`, to the rows there.
+    skipped
+        Numbers of the rows that were left out on the way in, ascending.
+    """
     if metric.reduces_to is not None or metric.native:
         return
     if metric.kernel is not None:
-        some = screened.vectors[:: max(1, len(screened.vectors) // 8)]
+        some = take(np.arange(0, count, max(1, count // 8)))
         need_in_bounds(metric.kernel, metric.prepare(some), metric.kernel_params())
         metric.distances(some[:1], some[:1])  # what numba refuses is said before anything is built
-    need_axioms(metric, screened.vectors, screened.kept, seed=seed)
+    if metric.axioms:
+        tried = np.arange(count)
+        if count > SAMPLE_ROWS:
+            tried = np.sort(np.random.default_rng(seed).choice(count, SAMPLE_ROWS, replace=False))
+        kept_before = skipped - np.arange(len(skipped))
+        need_axioms(metric, take(tried), tried + np.searchsorted(kept_before, tried, side="right"), seed=seed)
 
 
 def _sample(vectors: np.ndarray, seed: int) -> np.ndarray:

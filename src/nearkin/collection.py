@@ -23,13 +23,13 @@ from nearkin.errors import (
 )
 from nearkin.indexes import FLOAT32_MAX, Found, Index, whole_number
 from nearkin.indexing import Recipe, Timings, exact_over
-from nearkin.intake import PADDED, Added, ids_of_kept, metadata_of_kept, owned, real_number
+from nearkin.intake import PADDED, Added, gate_of, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.metrics import Metric
 from nearkin.results import RangeResult, SearchResult, why_fewer
 from nearkin.rows import ForgottenRows, Metadata, Row, Rows
 from nearkin.settings import THREADS
 from nearkin.true_distances import RangeMargins, checked_range, true_distances
-from nearkin.vectors import OnBad, Screened, as_vectors, screen
+from nearkin.vectors import OnBad, Screened, as_vectors
 from nearkin.views import View
 
 
@@ -366,17 +366,11 @@ class Collection:
         return Added(new, screened.skipped)
 
     def screen(self, vectors: Any, on_bad: OnBad = "fail", *, source: Any = None) -> Screened:
-        """The gate that `add` sends rows through, for callers who want to look first; see `nearkin.vectors.screen`."""
-        return screen(
-            vectors,
-            dim=self.dim,
-            dtype=self._metric.dtype,
-            on_bad=on_bad,
-            longest=self._metric.longest_row,
-            refuse=self._metric.refuses if self._metric.refuses_rows else None,
-            reason=self._metric.bad_row_reason,
-            source=source,
-        )
+        """The gate that `add` sends rows through, for callers who want to look first; see `nearkin.vectors.Gate`."""
+        gate = gate_of(self._metric, self.dim, on_bad)
+        screened = gate.take(vectors, source=source)
+        gate.need_good()
+        return screened
 
     # ---- keeping ---------------------------------------------------------------------------------------------------
 
@@ -391,11 +385,12 @@ class Collection:
         StorageError
             Writing failed, for example on a full disk; what was at `path` is intact.
         """
-        from nearkin.saving import header_of, save_folder
+        from nearkin.saving import header_of, need_named, save_folder
 
         with self._lock:
             self._need_open()
-            header = header_of(self._recipe, self._metric_text, self._rows, keep_vectors=self._keep_vectors)
+            need_named(self._recipe, self._metric_text, self._rows if self._keep_vectors else None)
+            header = header_of(self._recipe, self._metric_text, self.dim, keep_vectors=self._keep_vectors)
             label = self.plan if self._index is not None else None
             save_folder(Path(path), header, self._rows, self._index, label, self._covered, overwrite=overwrite)
 

@@ -110,7 +110,7 @@ class IdTable:
         wanted = read_ids(ids)
         if len(wanted) != count:
             raise ParameterError(f"{len(wanted)} ids were given for {count} rows")
-        _refuse_duplicates(wanted)
+        need_distinct(wanted)
         kind = "str" if wanted and isinstance(wanted[0], str) else "int"
         if wanted and self.n and kind != self.kind:
             raise ParameterError(f"the new ids are of type {kind}, this collection's are of type {self.kind}")
@@ -159,8 +159,13 @@ class IdTable:
             return self._where
 
 
-def read_ids(ids: Iterable[Any]) -> list[Any]:
+def read_ids(ids: Iterable[Any], first: int = 0) -> list[Any]:
     """Ids as Python ints, or as strings; all of one kind.
+
+    Parameters
+    ----------
+    first
+        Number of the first row, for errors.
 
     Raises
     ------
@@ -175,19 +180,23 @@ def read_ids(ids: Iterable[Any]) -> list[Any]:
     if isinstance(ids, str | bytes):
         raise ParameterError(f"ids is the single string {ids!r}, a list of ids expected")
     found = ids.tolist() if isinstance(ids, np.ndarray) and ids.ndim else _listed(ids)
+    if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype == np.int64 and not (ids == -1).any():
+        return found  # whole numbers all, without a look at each
     for row, each in enumerate(found):
         if isinstance(each, str):
             if not each.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in each):
-                raise ParameterError(f"id {each!r} of row {row} is not valid Unicode text")
+                raise ParameterError(f"id {each!r} of row {first + row} is not valid Unicode text")
             if type(each) is not str:
                 found[row] = str.__str__(each)  # np.str_ and enumerations as the text they are
             continue
         if isinstance(each, bool | np.bool_) or not isinstance(each, int | np.integer):
-            raise ParameterError(f"id {each!r} of row {row} is of type {type(each).__name__}, int or str expected")
+            raise ParameterError(
+                f"id {each!r} of row {first + row} is of type {type(each).__name__}, int or str expected"
+            )
         number = int(each)
         if not INT64.min <= number <= INT64.max or number == -1:
             raise ParameterError(
-                f"id {number} of row {row} cannot be used, 64-bit whole numbers other than -1 expected"
+                f"id {number} of row {first + row} cannot be used, 64-bit whole numbers other than -1 expected"
             )
         found[row] = number
     kinds = {type(each) for each in found}
@@ -213,7 +222,8 @@ def _as_table(ids: Sequence[Any] | np.ndarray) -> np.ndarray:
     return np.asarray(ids, dtype=np.int64)
 
 
-def _refuse_duplicates(ids: list[Any]) -> None:
+def need_distinct(ids: list[Any]) -> None:
+    """Raise ParameterError if an id is there twice; the message has the rows of the first that is."""
     if len(set(ids)) == len(ids):
         return
     first: dict[Any, int] = {}

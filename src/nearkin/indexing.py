@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
@@ -24,19 +24,22 @@ SHORTEST = 1e-15
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds that building an index took."""
+    """Seconds that building took; `read` and `save` only where a folder was built from a file."""
 
     train: float = 0.0
     add: float = 0.0
     calibrate: float = 0.0
+    read: float = 0.0
+    save: float = 0.0
 
     @property
     def total(self) -> float:
-        """Everything together."""
+        """Building the index, without reading and saving."""
         return self.train + self.add + self.calibrate
 
     def __add__(self, other: Timings) -> Timings:
-        return Timings(self.train + other.train, self.add + other.add, self.calibrate + other.calibrate)
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Timings(*(one + another for one, another in pairs))
 
 
 @dataclass(frozen=True)

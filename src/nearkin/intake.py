@@ -11,7 +11,8 @@ import numpy as np
 
 from nearkin.errors import ParameterError
 from nearkin.ids import read_ids
-from nearkin.vectors import Screened
+from nearkin.metrics import Metric
+from nearkin.vectors import Gate, OnBad, Screened
 
 PADDED = 1_000_000
 """Neighbours that may be asked for even where there are fewer rows."""
@@ -26,18 +27,30 @@ class Added:
     """Row numbers of the input that were left out as bad."""
 
 
-def ids_of_kept(ids: Iterable[Any] | None, screened: Screened) -> list[Any] | None:
-    """Ids of the rows that passed the gate, from one id for every row that came in.
+def gate_of(metric: Metric, dim: int, on_bad: OnBad) -> Gate:
+    """The gate for rows of `dim` columns that are to be stored under a metric."""
+    return Gate(
+        dim=dim,
+        dtype=metric.dtype,
+        on_bad=on_bad,
+        longest=metric.longest_row,
+        refuse=metric.refuses if metric.refuses_rows else None,
+        reason=metric.bad_row_reason,
+    )
+
+
+def ids_of_kept(ids: Iterable[Any] | None, screened: Screened, first: int = 0) -> list[Any] | None:
+    """Ids of the rows that passed the gate, from one id for every row that came in; `first` is the number of the first.
 
     Raises
     ------
     ParameterError
         No list of whole numbers or strings, or another number of ids than rows.
     """
-    return None if ids is None else _kept(read_ids(ids), screened, "ids")
+    return None if ids is None else _kept(read_ids(ids, first), screened, "ids")
 
 
-def metadata_of_kept(metadata: Iterable[Any] | None, screened: Screened) -> list[dict[str, Any]] | None:
+def metadata_of_kept(metadata: Iterable[Any] | None, screened: Screened, first: int = 0) -> list[dict[str, Any]] | None:
     """Metadata of the rows that passed the gate, as JSON gives it back: what is stored is what a saved folder returns.
 
     Raises
@@ -49,7 +62,7 @@ def metadata_of_kept(metadata: Iterable[Any] | None, screened: Screened) -> list
         return None
     if isinstance(metadata, Mapping | str | bytes) or not isinstance(metadata, Iterable):
         raise ParameterError(f"metadata is a {type(metadata).__name__}, a list with one dict a row expected")
-    found = [_plain(each, row) for row, each in enumerate(metadata)]
+    found = [_plain(each, row) for row, each in enumerate(metadata, first)]
     return list(_kept(found, screened, "metadata dicts"))
 
 

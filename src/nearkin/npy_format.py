@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from io import BytesIO
+from io import BytesIO, FileIO
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -114,10 +114,11 @@ class NpyFormat(VectorFormat):
     )
 
     def _describe(self, path: Path) -> FileSummary:
-        array = self._memory_map(path)
-        return FileSummary(rows=len(array), dim=array.shape[1], dtype=array.dtype.name)
+        header, _ = self._head(path)
+        return FileSummary(rows=header.shape[0], dim=header.shape[1], dtype=header.dtype.name)
 
-    def _memory_map(self, path: Path) -> np.ndarray:
+    def _head(self, path: Path) -> tuple[NpyHeader, int]:
+        """The header, and the byte at which the values begin; refused unless they are all there."""
         with path.open("rb") as file:
             if file.read(4) == b"PK\x03\x04":
                 raise CorruptFileError(
@@ -133,20 +134,57 @@ class NpyFormat(VectorFormat):
         held = path.stat().st_size - start
         if header.nbytes > held:
             raise CorruptFileError(f"{path} is cut short: {header.nbytes:,} bytes of rows expected, {held:,} found")
+        return header, start
+
+    def _memory_map(self, path: Path) -> np.ndarray:
+        header, start = self._head(path)
         if not header.nbytes:
             return np.empty(header.shape, dtype=header.dtype)
         order = "F" if header.fortran_order else "C"
         return np.memmap(path, dtype=header.dtype, mode="r", offset=start, shape=header.shape, order=order)  # type: ignore[call-overload,no-any-return]
 
     def _read(self, path: Path, rows: int) -> Iterator[Block]:
-        array = self._memory_map(path)
-        step = min(rows, block_rows(array.shape[1] * array.itemsize))
-        for start in range(0, max(1, len(array)), step):
-            yield Block(np.asarray(array[start : start + step]))
+        """Read, not mapped: pages of a map count as memory of the process for as long as it is there."""
+        header, start = self._head(path)
+        total, dim = header.shape
+        step = min(rows, block_rows(dim * header.dtype.itemsize))
+        take = _read_columns if header.fortran_order else _read_rows
+        with path.open("rb", buffering=0) as file:
+            for first in range(0, max(1, total), step):
+                yield Block(take(file, header, start, first, min(step, total - first)))
 
     def _write(self, path: Path, blocks: Iterator[Block]) -> None:
         with path.open("wb") as file:
             write_npy(file, blocks)
+
+
+def _read_rows(file: FileIO, header: NpyHeader, start: int, first: int, count: int) -> np.ndarray:
+    """Rows from `first` on of an array in row order whose values begin at byte `start`."""
+    dim = header.shape[1]
+    block = np.empty((count, dim), dtype=header.dtype)
+    _fill(file, block, start + first * dim * header.dtype.itemsize)
+    return block
+
+
+def _read_columns(file: FileIO, header: NpyHeader, start: int, first: int, count: int) -> np.ndarray:
+    """The same of an array in column order: a piece of every column."""
+    total, dim = header.shape
+    block = np.empty((dim, count), dtype=header.dtype)
+    for column, piece in enumerate(block):
+        _fill(file, piece, start + (column * total + first) * header.dtype.itemsize)
+    return block.T
+
+
+def _fill(file: FileIO, array: np.ndarray, place: int) -> None:
+    """Read a contiguous array from a place in a file."""
+    file.seek(place)
+    target = array.reshape(-1).view(np.uint8).data
+    done = 0
+    while done < len(target):
+        got = file.readinto(target[done:])
+        if not got:
+            raise CorruptFileError(f"{file.name} became shorter while it was read")
+        done += got
 
 
 def need_matrix(header: NpyHeader, what: str) -> None:

@@ -9,31 +9,23 @@ import numpy as np
 
 from nearkin import __version__
 from nearkin.errors import NearkinError, ParameterError
-from nearkin.indexing import Recipe
 from nearkin.metrics import Metric
 from nearkin.rows import Rows
+from nearkin.staging import ROWS_A_COMMIT
 from nearkin.store.folder import Folder, Header, write_folder
 
 if TYPE_CHECKING:
     from nearkin.indexes import Index
     from nearkin.indexing import Recipe
 
-ROWS_A_COMMIT = 65_536
 COMPARED = 32
 """Rows that two metrics are compared on."""
 
 
-def header_of(recipe: Recipe, metric_text: str, rows: Rows, *, keep_vectors: bool) -> Header:
-    """The facts of a collection that a folder keeps.
-
-    Raises
-    ------
-    ParameterError
-        The metric's name and state do not bring the same metric back.
-    """
-    _need_named(recipe, metric_text, rows if keep_vectors else None)
+def header_of(recipe: Recipe, metric_text: str, dim: int, *, keep_vectors: bool) -> Header:
+    """The facts of a collection that a folder keeps."""
     return Header(
-        dim=rows.dim,
+        dim=dim,
         dtype=recipe.metric.dtype,
         metric=metric_text,
         metric_state=recipe.metric.state(),
@@ -45,10 +37,20 @@ def header_of(recipe: Recipe, metric_text: str, rows: Rows, *, keep_vectors: boo
     )
 
 
-def _need_named(recipe: Recipe, text: str, rows: Rows | None) -> None:
+def need_named(recipe: Recipe, text: str, rows: Rows | None) -> None:
     """A metric can be given as an object, but a folder has only its name: what that name makes must measure the same.
 
     A name that nothing offers is no trap: opening asks for the metric then.
+
+    Parameters
+    ----------
+    rows
+        Some of them are tried, where there are any.
+
+    Raises
+    ------
+    ParameterError
+        The metric's name and state do not bring the same metric back.
     """
     metric = recipe.metric
     if not recipe.registry.has("metric", text.partition(":")[0]):

@@ -191,65 +191,118 @@ class Screened(NamedTuple):
     """Row numbers of the input that were left out."""
 
 
-def screen(
-    vectors: Any,
-    *,
-    dim: int | None = None,
-    dtype: DType = "float32",
-    on_bad: OnBad = "fail",
-    longest: float = inf,
-    refuse: Callable[[np.ndarray], np.ndarray] | None = None,
-    reason: str = "",
-    source: Any = None,
-) -> Screened:
-    """Gate for rows to be stored: refuse bad rows, or leave them out and say which.
+class Gate:
+    """Rows to be stored, block after block: bad ones are refused once all have been seen, or left out.
 
     Parameters
     ----------
+    dim, dtype
+        As for `as_vectors`.
     on_bad
-        ``"fail"`` raises on the first kind of bad row found, ``"skip"`` leaves bad rows out.
+        ``"fail"`` makes `need_good` raise where bad rows came, ``"skip"`` leaves them out.
     longest
         Largest Euclidean length of a row.
     refuse
         A metric's own test: rows to a boolean mask of the rows it cannot take, with `reason` in words.
-    source
-        What `vectors` was converted from, if it was: its values decide how bad rows are described.
+
+    Attributes
+    ----------
+    rows
+        How many came, bad ones included.
 
     Examples
     --------
-    >>> screened = screen([[1.0], [float("nan")], [2.0]], on_bad="skip")
-    >>> screened.kept.tolist(), screened.skipped.tolist()
-    ([0, 2], [1])
+    >>> gate = Gate(on_bad="skip")
+    >>> [gate.take(block).vectors.tolist() for block in ([[1.0], [float("nan")]], [[2.0]])]
+    [[[1.0]], [[2.0]]]
+    >>> gate.rows, gate.skipped.tolist()
+    (3, [1])
     """
-    if on_bad not in ("fail", "skip"):
-        raise ParameterError(f"on_bad is {on_bad!r}, 'fail' or 'skip' expected")
-    array = as_matrix(vectors, dim=dim, dtype=dtype)
-    bad = nonfinite_rows(array) if dtype == "float32" else np.empty(0, dtype=np.int64)
-    if bad.size and on_bad == "fail":
-        raise VectorError(
-            f"vectors have {_not_finite(vectors if source is None else source, bad)} in {name_rows(bad, len(array))}",
-            hint='remove them, or pass on_bad="skip" (--on-bad skip)',
-        )
-    if dtype == "float32":
-        bad = _add_bad(array, bad, overlong_rows(array, longest), _too_long(longest), on_bad)
-    if refuse is not None:
-        bad = _add_bad(array, bad, _refused_rows(array, refuse), reason, on_bad)
-    if not bad.size:
-        return Screened(array, None, bad)
-    kept = np.setdiff1d(np.arange(len(array)), bad, assume_unique=True)
-    return Screened(np.ascontiguousarray(array[kept]), kept, bad)
+
+    def __init__(
+        self,
+        *,
+        dim: int | None = None,
+        dtype: DType = "float32",
+        on_bad: OnBad = "fail",
+        longest: float = inf,
+        refuse: Callable[[np.ndarray], np.ndarray] | None = None,
+        reason: str = "",
+    ) -> None:
+        if on_bad not in ("fail", "skip"):
+            raise ParameterError(f"on_bad is {on_bad!r}, 'fail' or 'skip' expected")
+        self.rows = 0
+        self._dim = dim
+        self._dtype = dtype
+        self._fails = on_bad == "fail"
+        self._tests: list[Callable[[np.ndarray], np.ndarray]] = []
+        self._found: list[list[np.ndarray]] = []
+        self._told: list[str] = []
+        if dtype == "float32":
+            self._test(nonfinite_rows, "")  # told by the values that are found
+            self._test(lambda array: overlong_rows(array, longest), f"{_too_long(longest)}: ")
+        if refuse is not None:
+            self._test(lambda array: _refused_rows(array, refuse), f"{reason}: ")
+
+    def _test(self, find: Callable[[np.ndarray], np.ndarray], told: str) -> None:
+        self._tests.append(find)
+        self._found.append([])
+        self._told.append(told)
+
+    @property
+    def failed(self) -> bool:
+        """Whether bad rows came that are not to be left out: `need_good` will raise."""
+        return self._fails and any(self._found)
+
+    @property
+    def skipped(self) -> np.ndarray:
+        """Numbers of the rows that were bad, ascending."""
+        return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *(each for some in self._found for each in some)]))
+
+    def take(self, vectors: Any, *, source: Any = None) -> Screened:
+        """The good rows of the next block; none of a block with bad ones that are not to be left out.
+
+        Parameters
+        ----------
+        source
+            What `vectors` was converted from, if it was: its values decide how bad rows are described.
+
+        Raises
+        ------
+        VectorError
+            Not two-dimensional, no columns, a wrong width, or not numbers.
+        """
+        array = as_matrix(vectors, dim=self._dim, dtype=self._dtype)
+        bad = np.empty(0, dtype=np.int64)
+        for number, find in enumerate(self._tests):
+            new = np.setdiff1d(find(array), bad)
+            if new.size:
+                self._told[number] = self._told[number] or _told_not_finite(vectors if source is None else source, new)
+                self._found[number].append(new + self.rows)
+                bad = np.union1d(bad, new)
+            if self._fails and self._found[number]:
+                break  # only the first kind of bad row is told
+        self.rows += len(array)
+        if not bad.size:
+            return Screened(array, None, bad)
+        kept = np.setdiff1d(np.arange(0 if self._fails else len(array)), bad, assume_unique=True)
+        return Screened(np.ascontiguousarray(array[kept]), kept, bad)
+
+    def need_good(self) -> None:
+        """Raise VectorError if bad rows came that are not to be left out: the first kind, with all their numbers."""
+        for told, found in zip(self._told, self._found, strict=True):
+            if self._fails and found:
+                raise VectorError(
+                    f"{told}{name_rows(np.concatenate(found), self.rows)}",
+                    hint='remove them, or pass on_bad="skip" (--on-bad skip)',
+                )
+
+
+def _told_not_finite(given: Any, bad: np.ndarray) -> str:
+    return f"vectors have {_not_finite(given, bad)} in "
 
 
 def _refused_rows(array: np.ndarray, refuse: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     step = block_rows(array.shape[1] * array.itemsize)
     found = [np.flatnonzero(refuse(array[start : start + step])) + start for start in range(0, len(array), step)]
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
-
-
-def _add_bad(array: np.ndarray, bad: np.ndarray, more: np.ndarray, reason: str, on_bad: OnBad) -> np.ndarray:
-    new = np.setdiff1d(more, bad)
-    if new.size and on_bad == "fail":
-        raise VectorError(
-            f"{reason}: {name_rows(new, len(array))}", hint='remove them, or pass on_bad="skip" (--on-bad skip)'
-        )
-    return np.union1d(bad, new)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nearkin.errors import NearkinError, ParameterError, VectorError
-from nearkin.vectors import as_matrix, as_vectors, block_rows, name_rows, nonfinite_rows, screen
+from nearkin.vectors import Gate, as_matrix, as_vectors, block_rows, name_rows, nonfinite_rows
 
 NO_DEADLINE = settings(deadline=None)
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -279,6 +279,14 @@ def test_skipping_leaves_out_exactly_the_bad_rows(array):
         assert screened.kept.tolist() == np.flatnonzero(good).tolist()
         assert_gate_shape(screened.vectors)
     np.testing.assert_array_equal(array, before)
+
+
+def screen(array, source=None, **given):
+    """One block through the gate."""
+    gate = Gate(**given)
+    screened = gate.take(array, source=source)
+    gate.need_good()
+    return screened
 
 
 def zero_rows(vectors: np.ndarray) -> np.ndarray:

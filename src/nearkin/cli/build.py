@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,36 +54,40 @@ def build(
     """Build an index from a file of vectors and save it.
 
     Reads VECTORS (npy, npz, fvecs, csv, parquet, ...; - for standard input) with the ids and further columns that it
-    has, builds, and writes the folder DIR. Prints the plan with every number filled in, the seconds, and the bytes of
-    each component, predicted and real. --set stores search parameters as defaults of the index.
+    has, builds, and writes the folder DIR. Rows go there block by block: the file may be larger than memory. Prints the
+    plan with every number filled in, the seconds, and the bytes of each component, predicted and real. --set stores
+    search parameters as defaults of the index.
 
     \b
     nearkin build vectors.npy --metric cosine --plan ivf,pq,refine-f16 -o indexes/mine
     nearkin build shop.csv --format csv:id=sku --plan hnsw32,int8 --set ef_search=80 -o indexes/shop
     """
+    from nearkin.folder_building import build_folder
+
     _check_output(output, overwrite=overwrite)
-    start = time.perf_counter()
-    with working(f"reading {vectors}"):
-        loaded = session.read(vectors, format)
-    read = time.perf_counter()
-    with working(f"building {plan} over {len(loaded.vectors):,} rows"):
-        collection = _build(
-            session, loaded, metric=metric, plan=plan, search=search, on_bad=on_bad, keep=not no_vectors
+    with session.source(vectors, format) as (source, named), working(f"building {plan} from {vectors}"):
+        collection = build_folder(
+            source,
+            output,
+            metric=metric,
+            plan=plan,
+            format=named,
+            search=search,
+            on_bad=on_bad,
+            keep_vectors=not no_vectors,
+            overwrite=overwrite,
+            seed=session.settings.seed,
+            threads=session.settings.threads,
+            registry=session.registry,
         )
-    built = time.perf_counter()
-    with working(f"writing {output}"):
-        collection.save(output, overwrite=overwrite)
-    done = time.perf_counter()
-    with session.open(output, readonly=True) as saved:
-        report = _report(collection, output, saved.disk_bytes())
-    report["seconds"] = {"read": read - start, "build": built - read, "save": done - built}
+    with collection:
+        report = _report(collection, output)
     print_json(report) if as_json else _print_report(report)
 
 
 def _check_output(output: str, *, overwrite: bool) -> None:
     """Refuse a wrong place before anything is read or trained."""
     from nearkin.store.durability import storage_errors
-    from nearkin.store.replacement import check_place
 
     if not output:
         raise ParameterError("the name of the folder to write is empty", hint="for example -o indexes/mine")
@@ -93,30 +96,10 @@ def _check_output(output: str, *, overwrite: bool) -> None:
             raise ParameterError(
                 f"there is something at {output} already", hint="choose another folder, or pass --overwrite"
             )
-    check_place(output, overwrite=overwrite)
 
 
-def _build(
-    session: Session, loaded: Any, *, metric: str, plan: str, search: dict[str, int], on_bad: Any, keep: bool
-) -> Collection:
-    from nearkin.building import build as build_collection
-
-    return build_collection(
-        loaded.vectors,
-        metric=metric,
-        plan=plan,
-        ids=loaded.ids,
-        metadata=loaded.metadata,
-        search=search,
-        on_bad=on_bad,
-        keep_vectors=keep,
-        seed=session.settings.seed,
-        threads=session.settings.threads,
-        registry=session.registry,
-    )
-
-
-def _report(collection: Collection, output: str, disk: dict[str, int]) -> dict[str, Any]:
+def _report(collection: Collection, output: str) -> dict[str, Any]:
+    took = collection.timings
     return {
         "path": output,
         "rows": len(collection),
@@ -129,9 +112,10 @@ def _report(collection: Collection, output: str, disk: dict[str, int]) -> dict[s
         "bytes": {
             "predicted": collection.predicted_bytes(),
             "allocated": collection.allocated_bytes(),
-            "disk": disk,
+            "disk": collection.disk_bytes(),
             "float32": float32_bytes(len(collection), collection.dim, collection.metric.dtype),
         },
+        "seconds": {"read": took.read, "build": took.total, "save": took.save},
     }
 
 

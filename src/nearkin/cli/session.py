@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,6 +59,18 @@ class Session:
             with stdin_in_a_file() as place:
                 return read_vectors(place, registry=self.registry, format=format)
         return read_vectors(path, registry=self.registry, format=format)
+
+    @contextmanager
+    def source(self, path: str, format: str | None = None) -> Iterator[tuple[Any, str | None]]:
+        """What `nearkin.build_folder` reads, and its format; standard input is kept in a file for as long as this lasts."""
+        from nearkin.cli.standard_input import is_npy, read_lines, stdin_in_a_file
+
+        if path != "-":
+            yield path, format
+            return
+        with stdin_in_a_file() as place:
+            lines = format is None and not is_npy(place)
+            yield (partial(read_lines, place), None) if lines else (place, format or "npy")
 
     def open(self, path: str, *, readonly: bool = False, tell: bool = True) -> Collection:
         """A saved index; with `tell`, what is wrong with it is a note on standard error."""

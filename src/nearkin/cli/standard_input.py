@@ -9,14 +9,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from nearkin.errors import CorruptFileError, InputError
 from nearkin.files import Loaded
+from nearkin.formats import Block
 
+LINES_AT_ONCE = 8192
 NPY_MAGIC = b"\x93NUMPY"
 
 
@@ -36,19 +39,66 @@ def read_vectors_from_stdin() -> Loaded:
     content = sys.stdin.buffer.read()
     if content.startswith(NPY_MAGIC):
         return Loaded(_parse_npy(content), None, None)
-    rows = [_parse_line(line, number) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
-    if not rows:
+    (block,) = _blocks(io.BytesIO(content), rows=sys.maxsize)
+    return Loaded(block.vectors, block.ids, block.metadata)
+
+
+def is_npy(path: Path) -> bool:
+    """Whether a file begins as .npy files do."""
+    with path.open("rb") as file:
+        return file.read(len(NPY_MAGIC)) == NPY_MAGIC
+
+
+def read_lines(path: Path) -> Iterator[Block]:
+    """Blocks of a file of JSON lines as `read_vectors_from_stdin` reads them.
+
+    Raises
+    ------
+    InputError
+        There is nothing in it, or a line is no vector.
+    """
+    with path.open("rb") as file:
+        yield from (Block(*lines) for lines in _blocks(file, rows=LINES_AT_ONCE))
+
+
+class _Lines(NamedTuple):
+    """A `Block` of JSON lines."""
+
+    vectors: np.ndarray
+    ids: list[Any] | None
+    metadata: list[dict[str, Any]] | None
+
+
+def _blocks(lines: IO[bytes], rows: int) -> Iterator[_Lines]:
+    parsed = (_parse_line(line, number) for number, line in enumerate(lines, 1) if line.strip())
+    first, count, width = None, 0, 0
+    while some := list(islice(parsed, rows)):
+        named = [row["id"] for row in some if "id" in row]
+        if first is None:
+            first, width = bool(named), len(some[0]["vector"])
+        if len(named) != (len(some) if first else 0):
+            named_before = count if first else 0
+            raise _ids_of_some(named_before + len(named), count + len(some), parsed)
+        _need_one_width({width, *(len(row["vector"]) for row in some)})
+        count += len(some)
+        extra = [row.get("metadata") or {} for row in some]
+        yield _Lines(np.asarray([row["vector"] for row in some]), named or None, extra if any(extra) else None)
+    if not count:
         raise InputError("standard input is empty", hint="pipe JSON lines such as [0.1, 0.2], or an .npy file")
-    named = [row["id"] for row in rows if "id" in row]
-    if named and len(named) != len(rows):
-        raise InputError(f"{len(named)} of {len(rows)} lines of standard input have an id, all or none expected")
-    extra = [row.get("metadata") or {} for row in rows]
-    widths = {len(row["vector"]) for row in rows}
+
+
+def _ids_of_some(named: int, count: int, later: Iterator[dict[str, Any]]) -> InputError:
+    """What is wrong where some lines have an id; those not yet read are counted too."""
+    for row in later:
+        named, count = named + ("id" in row), count + 1
+    return InputError(f"{named} of {count} lines of standard input have an id, all or none expected")
+
+
+def _need_one_width(widths: set[int]) -> None:
     if len(widths) > 1:
         raise InputError(
             f"standard input has vectors of {' and '.join(map(str, sorted(widths)[:3]))} numbers, one width expected"
         )
-    return Loaded(np.asarray([row["vector"] for row in rows]), named or None, extra if any(extra) else None)
 
 
 @contextmanager

@@ -113,6 +113,11 @@ class Database:
                 self.connection.execute("ROLLBACK")
             raise
 
+    def compact(self) -> None:
+        """Give back the pages that nothing uses any more."""
+        with self._turn, sqlite_errors(self.path):
+            self.connection.execute("VACUUM")
+
     def close(self) -> None:
         """Let go of the file."""
         with self._turn:

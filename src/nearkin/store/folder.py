@@ -34,7 +34,7 @@ from nearkin.state import State
 from nearkin.store.built import Built, BuiltRecord, other_builds, read_built, remove_folders, write_built
 from nearkin.store.database import Database
 from nearkin.store.durability import storage_errors
-from nearkin.store.header import Header, read_committed, read_header, write_committed, write_header
+from nearkin.store.header import Committed, Header, read_committed, read_header, write_committed, write_header
 from nearkin.store.lock import WriterLock
 from nearkin.store.replacement import DATABASE_NAME, real_path, replaced_name, what_is_at, write_folder
 from nearkin.store.row_table import change_rows, make_records, read_ids_and_alive, read_metadata, row_problems
@@ -97,6 +97,7 @@ class Folder(Rows):
             try:
                 with database.writing() as connection:
                     write_header(connection, header)
+                    write_committed(connection, Committed())
             finally:
                 database.close()
 
@@ -213,6 +214,19 @@ class Folder(Rows):
         self._committed, self._unsure = after, False
         remove_folders(other_builds(self._built_folder, built))
 
+    def forget_vectors(self) -> None:
+        """Remove the rows for good and keep ids, metadata and the built index."""
+        self._need_writable()
+        header = replace(self.header, keep_vectors=False)
+        after = replace(self._committed, generation=self._committed.generation + 1)
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM blocks")
+            write_header(connection, header)
+            write_committed(connection, after)
+        self.header, self._committed, self._unsure, self._vectors = header, after, False, None
+        remove_folders([self.path / "vectors"])
+        self._database.compact()
+
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
         """A commit; `_unsure` stays set until it is known that this object and the disk agree."""
@@ -266,6 +280,13 @@ class Folder(Rows):
 
     def span(self, start: int, stop: int) -> np.ndarray:
         return self._need_vectors().span(start, stop)
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """As of all rows; a block that has been worked on is let go of, so that not all of them end up in memory."""
+        file = self._need_vectors()
+        for first, block in super().blocks(start, stop):
+            yield first, block
+            file.let_go(first, first + len(block))
 
     def pieces(self, positions: np.ndarray) -> list[tuple[int, np.ndarray]]:
         return [(0, self._need_vectors().mapped(positions))]

@@ -73,7 +73,7 @@ class Committed:
 
 
 def write_header(connection: sqlite3.Connection, header: Header) -> None:
-    """Store a header and the record of no commits."""
+    """Store a header in the place of the one before."""
     arrays = {name: as_plain(array, name) for name, array in header.metric_state.arrays.items()}
     fixed = {
         each.name: getattr(header, each.name) for each in dataclasses.fields(Header) if each.name != "metric_state"
@@ -86,7 +86,6 @@ def write_header(connection: sqlite3.Connection, header: Header) -> None:
     _write(connection, "header", text)
     for name, array in arrays.items():
         _write(connection, f"metric_state/{name}", bytes(bytes_of(array)))
-    write_committed(connection, Committed())
 
 
 def read_header(connection: sqlite3.Connection, path: Path) -> Header:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -43,20 +44,23 @@ def make_records(first: int, ids: Sequence[Any], metadata: Sequence[Mapping[str,
     if metadata is not None and len(metadata) != len(ids):
         raise ParameterError(f"metadata has {len(metadata)} entries for {len(ids)} rows")
     if metadata is None:
-        sums = (id_checksum(position, each) for position, each in enumerate(ids, first))
-        return [
-            Record(first + row, each, None, sum_, sum_) for row, (each, sum_) in enumerate(zip(ids, sums, strict=True))
-        ]
+        sums = id_checksums(range(first, first + len(ids)), ids)
+        return list(map(Record, range(first, first + len(ids)), ids, repeat(None), sums, sums))
     records = []
-    for row, (each, given) in enumerate(zip(ids, metadata, strict=True)):
-        text, of_id = _as_json(given, row) if given else None, id_checksum(first + row, each)
+    sums = id_checksums(range(first, first + len(ids)), ids)
+    for row, (each, given, of_id) in enumerate(zip(ids, metadata, sums, strict=True)):
+        text = _as_json(given, row) if given else None
         records.append(Record(first + row, each, text, of_id, crc32((text or "").encode(), of_id)))
     return records
 
 
-def id_checksum(position: int, each: int | str) -> int:
-    """Checksum of a position and its id."""
-    return crc32(f"{position} {each}".encode())
+def id_checksums(positions: Iterable[int], ids: Sequence[int | str]) -> list[int]:
+    """Checksums of positions and their ids, of which there may be millions.
+
+    >>> id_checksums([0, 1], [7, 8]) == [crc32(b"0 7"), crc32(b"1 8")] == id_checksums([0, 1], ["7", "8"])
+    True
+    """
+    return [crc32(f"{position} {each}".encode()) for position, each in zip(positions, ids, strict=True)]
 
 
 def _as_json(given: Mapping[str, Any], row: int) -> str:
@@ -115,25 +119,26 @@ def read_ids_and_alive(connection: sqlite3.Connection, path: Path, committed: Co
         A row is missing, too many, or not what was written.
     """
     kind = str if committed.id_kind == "str" else int
-    positions: list[int] = []
-    ids: list[Any] = []
+    positions: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
+    ids: list[np.ndarray] = [np.empty(0, dtype=object if kind is str else np.int64)]
     digest = 0
     rows = connection.execute("SELECT position, id, id_checksum, checksum FROM rows ORDER BY position")
     while some := rows.fetchmany(ROWS_AT_ONCE):
         at, of_rows, id_sums, sums = zip(*some, strict=True)
         if not {*map(type, at + id_sums + sums)} <= {int} or {*map(type, of_rows)} != {kind}:
             raise _damaged(path, "rows hold values of the wrong type")
-        if [crc32(f"{position} {each}".encode()) for position, each in zip(at, of_rows, strict=True)] != list(id_sums):
+        if id_checksums(at, of_rows) != list(id_sums):
             raise _damaged(path, "ids do not have the checksums that were written with them")
-        positions += at
-        ids += of_rows
+        positions.append(np.array(at, dtype=np.int64))
+        ids.append(np.array(of_rows, dtype=ids[0].dtype))
         digest += sum(sums)
-    if len(ids) != committed.rows or digest % DIGEST != committed.digest:
-        raise _damaged(path, f"{len(ids):,} rows were found, they are not the {committed.rows:,} that are committed")
-    return _by_position(np.array(positions, dtype=np.int64), ids, path, committed)
+    found = sum(map(len, ids))
+    if found != committed.rows or digest % DIGEST != committed.digest:
+        raise _damaged(path, f"{found:,} rows were found, they are not the {committed.rows:,} that are committed")
+    return _by_position(np.concatenate(positions), np.concatenate(ids), path, committed)
 
 
-def _by_position(at: np.ndarray, ids: Sequence[Any], path: Path, committed: Committed) -> tuple[IdTable, np.ndarray]:
+def _by_position(at: np.ndarray, ids: np.ndarray, path: Path, committed: Committed) -> tuple[IdTable, np.ndarray]:
     if at.size and (at[0] < 0 or at[-1] >= committed.positions or (np.diff(at) <= 0).any()):
         raise _damaged(path, f"positions {at[0]:,} to {at[-1]:,} are not in order below {committed.positions:,}")
     alive = np.zeros(committed.positions, dtype=bool)
@@ -141,18 +146,17 @@ def _by_position(at: np.ndarray, ids: Sequence[Any], path: Path, committed: Comm
     return IdTable(_table(at, ids, committed), committed.positions, None if alive.all() else alive), alive
 
 
-def _table(positions: np.ndarray, ids: Sequence[Any], committed: Committed) -> np.ndarray | None:
+def _table(positions: np.ndarray, ids: np.ndarray, committed: Committed) -> np.ndarray | None:
     """Ids by position for an IdTable, None if they are the positions."""
     if committed.id_kind == "str":
         texts = np.full(committed.positions, "", dtype=object)
         texts[positions] = ids
         return texts
-    numbers = np.array(ids, dtype=np.int64)
-    if committed.next_id == committed.positions and np.array_equal(numbers, positions):
+    if committed.next_id == committed.positions and np.array_equal(ids, positions):
         return None
     # deleted rows stand for the highest id there ever was: the next automatic id follows it
     table = np.full(committed.positions, committed.next_id - 1, dtype=np.int64)
-    table[positions] = numbers
+    table[positions] = ids
     return table
 
 
@@ -192,7 +196,7 @@ def row_problems(connection: sqlite3.Connection, path: Path, committed: Committe
 
 def _verified_metadata(record: Record, path: Path) -> dict[str, Any]:
     text = record.metadata
-    expected = id_checksum(record.position, record.id)
+    (expected,) = id_checksums([record.position], [record.id])
     if not isinstance(text, str | None) or crc32((text or "").encode(), expected) != record.checksum:
         raise _damaged(path, f"the row at position {record.position:,} does not have the checksum written with it")
     try:

@@ -17,7 +17,8 @@ import numpy as np
 
 from nearkin.errors import CorruptFileError, ParameterError
 from nearkin.store.durability import storage_errors, sync_file, sync_folder, write_pieces
-from nearkin.vectors import DType
+from nearkin.vectors import BLOCK_BYTES as WORK_BYTES
+from nearkin.vectors import DType, block_rows
 
 BLOCK_BYTES = 1 << 20
 SUFFIXES = {"float32": "f32", "bits": "u8"}
@@ -67,6 +68,7 @@ class VectorFile:
         self._row_bytes = dim * self._dtype.itemsize
         self._committed = _Committed(tuple(blocks), np.zeros(len(blocks), dtype=bool))
         self._mapped = np.empty((0, dim), dtype=self._dtype)
+        self._map: mmap.mmap | None = None
         self._refuse_short()
         if not readonly:
             self.cut()
@@ -132,7 +134,21 @@ class VectorFile:
             raise ParameterError(
                 f"positions {positions.min()} to {positions.max()} were asked for, there are 0 to {len(rows) - 1}"
             )
+        if positions.size * self._row_bytes > WORK_BYTES:
+            return self._gathered(positions)
         return np.asarray(self.mapped(positions)[positions])
+
+    def _gathered(self, positions: np.ndarray) -> np.ndarray:
+        """Many rows, from one part of the file after the other, so that the file does not end up in memory."""
+        taken = np.empty((len(positions), self._dim), dtype=self._dtype)
+        order = np.argsort(positions, kind="stable")
+        step = block_rows(self._row_bytes)
+        for first in range(0, int(positions.max()) + 1, step):
+            start, stop = np.searchsorted(positions, [first, first + step], sorter=order)
+            here = order[start:stop]
+            taken[here] = self.mapped(positions[here])[positions[here]]
+            self.let_go(first, first + step)
+        return taken
 
     def mapped(self, positions: np.ndarray) -> np.ndarray:
         """All rows as they are mapped, read-only; those at `positions` (negative ones are none) are verified, and no
@@ -156,6 +172,20 @@ class VectorFile:
             self._verify_blocks(committed, range(start * self._row_bytes // BLOCK_BYTES, last + 1))
         return rows[start:stop]
 
+    def let_go(self, start: int, stop: int) -> None:
+        """Take rows out of the memory of the process, where the system can; they are read again when they are touched.
+
+        Pages of a mapped file that were once touched count as its memory until then.
+        """
+        self._let_go_bytes(start * self._row_bytes, stop * self._row_bytes)
+
+    def _let_go_bytes(self, start: int, stop: int) -> None:
+        if self._map is not None and hasattr(self._map, "madvise"):
+            start = start // mmap.PAGESIZE * mmap.PAGESIZE
+            stop = min(stop, len(self._map))
+            if start < stop:
+                self._map.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
     def problems(self) -> list[str]:
         """Read every block again; what is wrong, in words."""
         committed = self._committed
@@ -177,8 +207,8 @@ class VectorFile:
         rows, size = self._mapped, committed.size
         if rows.nbytes != size:
             with storage_errors(self.path, "read"), open(self.path, "rb") as file:
-                mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
-            rows = self._mapped = np.frombuffer(mapped, dtype=self._dtype).reshape(-1, self._dim)
+                self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+            rows = self._mapped = np.frombuffer(self._map, dtype=self._dtype).reshape(-1, self._dim)
         return rows
 
     def _verify_blocks(self, committed: _Committed, numbers: Iterable[int]) -> None:
@@ -188,6 +218,7 @@ class VectorFile:
                 start, block = number * BLOCK_BYTES, committed.blocks[number]
                 self._check(block, crc32(content[start : start + block.size]))
                 committed.verified[number] = True
+                self._let_go_bytes(start, start + block.size)
 
     def _check(self, block: Block, found: int) -> None:
         if found == block.checksum:
