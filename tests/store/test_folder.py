@@ -107,6 +107,35 @@ def test_the_vector_file_is_raw_little_endian_rows(tmp_path, header):
     np.testing.assert_array_equal(np.fromfile(tmp_path / "a/vectors/000001.f32", "<f4").reshape(8, 3), ROWS)
 
 
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_rows_taken_in_any_order_and_number(tmp_path, header, monkeypatch, few):
+    monkeypatch.setattr(vector_files, "FEW", few)
+    monkeypatch.setattr(vector_files, "block_rows", lambda row_bytes: 7)
+    rows = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    with Folder.create(tmp_path / "a", header()) as folder:
+        folder.commit(vectors=rows, ids=list(range(50)))
+        for positions in ([3], [49, 0, 0, 7, 6, 49], list(range(50)), np.random.default_rng(1).integers(0, 50, 200)):
+            np.testing.assert_array_equal(folder.take(np.asarray(positions)), rows[positions])
+        assert folder.take(np.empty(0, np.int64)).shape == (0, 3)
+        np.testing.assert_array_equal(np.concatenate([block for _, block in folder.blocks(4)]), rows[4:])
+
+
+def test_vectors_forgotten_later(tmp_path, header, contents):
+    with Folder.create(tmp_path / "a", header()) as folder:
+        folder.commit(vectors=ROWS[:3], ids=["a", "b", "c"], metadata=[{"n": 1}, {}, {}])
+        folder.publish("flat", State({"rows": ROWS[:3]}), 3)
+        folder.forget_vectors()
+        folder = every_step(folder, tmp_path / "a", contents)
+        assert folder.header.keep_vectors is False
+        assert folder.sizes()["vectors"] == 0
+        assert folder.built().covered == 3
+        with pytest.raises(errors.NotSupportedError, match="keep_vectors=False"):
+            folder.span(0, 1)
+        folder.commit(ids=["d"])
+        assert folder.verify() == []
+        folder.close()
+
+
 def test_without_vectors(tmp_path, header, contents):
     with Folder.create(tmp_path / "a", header(keep_vectors=False)) as folder:
         folder.commit(ids=["a", "b"], metadata=[{"n": 1}, {}])

@@ -17,10 +17,11 @@ import numpy as np
 
 from nearkin.errors import CorruptFileError, ParameterError
 from nearkin.store.durability import storage_errors, sync_file, sync_folder, write_pieces
-from nearkin.vectors import BLOCK_BYTES as WORK_BYTES
 from nearkin.vectors import DType, block_rows
 
 BLOCK_BYTES = 1 << 20
+FEW = 4096
+"""Rows that are taken without letting go of the pages around them: systems map some 64 KiB around each."""
 SUFFIXES = {"float32": "f32", "bits": "u8"}
 
 
@@ -134,7 +135,7 @@ class VectorFile:
             raise ParameterError(
                 f"positions {positions.min()} to {positions.max()} were asked for, there are 0 to {len(rows) - 1}"
             )
-        if positions.size * self._row_bytes > WORK_BYTES:
+        if positions.size > FEW:
             return self._gathered(positions)
         return np.asarray(self.mapped(positions)[positions])
 
