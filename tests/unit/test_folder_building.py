@@ -78,7 +78,8 @@ def test_what_is_built_is_what_would_have_been_saved(tmp_path, metric, plan, kee
     ):
         same(mine, wanted)
         assert mine.disk_bytes() == pytest.approx(wanted.disk_bytes(), rel=0.3)
-        assert (mine.timings.read > 0) and (mine.timings.save > 0)
+        assert mine.timings.read > 0
+        assert mine.timings.save > 0
     names = {each.relative_to(tmp_path / "memory").parts[0] for each in (tmp_path / "memory").rglob("*")}
     assert names == {each.relative_to(tmp_path / "blocks").parts[0] for each in (tmp_path / "blocks").rglob("*")}
 
@@ -135,7 +136,7 @@ REFUSED = {
     "too few rows for a codec": (ROWS[:99], {"plan": "flat,pq4x8"}, "at least 256 rows to train, got 99"),
     "wrong type": (ROWS, {"metric": "hamming"}, r"packed bits \(uint8\) expected"),
     "wrong on_bad": (ROWS, {"on_bad": "ignore"}, "'fail' or 'skip' expected"),
-    "two ids": (ROWS, {"ids": ["a"] + NAMES[1:-1] + ["a"]}, "1 of 300 repeat: 'a' is at rows 0 and 299"),
+    "two ids": (ROWS, {"ids": ["a", *NAMES[1:-1], "a"]}, "1 of 300 repeat: 'a' is at rows 0 and 299"),
     "two whole ids": (ROWS, {"ids": [*range(299), 30]}, "1 of 300 repeat: 30 is at rows 30 and 299"),
     "twice in a block": (ROWS, {"ids": [5, 5, *range(10, 308)]}, "1 of 300 repeat: 5 is at rows 0 and 1"),
     "two kinds of ids": (ROWS, {"ids": [*NAMES[:150], *range(150)]}, "mix whole numbers and strings"),
@@ -272,7 +273,7 @@ def test_what_the_head_of_a_file_tells_is_refused_before_its_rows_are_read(tmp_p
         (lambda: [nk.Block(ROWS[:5], NAMES[:5]), nk.Block(ROWS)], r"others have none \(from row 5 on\)"),
         (lambda: [nk.Block(ROWS), nk.Block(ROWS, NAMES)], "mix whole numbers and strings|others have none"),
         (lambda: [nk.Block(ROWS, NAMES[:4])], "4 ids were given for 300 rows"),
-        (lambda: open("/no/such/file"), "source of the rows cannot be read"),
+        (lambda: (nk.Block(np.fromfile(name)) for name in ["/no/such/file"]), "source of the rows cannot be read"),
         (ROWS, r"the source is a ndarray.*nearkin.build"),
         ("nosuch.npy", "there is no file"),
     ],
