@@ -122,16 +122,23 @@ class FactoryIndex(FaissIndex):
                 f"faiss cannot train {self.factory} on {len(vectors):,} rows: {_reason(error)}"
             ) from error
 
-    def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
+    def to_faiss(self) -> Any:
+        self._set_parameters(self.resolve({}))
+        return self._faiss
+
+    def _set_parameters(self, params: Mapping[str, int]) -> None:
         import faiss
 
+        space = faiss.ParameterSpace()
+        for name, value in params.items():
+            space.set_index_parameter(self._faiss, self._faiss_names[name], value)
+
+    def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         if mask is not None:
             return super()._search(queries, k, mask, params)
         # Parameters are set on the index itself, the one way that every index of faiss has; hence one search at a time.
         with self._lock:
-            space = faiss.ParameterSpace()
-            for name, value in params.items():
-                space.set_index_parameter(self._faiss, self._faiss_names[name], value)
+            self._set_parameters(params)
             distances, positions = self._faiss.search(queries, k)
         return self._found(distances, positions)
 

@@ -74,6 +74,17 @@ class FaissIndex(Index):
     def use_threads(self, threads: int) -> None:
         self._set_threads(threads)
 
+    def to_faiss(self) -> Any:
+        refined, params = self.layout.refinement is not None, self.resolve({})
+        base = base_of(self._faiss) if refined else self._faiss
+        if refined:
+            self._faiss.k_factor = max(1.0, params["rerank"] / 10)
+        if "nprobe" in params:
+            base.nprobe = min(params["nprobe"], base.nlist)
+        if "ef_search" in params:
+            base.hnsw.efSearch = params["ef_search"]
+        return self._faiss
+
     def _train(self, vectors: np.ndarray) -> None:
         index = self._make()
         if self.layout.refinement is not None:

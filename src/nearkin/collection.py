@@ -259,6 +259,43 @@ class Collection:
         found = self._rows.ids.at(positions).tolist()
         return [Row(*each) for each in zip(found, vectors, metadata, strict=True)]
 
+    def to_faiss(self) -> Any:
+        """The faiss index behind this collection: the object itself, not a copy, for as long as nothing changes.
+
+        It wants queries as ``metric.prepare_queries`` makes them of float32 rows, and answers values of the metric's space
+        (squared L2, inner products or faiss's own metric), which ``metric.finish`` turns into distances: inner products
+        negated first. Its positions are the places of ``ids``. Its ``nprobe``, ``efSearch`` and ``k_factor`` are set to the
+        collection's defaults, `rerank` as for k=10. ``faiss.clone_index`` makes a copy that may be changed.
+
+        Raises
+        ------
+        NotSupportedError
+            There is no faiss index behind the plan, or not in the metric's own space.
+        StateError
+            It would not answer what the collection answers: rows were added since it was built, or deleted.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearkin as nk
+        >>> mine = nk.build(np.eye(4), metric="cosine", ids=["n", "e", "s", "w"])
+        >>> queries = mine.metric.prepare_queries(np.float32([[0, 3, 0, 0]]))
+        >>> products, positions = mine.to_faiss().search(queries, 1)
+        >>> mine.ids[positions].tolist(), mine.metric.finish(-products).tolist()
+        ([['e']], [[0.0]])
+        """
+        self._need_open()
+        if self._index is None or self.uncovered:
+            raise StateError(
+                f"{self.uncovered:,} rows are not in the index yet", hint="call optimize() to build it over all of them"
+            )
+        if self.deleted:
+            raise StateError(
+                f"{self.deleted:,} rows were deleted, and the faiss index still finds them",
+                hint="build a new collection of the rows that are left",
+            )
+        return self._index.to_faiss()
+
     # ---- changing --------------------------------------------------------------------------------------------------
 
     def add(

@@ -20,7 +20,7 @@ import numpy as np
 
 from nearkin.centroids import Clusterer
 from nearkin.codecs import Codec
-from nearkin.errors import NotTrainedError, ParameterError, PluginContractError, VectorError
+from nearkin.errors import NotSupportedError, NotTrainedError, ParameterError, PluginContractError, VectorError
 from nearkin.metrics import Space
 from nearkin.state import State
 
@@ -206,6 +206,19 @@ class Index(ABC):
     def search_defaults(self, n: int) -> dict[str, int]:
         """Search parameters used where a search sets none, for n rows."""
         return {}
+
+    def to_faiss(self) -> Any:
+        """The faiss index that this one searches, not a copy, with its search parameters set to the defaults.
+
+        Raises
+        ------
+        NotSupportedError
+            It searches none, or one of another space.
+        """
+        raise NotSupportedError(
+            f"{self.label} over codec {self.layout.codec.label} is searched by nearkin, there is no faiss index behind it",
+            hint="faiss serves flat, ivf and hnsw under metrics that it computes; see nearkin components",
+        )
 
     def use_threads(self, threads: int) -> None:
         """Let the library behind this index use so many threads in calls from this thread."""

@@ -51,6 +51,7 @@ LAYERS: list[set[str]] = [
         "sources",
         "staging",
         "folder_building",
+        "sklearn",
         "measurement",
         "description",
         "intrinsic_dimension",
