@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         FormatSpec,
         IndexSpec,
         MetricSpec,
+        TransformSpec,
         hookimpl,
     )
     from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, SearchParameter
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from nearkin.results import RangeResult, SearchResult
     from nearkin.settings import Settings
     from nearkin.state import State
+    from nearkin.transforms import Transform
 
 __version__ = "0.1.0"
 
@@ -80,6 +82,8 @@ _WHERE = {
     "Settings": "settings",
     "Space": "metrics",
     "State": "state",
+    "Transform": "transforms",
+    "TransformSpec": "hooks",
     "VectorFormat": "formats",
     "bit_counts": "bits",
     "build": "building",
@@ -128,6 +132,8 @@ __all__ = [
     "Settings",
     "Space",
     "State",
+    "Transform",
+    "TransformSpec",
     "VectorFormat",
     "bit_counts",
     "build",

@@ -9,8 +9,9 @@ from nearkin.codecs import Codec
 from nearkin.components import Part, read_params
 from nearkin.errors import NearkinError
 from nearkin.hooks import IndexSpec
+from nearkin.legality import verdict
 from nearkin.metrics import Metric
-from nearkin.plans import make_codec, verdict
+from nearkin.plans import make_codec
 from nearkin.registry import Registry
 
 

@@ -23,6 +23,7 @@ from nearkin.codecs import Codec
 from nearkin.errors import NotTrainedError, ParameterError, PluginContractError, VectorError
 from nearkin.metrics import Space
 from nearkin.state import State
+from nearkin.transforms import Transform
 
 FEW_ROWS = 100
 """Fewer rows cannot show a recall with any certainty: an index that may fall back gives way to an exact one."""
@@ -60,6 +61,9 @@ class Layout:
         index wraps no other.
     stored
         Where the rows can be read again; None where nobody else keeps them, so that an index that needs them must.
+    transform
+        What the rows go through before they are encoded, for an index that applies it itself (`IndexSpec.transforms`); its
+        re-ranking compares the rows as they came.
     """
 
     space: Space
@@ -71,6 +75,12 @@ class Layout:
     seed: int = 0
     inner: Callable[[int], Index] | None = None
     stored: StoredRows | None = None
+    transform: Transform | None = None
+
+    @property
+    def width(self) -> int:
+        """Columns of the rows that are encoded."""
+        return self.dim if self.transform is None else self.transform.width
 
 
 class Mask:
@@ -165,7 +175,10 @@ class Index(ABC):
 
     def train_rows(self) -> int:
         """Fewest rows that training needs."""
-        return max(1, self.layout.codec.train_rows, self.layout.refinement.train_rows if self.layout.refinement else 0)
+        layout = self.layout
+        refinement = layout.refinement.train_rows if layout.refinement else 0
+        transform = layout.transform.train_rows if layout.transform else 0
+        return max(1, layout.codec.train_rows, refinement, transform)
 
     def sample_rows(self, n: int) -> int:
         """Of n rows, how many training can use; it is given a random sample of that many."""
@@ -215,7 +228,7 @@ class Index(ABC):
     @property
     def lossless(self) -> bool:
         """Whether the values that it answers are those of the rows as they were given."""
-        return self.layout.codec.lossless
+        return self.layout.codec.lossless and self.layout.transform is None
 
     @property
     def knobs(self) -> dict[str, SearchParameter]:
@@ -387,9 +400,17 @@ class Index(ABC):
                 f"index {self.name} was made for {np.dtype(wanted)} rows of {self.layout.dim} columns, "
                 f"got {vectors.dtype} of shape {vectors.shape}"
             )
-        self.layout.codec.check(vectors)
+        self._check_encodable(vectors)
         if self.layout.refinement:
             self.layout.refinement.check(vectors)
+
+    def _check_encodable(self, vectors: np.ndarray) -> None:
+        """Raise VectorError if the rows that are encoded are out of the codec's range."""
+        codec, transform = self.layout.codec, self.layout.transform
+        if transform is None:
+            codec.check(vectors)
+        elif transform.matrix is not None and type(codec).check is not Codec.check:
+            codec.check(transform.apply(vectors))
 
     def _tidied(self, positions: np.ndarray, distances: np.ndarray, nq: int, k: int) -> Found:
         """Check the shape, pad with -1 and +inf, and sort rows that are not sorted."""

@@ -29,6 +29,8 @@ LAYERS: list[set[str]] = [
         "indexes",
         "flat_index",
         "refinement",
+        "transforms",
+        "transformed",
         "reranking",
         "embedders",
         "formats",
@@ -39,6 +41,7 @@ LAYERS: list[set[str]] = [
     # 3: what users hold
     {
         "plans",
+        "legality",
         "compatibility",
         "indexing",
         "calibration",
