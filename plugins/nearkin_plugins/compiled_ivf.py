@@ -15,9 +15,10 @@ from typing import ClassVar
 import numpy as np
 
 from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, VectorError
-from nearkin.indexes import Found, Index, Layout, Mask, SearchParameter
+from nearkin.indexes import Found, Index, Layout, Mask
 from nearkin.kernels import Kernel
 from nearkin.metrics import unit_rows
+from nearkin.search_parameters import SearchParameter
 from nearkin.state import State
 from nearkin_plugins.compiled_flat import kernel_of
 from nearkin_plugins.decoded_scan import DecodedIVFIndex

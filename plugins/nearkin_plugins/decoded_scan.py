@@ -16,7 +16,8 @@ import numpy as np
 from nearkin.centroids import Lloyd
 from nearkin.errors import VectorError
 from nearkin.flat_index import FlatIndex
-from nearkin.indexes import Found, Index, Layout, Mask, SearchParameter, empty_found, merge_found
+from nearkin.indexes import Found, Index, Layout, Mask, empty_found, merge_found
+from nearkin.search_parameters import SearchParameter
 from nearkin.state import State, nested_state, restore_nested
 from nearkin.vectors import block_rows
 from nearkin_plugins.faiss_index import cell_centroids

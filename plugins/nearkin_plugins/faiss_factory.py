@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nearkin.errors import NotSupportedError, ParameterError, VectorError
-from nearkin.indexes import Found, Layout, Mask, SearchParameter
+from nearkin.indexes import Found, Layout, Mask
+from nearkin.search_parameters import SearchParameter
 from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, quiet
 
 PROBE_ROWS = 2048

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nearkin.indexes import Found, Layout, Mask, SearchParameter, masked_by_growing
+from nearkin.indexes import Found, Layout, Mask, masked_by_growing
+from nearkin.search_parameters import SearchParameter
 from nearkin_plugins.faiss_exact_l2 import search_l2
 from nearkin_plugins.faiss_index import FaissIndex, after_transform, base_of, faiss_metric, quiet, refine_parameters
 

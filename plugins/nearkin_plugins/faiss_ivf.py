@@ -13,7 +13,8 @@ import numpy as np
 
 from nearkin.centroids import Lloyd
 from nearkin.errors import VectorError
-from nearkin.indexes import Layout, Mask, RangeFound, SearchParameter
+from nearkin.indexes import Layout, Mask, RangeFound
+from nearkin.search_parameters import SearchParameter
 from nearkin_plugins.faiss_index import FaissIndex, cell_centroids, faiss_metric, quiet
 
 ROWS_PER_CENTROID = 100

@@ -36,13 +36,14 @@ if TYPE_CHECKING:
         TransformSpec,
         hookimpl,
     )
-    from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, SearchParameter
+    from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
     from nearkin.plans import Plan
     from nearkin.registry import Registry
     from nearkin.results import RangeResult, SearchResult
+    from nearkin.search_parameters import SearchParameter
     from nearkin.settings import Settings
     from nearkin.state import State
     from nearkin.transforms import Transform
@@ -77,7 +78,7 @@ _WHERE = {
     "RangeFound": "indexes",
     "RangeResult": "results",
     "Registry": "registry",
-    "SearchParameter": "indexes",
+    "SearchParameter": "search_parameters",
     "SearchResult": "results",
     "Settings": "settings",
     "Space": "metrics",

@@ -21,12 +21,13 @@ from nearkin.errors import (
     ReadOnlyError,
     StateError,
 )
-from nearkin.indexes import FLOAT32_MAX, Found, Index, whole_number
+from nearkin.indexes import FLOAT32_MAX, Found, Index
 from nearkin.indexing import Recipe, Timings, exact_over
 from nearkin.intake import PADDED, Added, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.metrics import Metric
 from nearkin.results import RangeResult, SearchResult, why_fewer
 from nearkin.rows import ForgottenRows, Metadata, Row, Rows
+from nearkin.search_parameters import whole_number
 from nearkin.settings import THREADS
 from nearkin.true_distances import RangeMargins, checked_range, true_distances
 from nearkin.vectors import OnBad, Screened, as_vectors, screen

@@ -8,7 +8,6 @@ pads, sorts and grows.
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from nearkin.centroids import Clusterer
 from nearkin.codecs import Codec
 from nearkin.errors import NotTrainedError, ParameterError, PluginContractError, VectorError
 from nearkin.metrics import Space
+from nearkin.search_parameters import RERANK, SearchParameter, unknown_knob, whole_number
 from nearkin.state import State
 from nearkin.transforms import Transform
 
@@ -105,15 +105,7 @@ class Mask:
         return int(np.count_nonzero(self.allowed))
 
 
-class SearchParameter(NamedTuple):
-    """One knob of a search: a whole number, at least `least`."""
-
-    summary: str
-    least: int = 1
-
-
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-RERANK = SearchParameter("candidates re-ranked on the refinement copy for each query, at least k")
 
 
 class Found(NamedTuple):
@@ -362,7 +354,7 @@ class Index(ABC):
         resolved = dict(self._defaults)
         for name, value in params.items():
             if name not in knobs:
-                raise ParameterError(_unknown_knob(self.name, name, knobs))
+                raise ParameterError(unknown_knob(self.name, name, knobs))
             resolved[name] = whole_number(name, value, knobs[name].least)
         return resolved
 
@@ -472,27 +464,6 @@ def masked_by_growing(search: Callable[[int], Found], k: int, mask: Mask, n: int
     answer.positions[query, rank[query, column]] = found.positions[query, column]
     answer.distances[query, rank[query, column]] = found.distances[query, column]
     return answer
-
-
-def whole_number(name: str, value: Any, least: int, most: int = 2**31 - 1) -> int:
-    """A whole number from `least` to `most`, or a ParameterError that says what was given."""
-    try:
-        number = int(value)
-        exact = isinstance(value, int | np.integer) or number == float(value)
-        exact = exact and not isinstance(value, bool | np.bool_ | str | bytes | np.ndarray)
-    except (TypeError, ValueError, OverflowError):
-        exact, number = False, 0
-    if not exact or number < least:
-        raise ParameterError(f"{name} is {value!r}, a whole number of at least {least} expected")
-    if number > most:
-        raise ParameterError(f"{name} is {value!r}, at most {most:,} can be used")
-    return number
-
-
-def _unknown_knob(index: str, name: str, knobs: Mapping[str, SearchParameter]) -> str:
-    close = difflib.get_close_matches(name, knobs, n=1)
-    takes = f"it takes {', '.join(sorted(knobs))}" if knobs else "it takes none"
-    return f"{name!r} is not a search parameter of {index}: {takes}" + (f" (did you mean {close[0]}?)" if close else "")
 
 
 def _sorted_range(found: RangeFound) -> RangeFound:

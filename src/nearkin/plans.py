@@ -222,10 +222,8 @@ def make_index(
     spec = registry.resolve("index", plan.index.name)
     assert isinstance(spec, IndexSpec)
     plan = _with_inner(plan, registry)
-    transform = _transform_of(plan, metric.space, dim, registry)
-    codec = codec_of(plan, metric.space.dtype, dim if transform is None else transform.width, registry)
-    refinement = make_codec(plan.refinement, dim, registry) if plan.refinement else None
-    found = _verdict_on(metric.space, spec, codec, transform, refinement)
+    layout = _layout(plan, metric.space, dim, registry)
+    found = _verdict_on(layout, spec)
     if not found.legal:
         nearest = nearest_legal(plan, metric, dim, registry)
         raise NotSupportedError(
@@ -234,18 +232,7 @@ def make_index(
     options = read_params(spec, plan.index)
     clusterer = registry.make("clusterer", options["clusterer"]) if "clusterer" in options else None
     inner = _inner_maker(plan, registry, rows, seed)
-    layout = Layout(
-        metric.space,
-        dim,
-        codec,
-        refinement,
-        clusterer,
-        rows=rows,
-        seed=seed,
-        inner=inner,
-        stored=stored,
-        transform=transform,
-    )
+    layout = replace(layout, clusterer=clusterer, rows=rows, seed=seed, inner=inner, stored=stored)
 
     def make(own: Layout) -> Index:
         made: Index = registry.build(spec, own, params=options)
@@ -269,14 +256,20 @@ def _transform_of(plan: Plan, space: Space, dim: int, registry: Registry) -> Tra
     return transform if space.label in transform.spaces else None
 
 
-def _verdict_on(
-    space: Space, spec: IndexSpec, codec: Codec, transform: Transform | None, refinement: Codec | None
-) -> Verdict:
-    found = verdict(space, spec, codec)
-    if found.legal and transform:
-        found = transform_verdict(space, spec, transform)
-    if found.legal and refinement:
-        found = refinement_verdict(codec, refinement, transform)
+def _layout(plan: Plan, space: Space, dim: int, registry: Registry) -> Layout:
+    """The codecs and the transform of a plan."""
+    transform = _transform_of(plan, space, dim, registry)
+    codec = codec_of(plan, space.dtype, dim if transform is None else transform.width, registry)
+    refinement = make_codec(plan.refinement, dim, registry) if plan.refinement else None
+    return Layout(space, dim, codec, refinement, transform=transform)
+
+
+def _verdict_on(layout: Layout, spec: IndexSpec) -> Verdict:
+    found = verdict(layout.space, spec, layout.codec)
+    if found.legal and layout.transform:
+        found = transform_verdict(layout.space, spec, layout.transform)
+    if found.legal and layout.refinement:
+        found = refinement_verdict(layout.codec, layout.refinement, layout.transform)
     return found
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from nearkin.errors import ParameterError
 from nearkin.flat_index import FlatIndex
-from nearkin.indexes import RERANK, Found, Index, Layout, Mask, SearchParameter
+from nearkin.indexes import Found, Index, Layout, Mask
 from nearkin.reranking import nearest_candidates
+from nearkin.search_parameters import RERANK, SearchParameter
 from nearkin.state import State, nested_state, restore_nested
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from nearkin.errors import ParameterError
-from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, SearchParameter
+from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
+from nearkin.search_parameters import SearchParameter
 from nearkin.state import State, nested_state, restore_nested
 
 

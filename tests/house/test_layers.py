@@ -31,6 +31,7 @@ LAYERS: list[set[str]] = [
         "refinement",
         "transforms",
         "transformed",
+        "search_parameters",
         "reranking",
         "embedders",
         "formats",
