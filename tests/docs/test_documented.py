@@ -28,6 +28,7 @@ HOME = {
     "metric": "metrics.md",
     "index": "plans.md",
     "codec": "plans.md",
+    "transform": "plans.md",
     "clusterer": "plans.md",
     "embedder": "embedders.md",
     "format": "formats.md",
