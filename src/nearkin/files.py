@@ -90,7 +90,7 @@ def find_format(path: PathLike, *, registry: Formats | None = None, format: str 
     """
     formats: Formats = _default_registry() if registry is None else registry
     place = Path(path)
-    if not place.is_dir():
+    if not os.path.isdir(place):  # a folder that may not be looked into is for the reader to tell of
         return _made(formats, format or _name_by_suffix(place, formats))
     return PartsFormat(_made(formats, format or _name_in_folder(place, formats)))
 

@@ -112,7 +112,7 @@ class SafetensorsFormat(VectorFormat):
         matrix = Matrix(np.dtype(_DTYPES[entry["dtype"]]), start + first, *entry["shape"])
         if first < 0 or last - first != matrix.nbytes:
             raise CorruptFileError(
-                f"{what} has {last - first:,} bytes, {matrix.nbytes:,} expected for {entry['shape']}"
+                f"{what} claims bytes {first:,} to {last:,}, {matrix.nbytes:,} expected for shape {entry['shape']}"
             )
         need_possible(matrix, path, self.name)
         return matrix, entry["dtype"] == "BF16"
