@@ -30,6 +30,7 @@ HEAVY = (
     "sklearn",
     "matplotlib",
     "pyarrow",
+    "h5py",
     "pandas",
     "numpy",
     "rich",
