@@ -123,12 +123,13 @@ class Word2vecFormat(WordTextFormat):
         """The header has a fixed width, so that the number of words is filled in at the end."""
         first = next(blocks)
         dim, done = first.vectors.shape[1], 0
+        numbers = dim * " %.9g"
         with path.open("wb") as file:
             file.write(b" " * (_HEADER_WIDTH - 1) + b"\n")
             for block in chain([first], blocks):
                 words = _words(block, done)
                 for word, row in zip(words, block.vectors.tolist(), strict=True):
-                    file.write(" ".join([word, *(f"{value:.9g}" for value in row)]).encode() + b"\n")
+                    file.write(f"{word}{numbers % tuple(row)}\n".encode())
                 done += len(block.vectors)
             file.seek(0)
             file.write(f"{done} {dim}".encode())

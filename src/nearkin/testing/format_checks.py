@@ -134,16 +134,19 @@ def dtypes_exact(subject: Subject) -> None:
 
 @FORMAT_CHECKS.add
 def ids_kept(subject: Subject) -> None:
-    """A format that says it keeps ids gives them back, text and whole numbers; one that does not gives none.
-
-    One that says it keeps integer ids refuses text.
-    """
+    """A format that says it keeps ids gives them back, text and whole numbers; one that does not gives none."""
     _check_beside(subject, "ids")
+
+
+@FORMAT_CHECKS.add
+def text_ids_refused(subject: Subject) -> None:
+    """write of a format that says it keeps integer ids only raises ParameterError for text."""
     made = _writable(subject)
-    if "integer ids" in made.keeps:
-        texts = _block(subject, made)._replace(ids=[f"id {row}" for row in range(_ROWS)])
-        with _folder() as folder:
-            expect_error(ParameterError, "write of text ids", lambda: made.write(_path(folder, made), [texts]))
+    if "integer ids" not in made.keeps:
+        raise NotApplicable("it keeps any ids, or none")
+    texts = _block(subject, made)._replace(ids=[f"id {row}" for row in range(_ROWS)])
+    with _folder() as folder:
+        expect_error(ParameterError, "write of text ids", lambda: made.write(_path(folder, made), [texts]))
 
 
 @FORMAT_CHECKS.add
