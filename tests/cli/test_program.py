@@ -29,6 +29,7 @@ HEAVY = (
     "sklearn",
     "matplotlib",
     "pyarrow",
+    "h5py",
     "pandas",
     "numpy",
     "rich",

@@ -36,6 +36,7 @@ LAYERS: list[set[str]] = [
         "embedders",
         "formats",
         "npy_format",
+        "parts",
     },
     # 2: finding components
     {"hooks", "components", "settings", "registry"},
