@@ -249,7 +249,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "indexes": indexes,
     "metrics": lambda: components("metric"),
     "names": names,
-    "plan-options": options("index", "codec", "clusterer"),
+    "plan-options": options("index", "transform", "codec", "clusterer"),
     "settings": settings,
+    "transforms": lambda: components("transform"),
 }
 """Name of each generated part to what writes it."""

@@ -1,4 +1,4 @@
-"""Codecs: rows as they are, half precision, scalar and product quantization."""
+"""Codecs: rows as they are, half precision, scalar and product quantization, bits, pruning."""
 
 from __future__ import annotations
 
@@ -31,6 +31,23 @@ class PQParams:
             raise ParameterError(f"pq has M={self.M}, at least 1 expected")
 
 
+@dataclass(frozen=True)
+class PrunedParams:
+    """Options of pruned.
+
+    Attributes
+    ----------
+    percent
+        Coordinates of each row that are dropped, the smallest, in a hundred.
+    """
+
+    percent: int = 50
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.percent <= 99:
+            raise ParameterError(f"pruned has percent={self.percent}, 1 to 99 expected")
+
+
 @hookimpl
 def nearkin_codecs() -> Iterable[CodecSpec]:
     return [
@@ -42,10 +59,21 @@ def nearkin_codecs() -> Iterable[CodecSpec]:
             make="nearkin_plugins.faiss_codecs:Float16",
         ),
         CodecSpec(
+            name="bf16",
+            summary="bfloat16: 2 bytes a column, the range of float32 with 8 significant bits",
+            make="nearkin_plugins.faiss_codecs:BFloat16",
+        ),
+        CodecSpec(
             name="int8",
             summary="scalar quantization: 1 byte a column between the column's extremes",
             make="nearkin_plugins.faiss_codecs:Int8",
             aliases=("sq8",),
+        ),
+        CodecSpec(
+            name="int4",
+            summary="scalar quantization: half a byte a column between the column's extremes",
+            make="nearkin_plugins.faiss_codecs:Int4",
+            aliases=("sq4",),
         ),
         CodecSpec(
             name="pq",
@@ -54,5 +82,19 @@ def nearkin_codecs() -> Iterable[CodecSpec]:
             params=PQParams,
             shorthand=("M", "bits"),
             examples=({}, {"bits": 8}),
+        ),
+        CodecSpec(
+            name="rabitq",
+            summary="one bit a column around a centre, with unbiased distances; rows are rotated first",
+            make="nearkin_plugins.faiss_codecs:RaBitQ",
+            transform="rotate",
+        ),
+        CodecSpec(
+            name="pruned",
+            summary="only the largest coordinates of a row: a bitmap, and one byte for each",
+            make="nearkin_plugins.pruned_codec:Pruned",
+            params=PrunedParams,
+            shorthand=("percent",),
+            examples=({}, {"percent": 80}),
         ),
     ]

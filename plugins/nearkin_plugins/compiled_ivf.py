@@ -15,11 +15,13 @@ from typing import ClassVar
 import numpy as np
 
 from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, VectorError
-from nearkin.indexes import Found, Index, Layout, Mask, SearchParameter
+from nearkin.indexes import Found, Index, Layout, Mask
 from nearkin.kernels import Kernel
 from nearkin.metrics import unit_rows
+from nearkin.search_parameters import SearchParameter
 from nearkin.state import State
 from nearkin_plugins.compiled_flat import kernel_of
+from nearkin_plugins.decoded_scan import DecodedIVFIndex
 from nearkin_plugins.faiss_ivf import IVFIndex
 
 ROWS_PER_CENTROID = 64
@@ -46,7 +48,7 @@ def make_ivf(
     centroids: str = "auto",
     prune: bool = False,
 ) -> Index:
-    """An ivf index: over faiss where it knows the metric, compiled where the metric is a kernel."""
+    """An ivf index: over faiss where it knows metric and codec, compiled where the metric is a kernel, else by decoding."""
     if layout.space.kernel is not None:
         return CompiledIVFIndex(layout, nlist=nlist, centroids=centroids, prune=prune)
     if centroids != "auto":
@@ -59,7 +61,10 @@ def make_ivf(
             f"ivf:prune=true needs a compiled metric, and {layout.space.label} is searched by faiss",
             hint="use ivf without prune",
         )
-    return IVFIndex(layout, nlist=nlist, clusterer=clusterer)
+    native = layout.codec.native
+    if native is not None and native.library == "faiss":
+        return IVFIndex(layout, nlist=nlist, clusterer=clusterer)
+    return DecodedIVFIndex(layout, nlist=nlist, clusterer=clusterer)
 
 
 class CompiledIVFIndex(Index):

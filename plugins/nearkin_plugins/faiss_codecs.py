@@ -16,6 +16,8 @@ from nearkin.state import State
 from nearkin.vectors import name_rows
 
 FLOAT16_MAX = 65504.0
+LONGEST = 1e18
+"""Length of a row whose square float32 still holds, with room for the distance to another."""
 
 
 class Float16(Codec):
@@ -49,6 +51,39 @@ class Float16(Codec):
 
     def _decode(self, codes: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(codes).view("<f2").astype(np.float32)
+
+
+class BFloat16(Codec):
+    """bfloat16: float32 without its last 16 bits; 2 bytes a column, 8 significant bits, the range of float32.
+
+    Values are rounded to the nearest, ties to even; those beyond the largest bfloat16, 3.39e38, become it.
+
+    Source: S. Wang and P. Kanwar, "BFloat16: the secret to high performance on Cloud TPUs" (2019); faiss QT_bf16.
+
+    >>> codec = BFloat16(dim=2)
+    >>> codec.decode(codec.encode(np.float32([[1.5, 0.1]]))).tolist()
+    [[1.5, 0.10009765625]]
+    """
+
+    name = "bf16"
+
+    @property
+    def code_size(self) -> int:
+        return 2 * self.dim
+
+    @property
+    def native(self) -> NativeCodec:
+        return NativeCodec("faiss", "sq", "SQbf16")
+
+    def _encode(self, vectors: np.ndarray) -> np.ndarray:
+        whole = np.ascontiguousarray(vectors, dtype="<f4").view("<u4")
+        rounded = (whole + np.uint32(0x7FFF) + ((whole >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+        infinite = (rounded & np.uint32(0x7FFF)) == np.uint32(0x7F80)
+        return np.ascontiguousarray((rounded - infinite).astype("<u2")).view(np.uint8)
+
+    def _decode(self, codes: np.ndarray) -> np.ndarray:
+        halves = np.ascontiguousarray(codes).view("<u2").astype("<u4")
+        return (halves << np.uint32(16)).view("<f4").astype(np.float32, copy=False)
 
 
 @contextmanager
@@ -131,6 +166,79 @@ class Int8(FaissCodec):
         import faiss
 
         return faiss.IndexScalarQuantizer(self.dim, faiss.ScalarQuantizer.QT_8bit)
+
+
+class Int4(FaissCodec):
+    """Scalar quantization: each column's range is cut into 15 steps, half a byte a column.
+
+    Values outside the range seen in training are moved to its end.
+
+    Source: faiss, ScalarQuantizer QT_4bit.
+    """
+
+    name = "int4"
+
+    @property
+    def code_size(self) -> int:
+        return (self.dim + 1) // 2
+
+    @property
+    def train_rows(self) -> int:
+        return 1
+
+    @property
+    def native(self) -> NativeCodec:
+        return NativeCodec("faiss", "sq", "SQ4")
+
+    def overhead(self) -> int:
+        return 2 * 4 * self.dim
+
+    def _make(self) -> Any:
+        import faiss
+
+        return faiss.IndexScalarQuantizer(self.dim, faiss.ScalarQuantizer.QT_4bit)
+
+
+class RaBitQ(FaissCodec):
+    """One bit a column, the sign of what is left after a centre is subtracted, and two numbers that make distances unbiased.
+
+    Rows are to be rotated at random before, which a plan does by itself (``rotate``).
+
+    Source: J. Gao and C. Long, "RaBitQ: quantizing high-dimensional vectors with a theoretical error bound for approximate
+    nearest neighbor search" (2024); faiss IndexRaBitQFastScan. faiss keeps more bits too, but decodes only the first of them, and
+    never returns from encoding a row whose square is infinite.
+    """
+
+    name = "rabitq"
+
+    @property
+    def code_size(self) -> int:
+        return -(-self.dim // 8) + 8
+
+    @property
+    def train_rows(self) -> int:
+        return 1
+
+    @property
+    def native(self) -> NativeCodec:
+        return NativeCodec("faiss", "rabitq", "RaBitQfs")
+
+    def overhead(self) -> int:
+        return 4 * self.dim
+
+    def check(self, vectors: np.ndarray) -> None:
+        squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+        beyond = np.flatnonzero(squares > LONGEST**2)
+        if beyond.size:
+            raise VectorError(
+                f"rabitq takes rows up to a length of {LONGEST:.0e}, {name_rows(beyond, len(vectors))} of this block go beyond",
+                hint="scale the vectors, or use f32",
+            )
+
+    def _make(self) -> Any:
+        import faiss
+
+        return faiss.IndexRaBitQ(self.dim, faiss.METRIC_L2)
 
 
 class ProductQuantizer(FaissCodec):

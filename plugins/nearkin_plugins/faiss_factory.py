@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nearkin.errors import NotSupportedError, ParameterError, VectorError
-from nearkin.indexes import Found, Layout, Mask, SearchParameter
+from nearkin.indexes import Found, Layout, Mask
+from nearkin.search_parameters import SearchParameter
 from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, quiet
 
 PROBE_ROWS = 2048
@@ -106,7 +107,7 @@ class FactoryIndex(FaissIndex):
         cells = re.search(r"IVF(\d+)", self.factory)
         return int(cells[1]) if cells else 0
 
-    def _make(self) -> Any:
+    def _make(self, sample: np.ndarray) -> Any:
         import faiss
 
         index = faiss.index_factory(self.layout.dim, self.factory, faiss_metric(self.layout.space.label))
@@ -142,13 +143,13 @@ class FactoryIndex(FaissIndex):
             distances, positions = self._faiss.search(queries, k)
         return self._found(distances, positions)
 
-    def _cost(self, n: int) -> dict[str, int]:
+    def _cost_base(self, n: int) -> dict[str, int]:
         ids = 8 if "IVF" in self.factory or "IMI" in self.factory else 0
         return {"index": n * (self._untrained_code_size() + ids)}
 
     def _untrained_code_size(self) -> int:
         try:
-            return int(self._make().sa_code_size())
+            return int(self._make(np.empty((0, self.layout.dim), dtype=np.float32)).sa_code_size())
         except RuntimeError:
             return 4 * self.layout.dim
 

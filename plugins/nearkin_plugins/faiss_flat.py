@@ -1,4 +1,4 @@
-"""The flat index: faiss's own scan where it is right, nearkin's numpy scan everywhere else."""
+"""The flat index: faiss's own scan where it is right, nearkin's own scans everywhere else."""
 
 from __future__ import annotations
 
@@ -10,17 +10,10 @@ import numpy as np
 from nearkin.flat_index import FlatIndex
 from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
 from nearkin_plugins.compiled_flat import CompiledFlatIndex
+from nearkin_plugins.decoded_scan import DecodedFlatIndex
 from nearkin_plugins.faiss_exact_l2 import search_l2
 from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, quiet
-from nearkin_plugins.indexes import FAISS_BITS, FAISS_FLOAT, L2_AND_IP
-
-SCANS: Mapping[str, frozenset[str]] = {
-    "faiss:flat": FAISS_FLOAT,
-    "faiss:sq": L2_AND_IP,
-    "faiss:pq": L2_AND_IP,
-    "faiss:pqfs": L2_AND_IP,
-    "faiss:bits": FAISS_BITS,
-}
+from nearkin_plugins.indexes import FLAT_SCANS, L2_AND_IP
 
 
 def make_flat(layout: Layout) -> Index:
@@ -28,8 +21,10 @@ def make_flat(layout: Layout) -> Index:
     if layout.space.kernel is not None and layout.codec.lossless:
         return CompiledFlatIndex(layout)
     native = layout.codec.native
-    if native is not None and layout.space.label in SCANS.get(native.label, frozenset()):
+    if native is not None and layout.space.label in FLAT_SCANS.get(native.label, frozenset()):
         return FaissFlatIndex(layout)
+    if layout.space.label in L2_AND_IP and not layout.codec.lossless:
+        return DecodedFlatIndex(layout)
     return FlatIndex(layout)
 
 
@@ -42,16 +37,20 @@ class FaissFlatIndex(FaissIndex):
         super().__init__(layout, **params)
         native = layout.codec.native
         self._family = native.family if native else ""
-        self.masks = self._family not in ("pq", "pqfs")
-        self._plain_l2 = self._family == "flat" and layout.space.label == "l2" and layout.refinement is None
+        self.masks = self._family not in ("pq", "pqfs", "rabitq")
+        self._plain_l2 = self._family == "flat" and layout.space.label == "l2" and self._bare
 
-    def _make(self) -> Any:
+    @property
+    def _bare(self) -> bool:
+        return self.layout.refinement is None and self.layout.transform is None
+
+    def _make(self, sample: np.ndarray) -> Any:
         import faiss
 
         if self._binary:
             return faiss.IndexBinaryFlat(8 * self.layout.dim)
         text = self.layout.codec.native.text if self.layout.codec.native else ""
-        index = faiss.index_factory(self.layout.dim, text, faiss_metric(self.layout.space.label))
+        index = faiss.index_factory(self.layout.width, text, faiss_metric(self.layout.space.label))
         quiet(index)
         return index
 
@@ -63,14 +62,14 @@ class FaissFlatIndex(FaissIndex):
     def _range(
         self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]
     ) -> RangeFound | None:
-        if self._family not in ("flat", "bits") or self.layout.refinement is not None or mask is not None:
+        if self._family not in ("flat", "bits") or not self._bare or mask is not None:
             return None
         return self._range_of(queries, radius, None)
 
-    def _cost(self, n: int) -> dict[str, int]:
+    def _cost_base(self, n: int) -> dict[str, int]:
         codec = self.layout.codec
         rows = -(-n // 32) * 32 if self._family == "pqfs" else n  # fast-scan keeps blocks of 32 rows
-        return {"codes": rows * codec.code_size, "codebooks": codec.overhead(), **self._refinement_cost(n)}
+        return {"codes": rows * codec.code_size, "codebooks": codec.overhead()}
 
     def _allocated_base(self, index: Any) -> dict[str, int]:
         if self._family == "pqfs":

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nearkin.indexes import Found, Layout, Mask, SearchParameter, masked_by_growing
+from nearkin.indexes import Found, Layout, Mask, masked_by_growing
+from nearkin.search_parameters import SearchParameter
 from nearkin_plugins.faiss_exact_l2 import search_l2
-from nearkin_plugins.faiss_index import FaissIndex, base_of, faiss_metric, quiet, refine_parameters
+from nearkin_plugins.faiss_index import FaissIndex, after_transform, base_of, faiss_metric, quiet, refine_parameters
 
 
 class HNSWIndex(FaissIndex):
@@ -47,7 +48,7 @@ class HNSWIndex(FaissIndex):
     def search_defaults(self, n: int) -> dict[str, int]:
         return {"ef_search": 64}
 
-    def _make(self) -> Any:
+    def _make(self, sample: np.ndarray) -> Any:
         import faiss
 
         if self._binary:
@@ -56,7 +57,7 @@ class HNSWIndex(FaissIndex):
             # The graph reads single codes, which fast-scan's blocks do not give: 4-bit codes in plain order serve it.
             text = (self.layout.codec.native.text if self.layout.codec.native else "").replace("x4fs", "x4np")
             metric = faiss_metric(self.layout.space.label)
-            index = faiss.index_factory(self.layout.dim, f"HNSW{self.M},{text}", metric)
+            index = faiss.index_factory(self.layout.width, f"HNSW{self.M},{text}", metric)
             quiet(faiss.downcast_index(index.storage))
         index.hnsw.efConstruction = self.ef_construction
         return index
@@ -83,12 +84,16 @@ class HNSWIndex(FaissIndex):
         if mask is not None and native is not None and native.family in ("pq", "pqfs"):
             return masked_by_growing(lambda ask: self._scan(queries, ask, None, params), k, mask, self.n)
         graph = base_of(self._faiss) if self.layout.refinement else self._faiss
-        rows = graph.storage
         parameters = None if mask is None else faiss.SearchParameters(sel=faiss.IDSelectorBitmap(mask.packed))
+        if self.layout.transform is None:
+            rows = graph.storage
+        else:
+            rows = faiss.IndexPreTransform(graph.chain.at(0), after_transform(graph).storage)
+            parameters = faiss.SearchParametersPreTransform(index_params=parameters)
         if self.layout.refinement:
             rows = faiss.IndexRefine(rows, self._faiss.refine_index)
             parameters = refine_parameters(k, min(self.n, max(k, params["rerank"])), parameters)
-        elif native is not None and native.family == "flat" and self.layout.space.label == "l2":
+        elif self.lossless and self.layout.space.label == "l2":
             return self._found(*search_l2(faiss.downcast_index(rows), queries, k, parameters))
         distances, positions = rows.search(queries, k, params=parameters)
         return self._found(distances, positions)
@@ -98,7 +103,7 @@ class HNSWIndex(FaissIndex):
 
         return faiss.SearchParametersHNSW(efSearch=params["ef_search"], sel=selector)
 
-    def _cost(self, n: int) -> dict[str, int]:
+    def _cost_base(self, n: int) -> dict[str, int]:
         codec = self.layout.codec
         # A row reaches level l with probability M**-l: 2 M links below, M on each of 1 / (M - 1) upper levels on average;
         # besides, an offset of 8 bytes and a level of 4.
@@ -107,7 +112,6 @@ class HNSWIndex(FaissIndex):
             "codes": n * codec.code_size,
             "codebooks": codec.overhead(),
             "graph": round(n * (4 * links + 12)),
-            **self._refinement_cost(n),
         }
 
     def _allocated_base(self, index: Any) -> dict[str, int]:

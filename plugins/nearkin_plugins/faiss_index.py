@@ -60,8 +60,8 @@ class FaissIndex(Index):
     # ---- what a subclass writes ------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _make(self) -> Any:
-        """The untrained faiss index, without the refinement."""
+    def _make(self, sample: np.ndarray) -> Any:
+        """The untrained faiss index, without transform and refinement, for (n, width) rows such as these."""
 
     def _parameters(self, selector: Any, params: Mapping[str, int]) -> Any:
         """faiss SearchParameters of the index that `_make` makes, or None."""
@@ -86,13 +86,37 @@ class FaissIndex(Index):
         return self._faiss
 
     def _train(self, vectors: np.ndarray) -> None:
-        index = self._make()
+        transform, codec = self.layout.transform, self.layout.codec
+        encoded = vectors
+        if transform is not None:
+            transform.train(vectors, space=self.layout.space, codec=codec, seed=self.layout.seed)
+            encoded = transform.apply(vectors)
+            codec.check(encoded)
+        index = self._make(encoded)
+        with one_thread() if codec.native is not None and codec.native.family == "pqfs" else nullcontext():
+            index.train(encoded)
         if self.layout.refinement is not None:
-            index = with_refinement(index, self.layout.refinement, self.layout)
-        native = self.layout.codec.native
-        with one_thread() if native is not None and native.family == "pqfs" else nullcontext():
-            index.train(vectors)
-        self._faiss = index
+            self._faiss = with_refinement(self._transformed(index), self.layout.refinement, self.layout)
+            self._faiss.refine_index.train(vectors)
+            self._faiss.is_trained = True
+        else:
+            self._faiss = self._transformed(index)
+
+    def _transformed(self, index: Any) -> Any:
+        """A faiss index that sends rows and queries through the transform of the layout first, if it has one."""
+        transform = self.layout.transform
+        if transform is None or transform.matrix is None:
+            return index
+        import faiss
+
+        linear = faiss.LinearTransform(transform.dim, transform.width, False)
+        faiss.copy_array_to_vector(transform.matrix.ravel(), linear.A)
+        linear.is_trained = True
+        made = faiss.IndexPreTransform(linear, index)
+        made.own_fields = True
+        linear.this.disown()
+        index.this.disown()
+        return made
 
     def _add(self, vectors: np.ndarray) -> None:
         step = block_rows(vectors.shape[1] * vectors.itemsize)
@@ -133,6 +157,8 @@ class FaissIndex(Index):
 
         selector = None if mask is None else faiss.IDSelectorBitmap(mask.packed)
         inner = self._parameters(selector, params)
+        if self.layout.transform is not None:
+            inner = faiss.SearchParametersPreTransform(index_params=inner)
         if self.layout.refinement is None:
             return inner
         return refine_parameters(k, min(self.n, max(k, params["rerank"])), inner)
@@ -157,14 +183,25 @@ class FaissIndex(Index):
         if self.layout.refinement is not None:
             refinement = int(index.ntotal) * self.layout.refinement.code_size + self.layout.refinement.overhead()
             index = base_of(index)
-        return {**self._allocated_base(index), "refinement": refinement}
+        if self.layout.transform is not None:
+            index = after_transform(index)
+        sizes = self._allocated_base(index)
+        return {**sizes, "transform": self._transform_cost(), "refinement": refinement}
 
     @abstractmethod
     def _allocated_base(self, index: Any) -> dict[str, int]:
-        """Bytes by component of the faiss index without its refinement."""
+        """Bytes by component of the faiss index without transform and refinement."""
 
-    def _refinement_cost(self, n: int) -> dict[str, int]:
-        return {"refinement": sum(self.layout.refinement.cost(n).values())} if self.layout.refinement else {}
+    def _cost(self, n: int) -> dict[str, int]:
+        refinement = sum(self.layout.refinement.cost(n).values()) if self.layout.refinement else 0
+        return {**self._cost_base(n), "transform": self._transform_cost(), "refinement": refinement}
+
+    @abstractmethod
+    def _cost_base(self, n: int) -> dict[str, int]:
+        """Bytes by component for n rows, without transform and refinement."""
+
+    def _transform_cost(self) -> int:
+        return 0 if self.layout.transform is None else self.layout.transform.cost()
 
     def _state(self) -> State:
         import faiss
@@ -177,6 +214,11 @@ class FaissIndex(Index):
 
         deserialize = faiss.deserialize_index_binary if self._binary else faiss.deserialize_index
         self._faiss = deserialize(np.ascontiguousarray(state.arrays["faiss"]))
+        if self.layout.transform is not None:
+            first = base_of(self._faiss) if self.layout.refinement else self._faiss
+            linear = faiss.downcast_VectorTransform(first.chain.at(0))
+            matrix = faiss.vector_to_array(linear.A).reshape(linear.d_out, linear.d_in)
+            self.layout.transform.restore(State({"matrix": matrix}))
 
 
 def with_refinement(base: Any, refinement: Codec, layout: Layout) -> Any:
@@ -208,6 +250,13 @@ def base_of(index: Any) -> Any:
     import faiss
 
     return faiss.downcast_index(index.base_index)
+
+
+def after_transform(index: Any) -> Any:
+    """The index below the transform, as its own class."""
+    import faiss
+
+    return faiss.downcast_index(index.index)
 
 
 def quiet(index: Any) -> None:

@@ -13,12 +13,18 @@ import numpy as np
 
 from nearkin.centroids import Lloyd
 from nearkin.errors import VectorError
-from nearkin.indexes import Layout, Mask, RangeFound, SearchParameter
+from nearkin.indexes import Layout, Mask, RangeFound
+from nearkin.search_parameters import SearchParameter
 from nearkin_plugins.faiss_index import FaissIndex, cell_centroids, faiss_metric, quiet
 
 ROWS_PER_CENTROID = 100
 """Training on more rows a cell hardly places the centroids better: on 300,000 SIFT rows in 1,024 cells, 256 a cell and twenty
 iterations took six times as long as 100 and ten, and recall@10 at nprobe 32 was 0.963 instead of 0.961."""
+
+
+def rows_for_centroids(nlist: int) -> int:
+    """Rows that so many centroids are found in."""
+    return ROWS_PER_CENTROID * nlist
 
 
 class IVFIndex(FaissIndex):
@@ -49,7 +55,7 @@ class IVFIndex(FaissIndex):
         return max(self.nlist, super().train_rows())
 
     def sample_rows(self, n: int) -> int:
-        return min(n, max(super().sample_rows(n), ROWS_PER_CENTROID * self.nlist))
+        return min(n, max(super().sample_rows(n), rows_for_centroids(self.nlist)))
 
     def search_defaults(self, n: int) -> dict[str, int]:
         return {"nprobe": min(self.nlist, max(32, -(-self.nlist // 8)))}
@@ -62,10 +68,11 @@ class IVFIndex(FaissIndex):
             )
         super().check_rows_suffice(n)
 
-    def _make(self) -> Any:
-        """Untrained lists; the caller has put the centroids into `_centroids`, and faiss then trains the codec only."""
+    def _make(self, sample: np.ndarray) -> Any:
+        """Lists around centroids that a clusterer found, so that faiss trains the codec only."""
         import faiss
 
+        centroids = cell_centroids(self.layout.clusterer or Lloyd(), self._some(sample), self.nlist, self.layout)
         if self._binary:
             quantizer = faiss.IndexBinaryFlat(8 * self.layout.dim)
             index = faiss.IndexBinaryIVF(quantizer, 8 * self.layout.dim, self.nlist)
@@ -74,20 +81,14 @@ class IVFIndex(FaissIndex):
         else:
             text = self.layout.codec.native.text if self.layout.codec.native else ""
             metric = faiss_metric(self.layout.space.label)
-            index = faiss.index_factory(self.layout.dim, f"IVF{self.nlist},{text}", metric)
+            index = faiss.index_factory(self.layout.width, f"IVF{self.nlist},{text}", metric)
             quiet(index)
-        index.quantizer.add(self._centroids)
+        index.quantizer.add(centroids)
         return index
 
-    def _train(self, vectors: np.ndarray) -> None:
-        clusterer = self.layout.clusterer or Lloyd()
-        self._centroids = cell_centroids(clusterer, self._sample(vectors), self.nlist, self.layout)
-        super()._train(vectors)
-        del self._centroids
-
-    def _sample(self, vectors: np.ndarray) -> np.ndarray:
+    def _some(self, vectors: np.ndarray) -> np.ndarray:
         """At random and not the first ones: rows often come sorted, and cells are wanted wherever there are rows."""
-        most = ROWS_PER_CENTROID * self.nlist
+        most = rows_for_centroids(self.nlist)
         if len(vectors) <= most:
             return vectors
         chosen = np.random.default_rng(self.layout.seed).choice(len(vectors), most, replace=False)
@@ -101,11 +102,11 @@ class IVFIndex(FaissIndex):
     def _range(
         self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]
     ) -> RangeFound | None:
-        if not self.layout.codec.lossless or self._binary:
+        if not self.lossless or self._binary:
             return None
         return self._range_of(queries, radius, self._search_parameters(1, mask, params))
 
-    def _cost(self, n: int) -> dict[str, int]:
+    def _cost_base(self, n: int) -> dict[str, int]:
         codec = self.layout.codec
         rows = n
         if codec.native and codec.native.family == "pqfs":  # blocks of 32 rows: half a block is empty in each cell
@@ -114,8 +115,7 @@ class IVFIndex(FaissIndex):
             "codes": rows * codec.code_size,
             "codebooks": codec.overhead(),
             "ids": 8 * n,
-            "centroids": self.nlist * (self.layout.dim if self._binary else 4 * self.layout.dim),
-            **self._refinement_cost(n),
+            "centroids": self._centroid_bytes(),
         }
 
     def _allocated_base(self, index: Any) -> dict[str, int]:
@@ -129,5 +129,8 @@ class IVFIndex(FaissIndex):
             "codes": int(rows.sum()) * codec.code_size,
             "codebooks": codec.overhead(),
             "ids": 8 * int(sizes.sum()),
-            "centroids": self.nlist * (self.layout.dim if self._binary else 4 * self.layout.dim),
+            "centroids": self._centroid_bytes(),
         }
+
+    def _centroid_bytes(self) -> int:
+        return self.nlist * self.layout.width * (1 if self._binary else 4)

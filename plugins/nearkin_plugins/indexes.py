@@ -18,6 +18,14 @@ FAISS_BITS = frozenset({"faiss:METRIC_Hamming"})
 COMPILED = frozenset({"kernel"})
 CENTROIDS = ("auto", "mean", "spherical", "median", "medoid")
 SURROGATE_SPACES = ("auto", "l2", "cosine", "root", "linear", "landmarks")
+FLAT_SCANS: Mapping[str, frozenset[str]] = {
+    "faiss:flat": FAISS_FLOAT,
+    "faiss:sq": L2_AND_IP,
+    "faiss:pq": L2_AND_IP,
+    "faiss:pqfs": L2_AND_IP,
+    "faiss:rabitq": L2_AND_IP,
+    "faiss:bits": FAISS_BITS,
+}
 REFINES: Mapping[str, frozenset[str]] = {"faiss:flat": L2_AND_IP, "faiss:sq": L2_AND_IP}
 
 
@@ -112,8 +120,9 @@ def nearkin_indexes() -> Iterable[IndexSpec]:
             name="flat",
             summary="every row is compared: exact, no training, any metric and codec",
             make="nearkin_plugins.faiss_flat:make_flat",
-            accepts={"decoded": frozenset({"pairwise"})},
+            accepts={**FLAT_SCANS, "decoded": frozenset({"pairwise"})},
             refines=REFINES,
+            transforms=True,
             exact=True,
         ),
         IndexSpec(
@@ -127,9 +136,12 @@ def nearkin_indexes() -> Iterable[IndexSpec]:
                 "faiss:sq": L2_AND_IP,
                 "faiss:pq": L2_AND_IP,
                 "faiss:pqfs": L2_AND_IP,
+                "faiss:rabitq": L2_AND_IP,
                 "faiss:bits": FAISS_BITS | COMPILED,
+                "decoded": L2_AND_IP,
             },
             refines=REFINES,
+            transforms=True,
             examples=({}, {"nlist": 4}),
         ),
         IndexSpec(
@@ -146,6 +158,7 @@ def nearkin_indexes() -> Iterable[IndexSpec]:
                 "faiss:bits": FAISS_BITS,
             },
             refines=REFINES,
+            transforms=True,
             examples=({}, {"M": 8}),
         ),
         IndexSpec(

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from nearkin.errors import NotSupportedError, VectorError
-from nearkin.indexes import FEW_ROWS, RERANK, Found, Index, Layout, Mask, SearchParameter
+from nearkin.indexes import FEW_ROWS, Found, Index, Layout, Mask
 from nearkin.kernels import pool
 from nearkin.metrics import squared_l2
 from nearkin.reranking import OwnRows, nearest_candidates
+from nearkin.search_parameters import RERANK, SearchParameter
 from nearkin.state import State
 from nearkin.vectors import block_rows
 from nearkin_plugins.surrogate_spaces import SPACES, SurrogateSpace, spaces_for

@@ -34,17 +34,20 @@ if TYPE_CHECKING:
         FormatSpec,
         IndexSpec,
         MetricSpec,
+        TransformSpec,
         hookimpl,
     )
-    from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, SearchParameter
+    from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
     from nearkin.plans import Plan
     from nearkin.registry import Registry
     from nearkin.results import RangeResult, SearchResult
+    from nearkin.search_parameters import SearchParameter
     from nearkin.settings import Settings
     from nearkin.state import State
+    from nearkin.transforms import Transform
 
 __version__ = "0.1.0"
 
@@ -76,11 +79,13 @@ _WHERE = {
     "RangeFound": "indexes",
     "RangeResult": "results",
     "Registry": "registry",
-    "SearchParameter": "indexes",
+    "SearchParameter": "search_parameters",
     "SearchResult": "results",
     "Settings": "settings",
     "Space": "metrics",
     "State": "state",
+    "Transform": "transforms",
+    "TransformSpec": "hooks",
     "VectorFormat": "formats",
     "bit_counts": "bits",
     "build": "building",
@@ -130,6 +135,8 @@ __all__ = [
     "Settings",
     "Space",
     "State",
+    "Transform",
+    "TransformSpec",
     "VectorFormat",
     "bit_counts",
     "build",

@@ -21,12 +21,13 @@ from nearkin.errors import (
     ReadOnlyError,
     StateError,
 )
-from nearkin.indexes import FLOAT32_MAX, Found, Index, whole_number
+from nearkin.indexes import FLOAT32_MAX, Found, Index
 from nearkin.indexing import Recipe, Timings, exact_over
 from nearkin.intake import PADDED, Added, gate_of, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.metrics import Metric
 from nearkin.results import RangeResult, SearchResult, why_fewer
 from nearkin.rows import ForgottenRows, Metadata, Row, Rows
+from nearkin.search_parameters import whole_number
 from nearkin.settings import THREADS
 from nearkin.true_distances import RangeMargins, checked_range, true_distances
 from nearkin.vectors import OnBad, Screened, as_vectors
@@ -260,29 +261,14 @@ class Collection:
         return [Row(*each) for each in zip(found, vectors, metadata, strict=True)]
 
     def to_faiss(self) -> Any:
-        """The faiss index behind this collection: the object itself, not a copy, for as long as nothing changes.
-
-        It wants queries as ``metric.prepare_queries`` makes them of float32 rows, and answers values of the metric's space
-        (squared L2, inner products or faiss's own metric), which ``metric.finish`` turns into distances: inner products
-        negated first. Its positions are the places of ``ids``. Its ``nprobe``, ``efSearch`` and ``k_factor`` are set to the
-        collection's defaults, `rerank` as for k=10. ``faiss.clone_index`` makes a copy that may be changed.
+        """The faiss index behind this collection, the object itself; `docs/interoperability.md` says what it answers.
 
         Raises
         ------
         NotSupportedError
             There is no faiss index behind the plan, or not in the metric's own space.
         StateError
-            It would not answer what the collection answers: rows were added since it was built, or deleted.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import nearkin as nk
-        >>> mine = nk.build(np.eye(4), metric="cosine", ids=["n", "e", "s", "w"])
-        >>> queries = mine.metric.prepare_queries(np.float32([[0, 3, 0, 0]]))
-        >>> products, positions = mine.to_faiss().search(queries, 1)
-        >>> mine.ids[positions].tolist(), mine.metric.finish(-products).tolist()
-        ([['e']], [[0.0]])
+            Rows were added since it was built, or deleted, so that it answers something else.
         """
         self._need_open()
         if self._index is None or self.uncovered:

@@ -9,8 +9,9 @@ from nearkin.codecs import Codec
 from nearkin.components import Part, read_params
 from nearkin.errors import NearkinError
 from nearkin.hooks import IndexSpec
+from nearkin.legality import verdict
 from nearkin.metrics import Metric
-from nearkin.plans import make_codec, verdict
+from nearkin.plans import make_codec
 from nearkin.registry import Registry
 
 
@@ -66,9 +67,14 @@ def _metrics(registry: Registry) -> Iterator[Metric]:
 def _codecs(registry: Registry, dim: int) -> Iterator[tuple[str, Codec]]:
     """Codecs by label: those with examples of several native kinds (pq with 4 and 8 bits) once for each."""
     for spec in registry.specs("codec"):
+        seen: set[str] = set()
         for example in spec.examples:
             try:
                 params = read_params(spec, Part(spec.name, example))
-                yield str(Part(spec.name, example)), make_codec(Part(spec.name, params), dim, registry)
+                codec = make_codec(Part(spec.name, params), dim, registry)
             except NearkinError:
                 continue
+            kind = codec.native.label if codec.native else ""
+            if kind not in seen:
+                yield str(Part(spec.name, example)), codec
+            seen.add(kind)

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from nearkin.errors import ParameterError
-from nearkin.indexes import whole_number
 from nearkin.intrinsic_dimension import IntrinsicDimension, intrinsic_dimension
 from nearkin.metrics import Euclidean, Metric
 from nearkin.registry import default_registry
+from nearkin.search_parameters import whole_number
 from nearkin.vectors import DType, as_matrix, block_rows
 
 SAMPLE_BYTES = 32 << 20

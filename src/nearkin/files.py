@@ -25,11 +25,21 @@ import numpy as np
 from nearkin.errors import AmbiguousNameError, CorruptFileError, NotSupportedError, StorageError, UnknownNameError
 from nearkin.formats import Block, FileSummary, VectorFormat
 from nearkin.hooks import FormatSpec, Spec
+from nearkin.parts import PartsFormat, files_of, stored_bytes
+from nearkin.store.replacement import DATABASE_NAME
 
 PathLike = str | os.PathLike[str]
 
-RUNS_CODE = frozenset({".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib"})
-"""Endings of pickled files: reading one runs whatever code its author put there."""
+_TORCH = "np.save('vectors.npy', torch.load('{name}', map_location='cpu', weights_only=True).float().numpy())"
+_PICKLE = "np.save('vectors.npy', np.asarray(pickle.load(open('{name}', 'rb')), dtype='float32'))"
+_JOBLIB = "np.save('vectors.npy', np.asarray(joblib.load('{name}'), dtype='float32'))"
+
+RUNS_CODE = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin"), _TORCH),
+    **dict.fromkeys((".pkl", ".pickle"), _PICKLE),
+    ".joblib": _JOBLIB,
+}
+"""Endings of pickled files, and what saves the numbers of one; reading one runs whatever code its author put there."""
 
 _PLAUSIBLE_RATIO = 64
 """Memory for a whole file is asked for at once only if its rows are at most this many times its bytes."""
@@ -57,26 +67,32 @@ class Loaded(NamedTuple):
 
 
 def find_format(path: PathLike, *, registry: Formats | None = None, format: str | None = None) -> VectorFormat:
-    """The format that reads and writes a file.
+    """The format that reads and writes a file; for a folder of parts, one that reads them all as one file.
 
     Parameters
     ----------
     registry
         Where formats are looked up; the registry of this process if not given.
     format
-        Name and options, ``"csv:id=sku"``; chosen by the ending of the file's name if not given.
+        Name and options, ``"csv:id=sku"``; chosen by the ending of the file's name (in a folder, of the files' names) if
+        not given.
 
     Raises
     ------
     UnknownNameError
         No format has this name or ending; the message lists all endings and the nearest.
     AmbiguousNameError
-        Two formats claim the ending.
+        Two formats claim the ending, or a folder has files of several formats.
     NotSupportedError
         A file that would run code when read (.pt, .bin, .pkl and their like).
+    StorageError
+        A folder without files of vectors.
     """
     formats: Formats = _default_registry() if registry is None else registry
-    return _made(formats, format or _name_by_suffix(Path(path), formats))
+    place = Path(path)
+    if not os.path.isdir(place):  # a folder that may not be looked into is for the reader to tell of
+        return _made(formats, format or _name_by_suffix(place, formats))
+    return PartsFormat(_made(formats, format or _name_in_folder(place, formats)))
 
 
 def read_vectors(path: PathLike, *, registry: Formats | None = None, format: str | None = None) -> Loaded:
@@ -96,12 +112,13 @@ def read_vectors(path: PathLike, *, registry: Formats | None = None, format: str
     """
     reader = find_format(path, registry=registry, format=format)
     mapped = reader.memory_map(path)
-    if mapped is not None and not reader.keeps:
+    summary = reader.describe(path)
+    if mapped is not None and not summary.ids and not summary.metadata:
         return Loaded(mapped, None, None)
-    gathered = _Gathered(path, reader.describe(path))
+    gathered = _Gathered(Path(path), summary, mapped)
     for block in reader.read(path):
         gathered.add(block)
-    return gathered.loaded() if mapped is None else gathered.loaded()._replace(vectors=mapped)
+    return gathered.loaded()
 
 
 def convert(
@@ -137,8 +154,9 @@ def convert(
     reader = find_format(source, registry=registry, format=source_format)
     writer = find_format(target, registry=registry, format=target_format)
     summary = reader.describe(source)
+    kept = {part.removeprefix("integer ") for part in writer.keeps}
     has = {"ids": summary.ids, "metadata": bool(summary.metadata)}
-    lost = [part for part, there in has.items() if there and part not in writer.keeps]
+    lost = [part for part, there in has.items() if there and part not in kept]
     if lost and on_loss is not None:
         on_loss(lost)
     return writer.write(target, reader.read(source, rows=rows))
@@ -167,29 +185,63 @@ def _made(formats: Formats, text: str) -> VectorFormat:
 
 
 def _name_by_suffix(path: Path, formats: Formats) -> str:
-    specs = [spec for spec in formats.specs("format") if isinstance(spec, FormatSpec)]
-    name = path.name.lower()
-    endings = sorted({suffix for spec in specs for suffix in spec.suffixes if name.endswith(suffix)}, key=len)
-    if not endings:
-        raise _no_format(path, sorted({suffix for spec in specs for suffix in spec.suffixes}))
-    found = [spec.name for spec in specs if endings[-1] in spec.suffixes]
-    if len(set(found)) > 1:
+    found = _claims(path, formats)
+    if not found:
+        raise _no_format(path, formats)
+    if len(found) > 1:
+        ending = _longest(path, formats)
         raise AmbiguousNameError(
-            f"{len(found)} formats read files ending in {endings[-1]!r}: {', '.join(sorted(found))}",
+            f"{len(found)} formats read files ending in {ending!r}: {', '.join(sorted(found))}",
             hint=f"choose one with format={found[0]!r} (--format {found[0]})",
         )
     return found[0]
 
 
-def _no_format(path: Path, known: Sequence[str]) -> Exception:
-    if path.is_dir():
-        return StorageError(f"{path} is a folder, a file of vectors expected")
+def _name_in_folder(folder: Path, formats: Formats) -> str:
+    """The one format of a folder's files; those that no format reads are passed over."""
+    if (folder / DATABASE_NAME).is_file():
+        raise StorageError(f"{folder} is a folder with a saved index, files of vectors expected")
+    parts = [each for each in files_of(folder) if _longest(each, formats)]
+    names = sorted({_name_by_suffix(each, formats) for each in parts})
+    if not names:
+        raise StorageError(f"{folder} is a folder without files of vectors; known are {_listed(formats)}")
+    if len(names) > 1:
+        raise AmbiguousNameError(
+            f"{folder} is a folder with files of {len(names)} formats: {', '.join(names)}",
+            hint=f"choose one with format={names[0]!r} (--format {names[0]})",
+        )
+    return names[0]
+
+
+def _claims(path: Path, formats: Formats) -> list[str]:
+    """Names of the formats that claim the longest ending of a file's name."""
+    ending = _longest(path, formats)
+    return list(dict.fromkeys(spec.name for spec in _specs(formats) if ending in spec.suffixes))
+
+
+def _longest(path: Path, formats: Formats) -> str:
+    """The longest known ending of a file's name, "" if there is none."""
+    name = path.name.lower()
+    return max((each for spec in _specs(formats) for each in spec.suffixes if name.endswith(each)), key=len, default="")
+
+
+def _specs(formats: Formats) -> list[FormatSpec]:
+    return [spec for spec in formats.specs("format") if isinstance(spec, FormatSpec)]
+
+
+def _listed(formats: Formats) -> str:
+    return ", ".join(sorted({suffix for spec in _specs(formats) for suffix in spec.suffixes})) or "none"
+
+
+def _no_format(path: Path, formats: Formats) -> Exception:
     ending = path.suffix.lower()
     if ending in RUNS_CODE:
+        named = "; for word2vec's, --format word2vec-binary" if ending == ".bin" else ""
         return NotSupportedError(
             f"{path} is refused: {ending} files are pickled, and reading one runs the code in it",
-            hint="save plain numbers where you trust it: np.save('vectors.npy', np.asarray(vectors, dtype='float32'))",
+            hint="save plain numbers where you trust it: " + RUNS_CODE[ending].format(name=path.name) + named,
         )
+    known = sorted({suffix for spec in _specs(formats) for suffix in spec.suffixes})
     close = difflib.get_close_matches(ending, known, n=1)
     meant = f" (did you mean {close[0]!r}?)" if close else ""
     what = (
@@ -198,36 +250,39 @@ def _no_format(path: Path, known: Sequence[str]) -> Exception:
         else f"{path} has no ending that tells its format"
     )
     return UnknownNameError(
-        f"{what}; known are {', '.join(known) or 'none'}", hint="or name the format: format='csv' (--format csv)"
+        f"{what}; known are {_listed(formats)}", hint="or name the format: format='csv' (--format csv)"
     )
 
 
 class _Gathered:
-    """Blocks put together. Where the head of the file tells the size, rows go straight to their place."""
+    """Blocks put together. Where the head of the file tells the size, rows go straight to their place; of a file that is
+    memory-mapped, only ids and metadata are kept.
+    """
 
-    def __init__(self, path: PathLike, summary: FileSummary) -> None:
+    def __init__(self, path: Path, summary: FileSummary, mapped: np.ndarray | None) -> None:
         self._path = path
         self._summary = summary
+        self._mapped = mapped
         self._rows = 0
         self._pieces: list[np.ndarray] = []
         self._ids: list[Sequence[Any] | np.ndarray] = []
         self._metadata: list[dict[str, Any]] | None = None
         self._whole: np.ndarray | None = None
-        if summary.rows is not None:
+        if summary.rows is not None and mapped is None:
             dtype = np.dtype(summary.dtype)
-            if summary.rows * summary.dim * dtype.itemsize <= _PLAUSIBLE_RATIO * Path(path).stat().st_size:
+            if summary.rows * summary.dim * dtype.itemsize <= _PLAUSIBLE_RATIO * stored_bytes(path):
                 self._whole = np.empty((summary.rows, summary.dim), dtype)
 
     def add(self, block: Block) -> None:
         """Take the rows of a block; once they are in their place, nothing of it is held on to but ids and metadata."""
         start, self._rows = self._rows, self._rows + len(block.vectors)
-        if self._whole is None:
-            self._pieces.append(block.vectors)
-        else:
+        if self._whole is not None:
             place = self._whole[start : self._rows]
             if place.shape != block.vectors.shape or place.dtype != block.vectors.dtype:
                 raise self._other_rows()
             place[:] = block.vectors
+        elif self._mapped is None:
+            self._pieces.append(block.vectors)
         if block.ids is not None:
             self._ids.append(block.ids)
         if block.metadata is not None:
@@ -236,12 +291,19 @@ class _Gathered:
 
     def loaded(self) -> Loaded:
         """Everything that was added."""
-        if self._summary.rows not in (None, self._rows):
+        if self._summary.rows not in (None, self._rows) or (
+            self._mapped is not None and len(self._mapped) != self._rows
+        ):
             raise self._other_rows()
-        if self._whole is None and not self._pieces:
+        return Loaded(self._vectors(), self._all_ids(), self._metadata)
+
+    def _vectors(self) -> np.ndarray:
+        for known in (self._mapped, self._whole):
+            if known is not None:
+                return known
+        if not self._pieces:
             raise CorruptFileError(f"{self._path} holds no rows")
-        vectors = np.concatenate(self._pieces) if self._whole is None else self._whole
-        return Loaded(vectors, self._all_ids(), self._metadata)
+        return np.concatenate(self._pieces)
 
     def _all_ids(self) -> list[Any] | np.ndarray | None:
         arrays = [part for part in self._ids if isinstance(part, np.ndarray)]

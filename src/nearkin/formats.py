@@ -68,10 +68,11 @@ class VectorFormat(ABC):
     writable
         Whether `write` works.
     keeps
-        What survives a round trip besides the vectors: any of ``"ids"`` and ``"metadata"``.
+        What survives a round trip besides the vectors: any of ``"ids"`` and ``"metadata"``; ``"integer ids"`` instead of
+        ``"ids"`` if text ids cannot be written, which `_write` then refuses.
     dtypes
         numpy dtype names that a round trip returns unchanged. Others are written as float32, or, where the format has
-        no float32, as its only dtype if no value changes by it.
+        no float32, as its only dtype: rounded to fewer digits if that is a float, refused if a whole number would change.
     """
 
     name: ClassVar[str]

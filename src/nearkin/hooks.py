@@ -74,8 +74,23 @@ class MetricSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TransformSpec(Spec):
+    """``make(dim, **params)`` gives a `nearkin.Transform`."""
+
+    kind: ClassVar[str] = "transform"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CodecSpec(Spec):
-    """``make(dim, **params)`` gives a `nearkin.Codec`."""
+    """``make(dim, **params)`` gives a `nearkin.Codec`.
+
+    Attributes
+    ----------
+    transform
+        For a codec that expects its rows in a certain form: the transform that a plan means where it names none.
+    """
+
+    transform: str = ""
 
     kind: ClassVar[str] = "codec"
 
@@ -97,7 +112,10 @@ class IndexSpec(Spec):
         Codec label (``"faiss:pq"``; ``"decoded"`` for any codec) to the space labels that it is right with
         (``"pairwise"`` for any space).
     refines
-        The same for refinement codecs that the index re-ranks with itself; others are re-ranked by nearkin.
+        The same for refinement codecs that the index re-ranks with itself over codecs that it accepts by name; everything else is
+        re-ranked by nearkin.
+    transforms
+        Whether the index applies `Layout.transform` itself before codecs that it accepts by name; if not, nearkin does.
     exact
         Whether a search with a lossless codec gives the exact neighbours whatever the parameters.
     inner
@@ -107,6 +125,7 @@ class IndexSpec(Spec):
 
     accepts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     refines: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    transforms: bool = False
     exact: bool = False
     inner: str = ""
 
@@ -144,6 +163,11 @@ class HookSpecs:
         raise NotImplementedError
 
     @hookspec
+    def nearkin_transforms(self) -> Iterable[TransformSpec]:
+        """Transforms: rows in another space."""
+        raise NotImplementedError
+
+    @hookspec
     def nearkin_codecs(self) -> Iterable[CodecSpec]:
         """Codecs: rows in fewer bytes."""
         raise NotImplementedError
@@ -171,6 +195,7 @@ class HookSpecs:
 
 HOOKS: Mapping[str, type[Spec]] = {
     "nearkin_metrics": MetricSpec,
+    "nearkin_transforms": TransformSpec,
     "nearkin_codecs": CodecSpec,
     "nearkin_clusterers": ClustererSpec,
     "nearkin_indexes": IndexSpec,

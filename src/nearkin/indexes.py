@@ -8,7 +8,6 @@ pads, sorts and grows.
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,9 @@ from nearkin.centroids import Clusterer
 from nearkin.codecs import Codec
 from nearkin.errors import NotSupportedError, NotTrainedError, ParameterError, PluginContractError, VectorError
 from nearkin.metrics import Space
+from nearkin.search_parameters import RERANK, SearchParameter, unknown_knob, whole_number
 from nearkin.state import State
+from nearkin.transforms import Transform
 
 FEW_ROWS = 100
 """Fewer rows cannot show a recall with any certainty: an index that may fall back gives way to an exact one."""
@@ -60,6 +61,9 @@ class Layout:
         index wraps no other.
     stored
         Where the rows can be read again; None where nobody else keeps them, so that an index that needs them must.
+    transform
+        What the rows go through before they are encoded, for an index that applies it itself (`IndexSpec.transforms`); its
+        re-ranking compares the rows as they came.
     """
 
     space: Space
@@ -71,6 +75,12 @@ class Layout:
     seed: int = 0
     inner: Callable[[int], Index] | None = None
     stored: StoredRows | None = None
+    transform: Transform | None = None
+
+    @property
+    def width(self) -> int:
+        """Columns of the rows that are encoded."""
+        return self.dim if self.transform is None else self.transform.width
 
 
 class Mask:
@@ -95,15 +105,7 @@ class Mask:
         return int(np.count_nonzero(self.allowed))
 
 
-class SearchParameter(NamedTuple):
-    """One knob of a search: a whole number, at least `least`."""
-
-    summary: str
-    least: int = 1
-
-
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-RERANK = SearchParameter("candidates re-ranked on the refinement copy for each query, at least k")
 
 
 class Found(NamedTuple):
@@ -165,7 +167,10 @@ class Index(ABC):
 
     def train_rows(self) -> int:
         """Fewest rows that training needs."""
-        return max(1, self.layout.codec.train_rows, self.layout.refinement.train_rows if self.layout.refinement else 0)
+        layout = self.layout
+        refinement = layout.refinement.train_rows if layout.refinement else 0
+        transform = layout.transform.train_rows if layout.transform else 0
+        return max(1, layout.codec.train_rows, refinement, transform)
 
     def sample_rows(self, n: int) -> int:
         """Of n rows, how many training can use; it is given a random sample of that many."""
@@ -228,7 +233,7 @@ class Index(ABC):
     @property
     def lossless(self) -> bool:
         """Whether the values that it answers are those of the rows as they were given."""
-        return self.layout.codec.lossless
+        return self.layout.codec.lossless and self.layout.transform is None
 
     @property
     def knobs(self) -> dict[str, SearchParameter]:
@@ -362,7 +367,7 @@ class Index(ABC):
         resolved = dict(self._defaults)
         for name, value in params.items():
             if name not in knobs:
-                raise ParameterError(_unknown_knob(self.name, name, knobs))
+                raise ParameterError(unknown_knob(self.name, name, knobs))
             resolved[name] = whole_number(name, value, knobs[name].least)
         return resolved
 
@@ -400,9 +405,17 @@ class Index(ABC):
                 f"index {self.name} was made for {np.dtype(wanted)} rows of {self.layout.dim} columns, "
                 f"got {vectors.dtype} of shape {vectors.shape}"
             )
-        self.layout.codec.check(vectors)
+        self._check_encodable(vectors)
         if self.layout.refinement:
             self.layout.refinement.check(vectors)
+
+    def _check_encodable(self, vectors: np.ndarray) -> None:
+        """Raise VectorError if the rows that are encoded are out of the codec's range."""
+        codec, transform = self.layout.codec, self.layout.transform
+        if transform is None:
+            codec.check(vectors)
+        elif transform.matrix is not None and type(codec).check is not Codec.check:
+            codec.check(transform.apply(vectors))
 
     def _tidied(self, positions: np.ndarray, distances: np.ndarray, nq: int, k: int) -> Found:
         """Check the shape, pad with -1 and +inf, and sort rows that are not sorted."""
@@ -464,27 +477,6 @@ def masked_by_growing(search: Callable[[int], Found], k: int, mask: Mask, n: int
     answer.positions[query, rank[query, column]] = found.positions[query, column]
     answer.distances[query, rank[query, column]] = found.distances[query, column]
     return answer
-
-
-def whole_number(name: str, value: Any, least: int, most: int = 2**31 - 1) -> int:
-    """A whole number from `least` to `most`, or a ParameterError that says what was given."""
-    try:
-        number = int(value)
-        exact = isinstance(value, int | np.integer) or number == float(value)
-        exact = exact and not isinstance(value, bool | np.bool_ | str | bytes | np.ndarray)
-    except (TypeError, ValueError, OverflowError):
-        exact, number = False, 0
-    if not exact or number < least:
-        raise ParameterError(f"{name} is {value!r}, a whole number of at least {least} expected")
-    if number > most:
-        raise ParameterError(f"{name} is {value!r}, at most {most:,} can be used")
-    return number
-
-
-def _unknown_knob(index: str, name: str, knobs: Mapping[str, SearchParameter]) -> str:
-    close = difflib.get_close_matches(name, knobs, n=1)
-    takes = f"it takes {', '.join(sorted(knobs))}" if knobs else "it takes none"
-    return f"{name!r} is not a search parameter of {index}: {takes}" + (f" (did you mean {close[0]}?)" if close else "")
 
 
 def _sorted_range(found: RangeFound) -> RangeFound:

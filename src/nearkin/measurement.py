@@ -17,10 +17,10 @@ from nearkin.accuracy import Interval, recall, tie_recall
 from nearkin.building import build
 from nearkin.collection import Collection
 from nearkin.errors import VectorError
-from nearkin.indexes import whole_number
 from nearkin.metrics import Metric
 from nearkin.plans import Plan
 from nearkin.registry import Registry
+from nearkin.search_parameters import whole_number
 from nearkin.vectors import as_vectors
 
 

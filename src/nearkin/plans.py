@@ -1,11 +1,11 @@
-"""Plans: index, codec and refinement in one short string; which are legal, and what each will cost.
+"""Plans: transform, index, codec and refinement in one short string, and the index that a plan makes.
 
-Grammar: ``index[,codec][,refine-CODEC]``. Each part is a name with its usual number and options after colons:
-``ivf1024,pq48x8,refine-f16``, ``ivf:nlist=1024:clusterer=lloyd``, ``hnsw32,int8``. A number left out is chosen from the data.
+Grammar: ``[transform,]index[,codec][,refine-CODEC]``. Each part is a name with its usual number and options after colons:
+``ivf1024,pq48x8,refine-f16``, ``pca64,ivf:nlist=1024:clusterer=lloyd``, ``hnsw32,int8``. A number left out is chosen from the data.
 ``faiss:FACTORY`` is the escape to a raw faiss factory string. An index that wraps another one takes the rest as the plan of that
 other: ``surrogate:space=cosine,ivf1024,pq64x4``.
 
-Whether a metric, an index and a codec go together is computed from what they declare, before any work.
+Whether its parts go together is computed from what they declare (`nearkin.legality`), before any work.
 """
 
 from __future__ import annotations
@@ -18,17 +18,27 @@ from typing import Any
 from nearkin.codecs import Codec, Float32, PackedBits
 from nearkin.components import Part, read_params
 from nearkin.errors import NearkinError, NotSupportedError, ParameterError, UnknownNameError
-from nearkin.hooks import IndexSpec, Spec
+from nearkin.hooks import CodecSpec, IndexSpec, Spec
 from nearkin.indexes import Index, Layout, StoredRows
+from nearkin.legality import (
+    REFINE,
+    Verdict,
+    refinement_verdict,
+    refines_itself,
+    transform_verdict,
+    transforms_itself,
+    verdict,
+)
 from nearkin.metrics import INNER_PRODUCT, L2, Metric, Space, SquaredEuclidean
 from nearkin.refinement import RefinedIndex
 from nearkin.registry import Registry
+from nearkin.transformed import TransformedIndex
+from nearkin.transforms import Transform
 from nearkin.vectors import DType
 
 LOSSLESS: Mapping[DType, type[Codec]] = {"float32": Float32, "bits": PackedBits}
 """Codec that a plan means when it names none: the kernel's own, whatever plugins there are."""
 
-REFINE = "refine-"
 ESCAPE = "faiss:"
 
 
@@ -36,7 +46,7 @@ ESCAPE = "faiss:"
 class Plan:
     """An index, the codec of its rows, the codec of the copy it re-ranks on, and default search parameters.
 
-    `inner` is the plan of the index that the first one wraps, if it wraps one.
+    `inner` is the plan of the index that the first one wraps, if it wraps one; `transform` is what the rows go through first.
 
     >>> print(Plan(Part("ivf", {"nlist": 64}), Part("int8")))
     ivf:nlist=64,int8
@@ -47,13 +57,15 @@ class Plan:
     refinement: Part | None = None
     search: Mapping[str, int] = field(default_factory=dict)
     inner: Plan | None = None
+    transform: Part | None = None
 
     def __str__(self) -> str:
+        parts = [str(self.transform)] if self.transform else []
         if self.inner is not None:
-            return f"{self.index},{self.inner}"
+            return ",".join([*parts, str(self.index), str(self.inner)])
         if self.index.name == "faiss":
             return ESCAPE + str(self.index.options["factory"])
-        parts = [str(self.index)]
+        parts.append(str(self.index))
         parts += [str(self.codec)] if self.codec else []
         parts += [f"{REFINE}{self.refinement}"] if self.refinement else []
         return ",".join(parts)
@@ -99,19 +111,23 @@ def _read_plan(text: str, start: int, registry: Registry) -> Plan:
             )
         return Plan(Part("faiss", {"factory": factory}))
     found: dict[str, Part] = {}
-    order = ("index", "codec", "refinement")
+    order = ("transform", "index", "codec", "refinement")
     offset = start
     for piece in text[start:].split(","):
         with _position(text, offset):
-            kind, part = _read_piece(piece.strip(), registry, first=offset == start)
+            kind, part = _read_piece(piece.strip(), registry, before=tuple(found))
             if found and order.index(kind) <= max(order.index(each) for each in found):
                 wanted = "nothing more" if "refinement" in found else f"a {REFINE}CODEC part"
                 raise ParameterError(f"{piece.strip()!r} is a {kind}, {wanted} expected here")
         found[kind] = part
         offset += len(piece) + 1
         if kind == "index" and _inner_of(part, registry) and offset <= len(text):
-            return Plan(part, inner=_read_plan(text, offset, registry))
-    return Plan(found["index"], found.get("codec"), found.get("refinement"))
+            return Plan(part, inner=_read_plan(text, offset, registry), transform=found.get("transform"))
+    if "index" not in found:
+        raise ParameterError(
+            f"plan {text!r} has a transform and no index", hint=f"for example {found['transform']},ivf,pq"
+        )
+    return Plan(found["index"], found.get("codec"), found.get("refinement"), transform=found.get("transform"))
 
 
 def _with_inner(plan: Plan, registry: Registry) -> Plan:
@@ -139,13 +155,18 @@ class _position:
             raise type(error)(self.place + error.message, hint=error.hint) from error
 
 
-def _read_piece(piece: str, registry: Registry, *, first: bool) -> tuple[str, Part]:
+def _read_piece(piece: str, registry: Registry, *, before: tuple[str, ...]) -> tuple[str, Part]:
+    """Kind and part of a piece of the text, after pieces of the kinds `before`."""
+    indexed = "index" in before
     if not piece:
         raise ParameterError(
-            "an empty part, " + ("the name of an index" if first else "a codec or refine-CODEC") + " expected"
+            "an empty part, " + ("a codec or refine-CODEC" if indexed else "the name of an index") + " expected"
         )
-    if first:
-        return "index", _parse_as(piece, "index", registry, "the first part is an index")
+    if not before and _names(piece, "transform", registry) and not _names(piece, "index", registry):
+        return "transform", registry.parse("transform", piece)
+    if not indexed:
+        rule = "after the transform comes an index" if before else "the first part is an index, or a transform"
+        return "index", _parse_as(piece, "index", registry, rule)
     if piece.startswith(REFINE):
         return "refinement", _parse_as(
             piece.removeprefix(REFINE), "codec", registry, f"{REFINE} is followed by a codec"
@@ -157,63 +178,17 @@ def _parse_as(piece: str, kind: str, registry: Registry, rule: str) -> Part:
     try:
         return registry.parse(kind, piece)
     except UnknownNameError as error:
-        name = piece.partition(":")[0]
-        for other in ("codec", "index", "metric"):
-            if other != kind and any(registry.has(other, each) for each in (name, name.rstrip("0123456789x"))):
+        for other in ("codec", "index", "metric", "transform"):
+            if other != kind and _names(piece, other, registry):
                 article = "an" if other == "index" else "a"
                 raise ParameterError(f"{piece!r} is the name of {article} {other}, and {rule}") from error
         raise
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a pair is legal, and if not, why."""
-
-    legal: bool
-    reason: str = ""
-
-
-def verdict(space: Space, spec: IndexSpec, codec: Codec) -> Verdict:
-    """Whether an index is right for a space and a codec, from what they declare."""
-    if codec.dtype != space.dtype:
-        return Verdict(
-            False, f"codec {codec.label} stores {_words(codec.dtype)}, the metric compares {_words(space.dtype)}"
-        )
-    if spec.inner and not codec.lossless:
-        return Verdict(
-            False, f"{spec.name} compares the rows as they are, {codec.label} goes with the index that it wraps"
-        )
-    labels = ([codec.native.label] if codec.native else []) + ["decoded"]
-    serves = [spec.accepts.get(label, frozenset()) for label in labels]
-    if any(space.label in spaces or "pairwise" in spaces for spaces in serves):
-        return Verdict(True)
-    known = sorted(set().union(*serves))
-    if known:
-        return Verdict(False, f"{spec.name} with {codec.label} serves {', '.join(known)}, not {space.label}")
-    return Verdict(False, f"{spec.name} cannot scan {codec.label} codes")
-
-
-def _words(dtype: DType) -> str:
-    return "packed bits" if dtype == "bits" else "float32 rows"
-
-
-def refinement_verdict(codec: Codec, refinement: Codec) -> Verdict:
-    """Whether re-ranking on `refinement` makes sense over `codec`: it must be finer."""
-    if refinement.dtype != codec.dtype:
-        return Verdict(
-            False, f"{REFINE}{refinement.label} stores {_words(refinement.dtype)}, {codec.label} {_words(codec.dtype)}"
-        )
-    if codec.lossless:
-        return Verdict(
-            False, f"{codec.label} loses nothing, so {REFINE}{refinement.label} could only make answers worse"
-        )
-    if refinement.code_size <= codec.code_size:
-        return Verdict(
-            False,
-            f"{REFINE}{refinement.label} keeps {refinement.code_size} bytes a row, no more than {codec.label} "
-            f"({codec.code_size}), so it cannot refine it",
-        )
-    return Verdict(True)
+def _names(piece: str, kind: str, registry: Registry) -> bool:
+    """Whether a piece, numbers and options aside, is the name of a component of this kind."""
+    name = piece.partition(":")[0]
+    return any(registry.has(kind, each) for each in (name, name.rstrip("0123456789x")))
 
 
 def make_index(
@@ -247,12 +222,8 @@ def make_index(
     spec = registry.resolve("index", plan.index.name)
     assert isinstance(spec, IndexSpec)
     plan = _with_inner(plan, registry)
-    space = metric.space
-    codec = codec_of(plan, space.dtype, dim, registry)
-    refinement = make_codec(plan.refinement, dim, registry) if plan.refinement else None
-    found = verdict(space, spec, codec)
-    if found.legal and refinement:
-        found = refinement_verdict(codec, refinement)
+    layout = _layout(plan, metric.space, dim, registry)
+    found = _verdict_on(layout, spec)
     if not found.legal:
         nearest = nearest_legal(plan, metric, dim, registry)
         raise NotSupportedError(
@@ -261,15 +232,58 @@ def make_index(
     options = read_params(spec, plan.index)
     clusterer = registry.make("clusterer", options["clusterer"]) if "clusterer" in options else None
     inner = _inner_maker(plan, registry, rows, seed)
-    layout = Layout(space, dim, codec, refinement, clusterer, rows=rows, seed=seed, inner=inner, stored=stored)
-    alone = refinement is None or refines_itself(spec, space, refinement)
-    index: Index = registry.build(spec, layout if alone else replace(layout, refinement=None), params=options)
-    index.options = _beside_defaults(spec, options)
-    if not alone:
-        index = RefinedIndex(layout, index)
+    layout = replace(layout, clusterer=clusterer, rows=rows, seed=seed, inner=inner, stored=stored)
+
+    def make(own: Layout) -> Index:
+        made: Index = registry.build(spec, own, params=options)
+        made.options = _beside_defaults(spec, options)
+        return made
+
+    index = _of_layout(layout, make, spec)
     index.plugin = _chosen(plan.index)
     index.set_defaults(plan.search)
     return index
+
+
+def _transform_of(plan: Plan, space: Space, dim: int, registry: Registry) -> Transform | None:
+    """The transform of a plan, or the one that its codec expects where that keeps the order of the space."""
+    if plan.transform is not None:
+        return make_transform(plan.transform, dim, registry)
+    spec = registry.resolve("codec", plan.codec.name) if plan.codec else None
+    if not isinstance(spec, CodecSpec) or not spec.transform or not registry.has("transform", spec.transform):
+        return None
+    transform = make_transform(registry.parse("transform", spec.transform), dim, registry)
+    return transform if space.label in transform.spaces else None
+
+
+def _layout(plan: Plan, space: Space, dim: int, registry: Registry) -> Layout:
+    """The codecs and the transform of a plan."""
+    transform = _transform_of(plan, space, dim, registry)
+    codec = codec_of(plan, space.dtype, dim if transform is None else transform.width, registry)
+    refinement = make_codec(plan.refinement, dim, registry) if plan.refinement else None
+    return Layout(space, dim, codec, refinement, transform=transform)
+
+
+def _verdict_on(layout: Layout, spec: IndexSpec) -> Verdict:
+    found = verdict(layout.space, spec, layout.codec)
+    if found.legal and layout.transform:
+        found = transform_verdict(layout.space, spec, layout.transform)
+    if found.legal and layout.refinement:
+        found = refinement_verdict(layout.codec, layout.refinement, layout.transform)
+    return found
+
+
+def _of_layout(layout: Layout, make: Callable[[Layout], Index], spec: IndexSpec) -> Index:
+    """The index itself, with nearkin's own transform and re-ranking around it where it has none that fit."""
+    transform, refinement = layout.transform, layout.refinement
+    if transform is not None and not transforms_itself(spec, layout.space, layout.codec):
+        bare = make(replace(layout, dim=layout.width, refinement=None, transform=None))
+        index: Index = TransformedIndex(replace(layout, refinement=None), bare)
+    elif refinement is None or refines_itself(spec, layout.space, layout.codec, refinement):
+        return make(layout)
+    else:
+        index = make(replace(layout, refinement=None))
+    return RefinedIndex(layout, index) if refinement is not None else index
 
 
 def _inner_maker(plan: Plan, registry: Registry, rows: int, seed: int) -> Callable[[int], Index] | None:
@@ -300,6 +314,15 @@ def make_codec(part: Part, dim: int, registry: Registry) -> Codec:
     return codec
 
 
+def make_transform(part: Part, dim: int, registry: Registry) -> Transform:
+    """The untrained transform that a part of a plan names."""
+    spec = registry.resolve("transform", part.name)
+    params = read_params(spec, part)
+    transform: Transform = registry.build(spec, dim, params=params)
+    transform.options = _beside_defaults(spec, params)
+    return transform
+
+
 def _beside_defaults(spec: Spec, params: Mapping[str, Any]) -> dict[str, Any]:
     """The params that are not as the component has them by itself; a label must not lose them."""
     if spec.params is None:
@@ -308,21 +331,16 @@ def _beside_defaults(spec: Spec, params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if value != fields[name]}
 
 
-def refines_itself(spec: IndexSpec, space: Space, refinement: Codec) -> bool:
-    """Whether the index re-ranks on this codec in its own library."""
-    label = refinement.native.label if refinement.native else "decoded"
-    return space.label in spec.refines.get(label, frozenset())
-
-
 def label_of(index: Index, plan: Plan) -> str:
     """The plan that an index was made from, with every number filled in: ``ivf245,pq64x4,refine-f16``.
 
     Where the plan chose between plugins (``other/ivf``), so does the label: it must name the same components again.
     """
     layout = index.layout
-    parts = [index.plugin + index.label]
+    parts = [_chosen(plan.transform) + layout.transform.label] if plan.transform and layout.transform else []
+    parts.append(index.plugin + index.label)
     if index.wrapped is not None and plan.inner is not None:
-        return f"{parts[0]},{label_of(index.wrapped, plan.inner)}"
+        return ",".join([*parts, label_of(index.wrapped, plan.inner)])
     if plan.codec and not isinstance(layout.codec, tuple(LOSSLESS.values())):
         parts.append(_chosen(plan.codec) + layout.codec.label)
     if plan.refinement and layout.refinement:
@@ -358,7 +376,8 @@ def nearest_legal(plan: Plan, metric: Metric, dim: int, registry: Registry) -> s
     wrapping = _wrapped(plan, metric, dim, registry)
     if wrapping is not None:
         return wrapping
-    asked = codec_of(plan, metric.dtype, dim, registry)
+    transform = _useful_transform(plan, metric.space, dim, registry)
+    asked = codec_of(plan, metric.dtype, transform.width if transform else dim, registry)
     choices = [(spec.name == plan.index.name, codec, spec) for spec, codec in legal_pairs(metric, dim, registry)]
     if not choices:
         return "none"
@@ -371,14 +390,26 @@ def nearest_legal(plan: Plan, metric: Metric, dim: int, registry: Registry) -> s
             abs(choice[1].code_size - asked.code_size),
         ),
     )
-    parts = [str(plan.index) if same else spec.name]
+    parts = [str(plan.transform)] if transform else []
+    parts.append(str(plan.index) if same else spec.name)
     same_codec = plan.codec is not None and codec.name == asked.name
     if not codec.lossless:
         parts.append(str(plan.codec) if same_codec else codec.name)
     if plan.refinement:
         refinement = make_codec(plan.refinement, dim, registry)
-        parts += [f"{REFINE}{plan.refinement}"] if refinement_verdict(codec, refinement).legal else []
+        legal = refinement_verdict(
+            make_codec(Part(codec.name), dim, registry) if transform else codec, refinement
+        ).legal
+        parts += [f"{REFINE}{plan.refinement}"] if legal else []
     return ",".join(parts)
+
+
+def _useful_transform(plan: Plan, space: Space, dim: int, registry: Registry) -> Transform | None:
+    """The transform of a plan, if it is any good in this space and the plan's index does not wrap another one."""
+    if plan.transform is None or plan.inner is not None:
+        return None
+    transform = make_transform(plan.transform, dim, registry)
+    return transform if space.label in transform.spaces else None
 
 
 def _wrapped(plan: Plan, metric: Metric, dim: int, registry: Registry) -> str | None:

@@ -12,9 +12,10 @@ import numpy as np
 
 from nearkin.errors import ParameterError
 from nearkin.flat_index import FlatIndex
-from nearkin.indexes import RERANK, Found, Index, Layout, Mask, SearchParameter
+from nearkin.indexes import Found, Index, Layout, Mask
 from nearkin.reranking import nearest_candidates
-from nearkin.state import State
+from nearkin.search_parameters import RERANK, SearchParameter
+from nearkin.state import State, nested_state, restore_nested
 
 
 class RefinedIndex(Index):
@@ -86,16 +87,7 @@ class RefinedIndex(Index):
         return {**self.inner.allocated(), "refinement": sum(self._copy.allocated().values())}
 
     def _state(self) -> State:
-        inner, copy = self.inner.state(), self._copy.state()
-        arrays = {f"inner.{name}": array for name, array in inner.arrays.items()}
-        arrays |= {f"copy.{name}": array for name, array in copy.arrays.items()}
-        return State(arrays, {"inner": dict(inner.meta), "copy": dict(copy.meta)})
+        return nested_state(inner=self.inner.state(), copy=self._copy.state())
 
     def _restore(self, state: State) -> None:
-        for part, index in (("inner", self.inner), ("copy", self._copy)):
-            arrays = {
-                name.removeprefix(f"{part}."): array
-                for name, array in state.arrays.items()
-                if name.startswith(f"{part}.")
-            }
-            index.restore(State(arrays, state.meta[part]))
+        restore_nested(state, inner=self.inner.restore, copy=self._copy.restore)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +29,7 @@ HEAVY = (
     "sklearn",
     "matplotlib",
     "pyarrow",
+    "h5py",
     "pandas",
     "numpy",
     "rich",
@@ -54,15 +54,6 @@ print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
     done = python(code)
     assert done.stderr.strip() == "[]"
     assert "Commands:" in done.stdout
-
-
-def test_help_is_quick() -> None:
-    took = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "nearkin", "--help"], capture_output=True, check=True)
-        took.append(time.perf_counter() - start)
-    assert min(took) < 0.3  # the best of five: what the program takes, not what else the machine does
 
 
 def test_table_of_commands_agrees_with_the_commands() -> None:

@@ -29,16 +29,21 @@ LAYERS: list[set[str]] = [
         "indexes",
         "flat_index",
         "refinement",
+        "transforms",
+        "transformed",
+        "search_parameters",
         "reranking",
         "embedders",
         "formats",
         "npy_format",
+        "parts",
     },
     # 2: finding components
     {"hooks", "components", "settings", "registry"},
     # 3: what users hold
     {
         "plans",
+        "legality",
         "compatibility",
         "indexing",
         "calibration",

@@ -7,7 +7,18 @@ import sys
 
 import pytest
 
-HEAVY = ("faiss", "torch", "sentence_transformers", "numba", "sklearn", "scipy", "pandas", "matplotlib", "pyarrow")
+HEAVY = (
+    "faiss",
+    "torch",
+    "sentence_transformers",
+    "numba",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "pyarrow",
+    "h5py",
+)
 HELP = """
 import sys
 from nearkin.cli import main

@@ -15,6 +15,7 @@ from nearkin.hooks import (
     IndexSpec,
     MetricSpec,
     Spec,
+    TransformSpec,
     hookimpl,
 )
 from nearkin.registry import Registry
@@ -30,6 +31,10 @@ class SpecPlugin:
     @hookimpl
     def nearkin_metrics(self) -> Iterable[MetricSpec]:
         return [spec for spec in self.specs if isinstance(spec, MetricSpec)]
+
+    @hookimpl
+    def nearkin_transforms(self) -> Iterable[TransformSpec]:
+        return [spec for spec in self.specs if isinstance(spec, TransformSpec)]
 
     @hookimpl
     def nearkin_codecs(self) -> Iterable[CodecSpec]:

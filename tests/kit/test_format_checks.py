@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nearkin.errors import ParameterError
 from nearkin.formats import Block, FileSummary, VectorFormat
 from nearkin.hooks import FormatSpec
 from nearkin.npy_format import NpyFormat
@@ -59,6 +60,27 @@ def line_of(block: Block, row: int) -> dict[str, Any]:
         "id": np.asarray(block.ids)[row].item() if block.ids is not None else None,
         "metadata": block.metadata[row] if block.metadata is not None else None,
     }
+
+
+class IntegerIds(Lines):
+    """Right: refuses text ids."""
+
+    keeps = frozenset({"integer ids", "metadata"})
+
+    def _write(self, path: Path, blocks: Iterable[Block]) -> None:
+        kept = list(blocks)
+        if any(isinstance(block.ids, list) for block in kept):
+            raise ParameterError("ids are text")
+        super()._write(path, kept)
+
+
+class CountsTextIds(IntegerIds):
+    def _write(self, path: Path, blocks: Iterable[Block]) -> None:
+        text = [
+            block._replace(ids=np.arange(len(block.vectors))) if isinstance(block.ids, list) else block
+            for block in blocks
+        ]
+        super()._write(path, text)
 
 
 class NotAFormat:
@@ -175,6 +197,7 @@ BROKEN: list[tuple[str, Callable[..., Any]]] = [
     ("suffixes-declared", LoudSuffix),
     ("dtypes-exact", SaysFloat16),
     ("ids-kept", NumbersTheRows),
+    ("text-ids-refused", CountsTextIds),
     ("metadata-kept", StripsMetadata),
     ("small-blocks", BlocksOfTen),
     ("describe-agrees", CountsTheIdAsColumn),
@@ -200,7 +223,7 @@ class ReadOnly(Lines):
     writable = False
 
 
-@pytest.mark.parametrize("make", [Lines, ReadOnly, NpyFormat])
+@pytest.mark.parametrize("make", [Lines, IntegerIds, ReadOnly, NpyFormat])
 def test_a_right_format_passes(failed: Callable[..., dict[str, str]], make: Callable[..., Any]) -> None:
     assert failed(spec_of(make)) == {}
 

@@ -12,7 +12,8 @@ import pytest
 from nearkin.errors import PluginContractError
 from nearkin.flat_index import FlatIndex
 from nearkin.hooks import IndexSpec
-from nearkin.indexes import Found, Layout, Mask, RangeFound, SearchParameter
+from nearkin.indexes import Found, Layout, Mask, RangeFound
+from nearkin.search_parameters import SearchParameter
 from nearkin.state import State
 from nearkin.testing import checks
 from nearkin_plugins import codecs, metrics
@@ -224,6 +225,7 @@ BROKEN: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
     ("input-unchanged", MovesQueries, {}),
     ("input-unchanged", OpensTheMask, {}),
     ("read-only-input", WantsWritable, {}),
+    ("transform-applied", Right, {"transforms": True}),
     # A codec is declared by its label, and "f32" is the name of one: no pair is left to check anything else with.
     ("plans-match-accepts", Right, {"accepts": {"f32": frozenset({"l2"})}}),
 ]

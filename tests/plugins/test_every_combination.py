@@ -1,4 +1,6 @@
-"""Every metric x index x codec x refinement: right at full effort, or refused before any work with a legal plan named.
+"""Metric x index x codec x refinement x transform: right at full effort, or refused before any work with a legal plan named.
+
+Every pair of two of them is tried, with the rest as usual, and a random sample of all five.
 
 "Right" is judged against brute force in float64 on the original rows: identical neighbours (ties tolerated) where the plan keeps an
 exact copy, and otherwise within the error that the codec itself makes on these rows.
@@ -7,25 +9,45 @@ exact copy, and otherwise within the error that the codec itself makes on these 
 from __future__ import annotations
 
 import itertools
+import os
 
 import numpy as np
 import pytest
 
 import nearkin as nk
 from nearkin.errors import NotSupportedError
-from nearkin.plans import make_codec, make_index, parse_plan
+from nearkin.plans import make_index, parse_plan
 from nearkin.registry import default_registry
 
 ROWS, QUERIES, DIM, K = 400, 30, 8, 10
 
 INDEXES = {"flat": {}, "ivf8": {"nprobe": 8}, "hnsw8": {"ef_search": ROWS}}
-CODECS = ("f32", "bits", "f16", "int8", "pq4x4", "pq4x8")
+CODECS = ("f32", "bits", "f16", "bf16", "int8", "int4", "pq4x4", "pq4x8", "rabitq", "pruned50")
 REFINEMENTS = (None, "f32", "f16", "int8", "bits", "pq8x8")
+TRANSFORMS = (None, "pca4", "opq", "rotate")
 METRICS = tuple(spec.name for spec in default_registry().specs("metric"))
 
+SAMPLED = 5000 if os.environ.get("NEARKIN_SOAK") else 300
+"""Combinations of all four parts at once that are drawn at random, besides every pair of two."""
 
-def combinations() -> list[tuple[str, str, str, str | None]]:
-    return list(itertools.product(METRICS, INDEXES, CODECS, REFINEMENTS))
+Combination = tuple[str, str, str, str | None, str | None]
+"""Metric, index, codec, refinement, transform."""
+
+
+def combinations() -> list[Combination]:
+    parts = (METRICS, tuple(INDEXES), CODECS, REFINEMENTS, TRANSFORMS)
+    usual = ("euclidean", "flat", "int8", None, None)
+    found = {}
+    for one, other in itertools.combinations(range(len(parts)), 2):
+        for first, second in itertools.product(parts[one], parts[other]):
+            chosen = list(usual)
+            chosen[one], chosen[other] = first, second
+            found[tuple(chosen)] = None
+    everything = list(itertools.product(*parts))
+    rng = np.random.default_rng(4)
+    for number in rng.choice(len(everything), SAMPLED, replace=False).tolist():
+        found[everything[number]] = None
+    return list(found)
 
 
 def data(metric: nk.Metric) -> tuple[np.ndarray, np.ndarray]:
@@ -39,23 +61,25 @@ def data(metric: nk.Metric) -> tuple[np.ndarray, np.ndarray]:
     return rows[:ROWS], rows[ROWS:]
 
 
-@pytest.mark.parametrize(("metric", "index", "codec", "refinement"), combinations())
-def test_a_combination_is_right_or_refused(metric: str, index: str, codec: str, refinement: str | None) -> None:
+@pytest.mark.parametrize(("metric", "index", "codec", "refinement", "transform"), combinations())
+def test_a_combination_is_right_or_refused(
+    metric: str, index: str, codec: str, refinement: str | None, transform: str | None
+) -> None:
     registry = default_registry()
     measure = registry.make("metric", metric)
     rows, queries = data(measure)
-    text = f"{index},{codec}" + (f",refine-{refinement}" if refinement else "")
+    text = ",".join(filter(None, (transform, index, codec, f"refine-{refinement}" if refinement else None)))
     try:
         collection = nk.build(rows, metric=metric, plan=text, registry=registry)
     except NotSupportedError as refusal:
-        assert_refusal_is_right(refusal, measure, codec, refinement, index)
+        assert_refusal_is_right(refusal, measure, codec, refinement, index, transform)
         return
     effort = dict(INDEXES[index]) | ({"rerank": ROWS} if refinement else {})
     found = collection.search(queries, K, **effort)
     assert found.complete.all()
     true = collection.metric.distances(queries, rows)
-    kept = make_codec(parse_plan(f"flat,{refinement or codec}", registry).codec, DIM, registry)
-    error = codec_error(kept, collection.metric, rows, queries, true)
+    ranked_by = f"flat,{refinement}" if refinement else ",".join(filter(None, (transform, "flat", codec)))
+    error = codec_error(parse_plan(ranked_by, registry), collection.metric, rows, queries, true)
     assert_within(found, true, error)
     # Deleted rows are never returned, and their places are taken by the next ones.
     gone = np.unique(found.positions[:, 0])
@@ -67,14 +91,19 @@ def test_a_combination_is_right_or_refused(metric: str, index: str, codec: str, 
     assert_within(again, true, error)
 
 
-def codec_error(codec: nk.Codec, metric: nk.Metric, rows: np.ndarray, queries: np.ndarray, true: np.ndarray) -> float:
-    """How far distances to decoded rows lie from the true ones, at most; 0 for a lossless codec."""
-    if codec.lossless:
+def codec_error(plan: nk.Plan, metric: nk.Metric, rows: np.ndarray, queries: np.ndarray, true: np.ndarray) -> float:
+    """How far distances to what a plan keeps of the rows lie from the true ones, at most; 0 if it keeps everything."""
+    layout = make_index(plan, metric, metric.prepared_dim(DIM), default_registry(), rows=ROWS).layout
+    prepared, asked = metric.prepare(rows), metric.prepare_queries(queries)
+    codec, transform = layout.codec, layout.transform
+    if codec.lossless and transform is None:
         return 0.0
-    prepared = metric.prepare(rows)
-    codec.train(prepared)
-    decoded = codec.decode(codec.encode(prepared))
-    values = metric.finish(metric.space.pairwise(metric.prepare_queries(queries), decoded))
+    if transform is not None:
+        transform.train(prepared, space=metric.space, codec=codec)
+        prepared, asked = transform.apply(prepared), transform.apply(asked)
+    if codec.train_rows:
+        codec.train(prepared)
+    values = metric.finish(metric.space.pairwise(asked, codec.decode(codec.encode(prepared))))
     return float(np.abs(values - true).max())
 
 
@@ -96,20 +125,35 @@ def assert_within(found: nk.SearchResult, true: np.ndarray, error: float) -> Non
 
 
 def assert_refusal_is_right(
-    refusal: NotSupportedError, metric: nk.Metric, codec: str, refinement: str | None, index: str
+    refusal: NotSupportedError,
+    metric: nk.Metric,
+    codec: str,
+    refinement: str | None,
+    index: str,
+    transform: str | None,
 ) -> None:
-    """Refused are exactly: packed bits mixed with numbers, refinements that refine nothing, and pairs known to be wrong."""
+    """Refused are exactly: packed bits mixed with numbers, refinements that refine nothing, transforms that change the metric,
+    and pairs known to be wrong."""
     registry = default_registry()
     wrong_type = (codec == "bits") != (metric.dtype == "bits")
     mixed = refinement is not None and (refinement == "bits") != (codec == "bits")
-    sizes = {"f32": 32, "f16": 16, "int8": 8, "pq8x8": 8, "pq4x4": 2, "pq4x8": 4, "bits": 8}
-    pointless = refinement is not None and (codec in ("f32", "bits") or sizes[refinement] <= sizes[codec])
-    native_only = metric.space.label.startswith("faiss:") and codec not in ("f32", "bits") and index != "flat"
-    graph_of_pq = index == "hnsw8" and codec.startswith("pq") and metric.space.label == "inner-product"
-    numpy_only = metric.space.label == "pairwise" and index != "flat"  # an installed plugin's
+    sizes = {"f32": 32, "f16": 16, "bf16": 16, "int8": 8, "pq8x8": 8, "int4": 4, "pq4x4": 2, "pq4x8": 4, "bits": 8}
+    sizes |= {"rabitq": 9, "pruned50": 9}
+    if transform == "pca4":
+        sizes |= {"f32": 16, "f16": 8, "bf16": 8, "int8": 4, "int4": 2, "rabitq": 9, "pruned50": 7}
+    full = {"f32": 32, "f16": 16, "int8": 8, "pq8x8": 8, "bits": 8}
+    kept_whole = codec in ("f32", "bits") and transform is None
+    pointless = refinement is not None and (kept_whole or full[refinement] <= sizes[codec])
+    label = metric.space.label
+    turned = transform is not None and label not in ("l2", "inner-product")
+    native_only = label.startswith("faiss:") and codec not in ("f32", "bits") and index != "flat"
+    graph_of_pq = index == "hnsw8" and codec.startswith("pq") and label == "inner-product"
+    no_graph = index == "hnsw8" and codec in ("rabitq", "pruned50")
+    numpy_only = label == "pairwise" and index != "flat"  # an installed plugin's
     cells = index == "ivf8" and codec in ("f32", "bits")
-    compiled = metric.space.label == "kernel" and index != "flat" and not cells  # the example plugin's, for one
-    assert wrong_type or mixed or pointless or native_only or graph_of_pq or numpy_only or compiled, refusal
+    compiled = label == "kernel" and index != "flat" and not cells  # the example plugin's, for one
+    reasons = (wrong_type, mixed, pointless, turned, native_only, graph_of_pq, no_graph, numpy_only, compiled)
+    assert any(reasons), refusal
     assert refusal.hint is not None
     nearest = refusal.hint.removeprefix("nearest legal plan: ")
     make_index(parse_plan(nearest, registry), metric, DIM, registry, rows=ROWS)

@@ -1,4 +1,4 @@
-"""npz, TEXMEX and parquet: files of other programs, and files that lie about their sizes."""
+"""npz, TEXMEX, parquet and arrow: files of other programs, and files that lie about their sizes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
+import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
-from nearkin.errors import CorruptFileError, ParameterError, VectorError
+from nearkin.errors import CorruptFileError, NotSupportedError, ParameterError, VectorError
 from nearkin.formats import Block, FileSummary, VectorFormat
+from nearkin_plugins.file_formats.arrow_files import ArrowFormat
 from nearkin_plugins.file_formats.numpy_archives import NpzFormat
 from nearkin_plugins.file_formats.parquet import ParquetFormat
 from nearkin_plugins.file_formats.texmex import BvecsFormat, FvecsFormat, IvecsFormat
@@ -263,3 +266,63 @@ def test_metadata_of_mixed_types_is_refused(tmp_path: Path) -> None:
 def test_small_blocks_do_not_make_small_row_groups(tmp_path: Path) -> None:
     ParquetFormat().write(tmp_path / "x.parquet", [Block(ROWS[at : at + 1]) for at in range(4)] * 50)
     assert pq.read_metadata(tmp_path / "x.parquet").num_row_groups == 1
+
+
+# ---- arrow -----------------------------------------------------------------------------------------------------------
+
+
+def saved(path: Path, table: pa.Table, how: str) -> Path:
+    if how.startswith("feather"):
+        pyarrow.feather.write_feather(table, str(path), compression=how.partition(" ")[2], chunksize=3)
+        return path
+    make = pyarrow.ipc.new_file if how == "file" else pyarrow.ipc.new_stream
+    with path.open("wb") as file, make(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=3)
+    return path
+
+
+@pytest.mark.parametrize("how", ["file", "stream", "feather lz4", "feather zstd", "feather uncompressed"])
+def test_arrow_files_and_streams(tmp_path: Path, how: str) -> None:
+    values = pa.array([row.tolist() for row in ROWS], pa.list_(pa.float32(), 3))
+    words = pa.array(["r", None, "g", "r"]).dictionary_encode()
+    path = saved(tmp_path / "x.arrow", pa.table({"id": list("abcd"), "emb": values, "color": words}), how)
+    for rows in (1, 3, 100):
+        back = joined(ArrowFormat(), path, rows)
+        np.testing.assert_array_equal(back.vectors, ROWS)
+        assert back.ids == list("abcd")
+        assert back.metadata == [{"color": "r"}, {}, {"color": "g"}, {"color": "r"}]
+    count = None if how == "stream" else 4
+    assert ArrowFormat().describe(path) == FileSummary(count, 3, "float32", True, ("color",))
+
+
+def test_pyarrow_reads_what_is_written(tmp_path: Path) -> None:
+    ArrowFormat().write(
+        tmp_path / "x.feather", [Block(ROWS[:1], [5], [{"n": 1}]), Block(ROWS[1:], [6, 7, 8], [{}] * 3)]
+    )
+    table = pyarrow.feather.read_table(tmp_path / "x.feather")
+    assert table.schema.types == [pa.int64(), pa.list_(pa.float32(), 3), pa.int64()]
+    assert table.to_pydict() == {"id": [5, 6, 7, 8], "vector": ROWS.tolist(), "n": [1, None, None, None]}
+
+
+def test_lists_of_free_length_in_a_stream(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.arrow", pa.table({"vector": ROWS.tolist()}), "stream")
+    np.testing.assert_array_equal(joined(ArrowFormat(), path).vectors, ROWS)
+    path = saved(tmp_path / "x.arrow", pa.table({"vector": [[1.0, 2.0], [3.0]]}), "stream")
+    with pytest.raises(CorruptFileError, match="lists of different lengths, 2 expected"):
+        joined(ArrowFormat(), path)
+
+
+def test_feather_of_the_first_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.feather").write_bytes(b"FEA1" + bytes(40) + b"FEA1")
+    with pytest.raises(NotSupportedError, match="first version"):
+        joined(ArrowFormat(), tmp_path / "x.feather")
+
+
+def test_offsets_out_of_an_arrow_file_are_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.arrow", pa.table({"id": ["abc", "def"], "x": [1.0, 2.0]}), "file")
+    content = path.read_bytes()
+    offsets = np.int32([0, 3, 6]).tobytes()
+    assert content.count(offsets) == 1
+    path.write_bytes(content.replace(offsets, np.int32([0, 3, 1 << 30]).tobytes()))
+    with pytest.raises(CorruptFileError, match="arrow file that can be read"):
+        joined(ArrowFormat(), path)

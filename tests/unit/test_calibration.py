@@ -11,8 +11,9 @@ from nearkin.accuracy import Interval
 from nearkin.calibration import Calibration, calibrate, sampled
 from nearkin.codecs import Float32
 from nearkin.flat_index import FlatIndex
-from nearkin.indexes import Found, Layout, SearchParameter
+from nearkin.indexes import Found, Layout
 from nearkin.metrics import L2
+from nearkin.search_parameters import SearchParameter
 
 ROWS = np.random.default_rng(0).normal(size=(600, 4)).astype(np.float32)
 

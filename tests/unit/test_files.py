@@ -176,9 +176,22 @@ def test_unknown_endings_name_what_is_known_and_nearest(tmp_path: Path) -> None:
         find_format(tmp_path, registry=Registry())
 
 
-@pytest.mark.parametrize("ending", [".pt", ".bin", ".pkl", ".PICKLE", ".joblib"])
-def test_files_that_run_code_are_refused_with_a_way_out(ending: str) -> None:
-    with pytest.raises(NotSupportedError, match=r"runs the code in it; save plain numbers.*np\.save"):
+@pytest.mark.parametrize(
+    ("ending", "way_out"),
+    [
+        (".pt", r"torch\.load\('model\.pt', map_location='cpu', weights_only=True\)"),
+        (".pth", r"torch\.load\('model\.pth'"),
+        (".ckpt", r"torch\.load"),
+        (".bin", r"torch\.load.*--format word2vec-binary"),
+        (".pkl", r"pickle\.load\(open\('model\.pkl', 'rb'\)\)"),
+        (".PICKLE", r"pickle\.load"),
+        (".joblib", r"joblib\.load\('model\.joblib'\)"),
+    ],
+)
+def test_files_that_run_code_are_refused_with_a_way_out(ending: str, way_out: str) -> None:
+    with pytest.raises(
+        NotSupportedError, match=rf"runs the code in it; save plain numbers.*np\.save\('vectors\.npy'.*{way_out}"
+    ):
         read_vectors(f"model{ending}", registry=Registry())
 
 

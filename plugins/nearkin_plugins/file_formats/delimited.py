@@ -37,15 +37,7 @@ from nearkin_plugins.file_formats.columns import (
     numbered,
 )
 from nearkin_plugins.file_formats.options import read_delimiter
-
-SAMPLE_ROWS = 1_000
-"""Rows that the columns are judged by."""
-SAMPLE_CHARACTERS = 4 << 20
-"""Fewer rows than that if they are long."""
-LONGEST_LINE = 16 << 20
-
-_CELL_BYTES = 64
-"""What a cell takes as Python's text."""
+from nearkin_plugins.file_formats.text_lines import NUMBER_BYTES, SAMPLE_CHARACTERS, SAMPLE_ROWS, text_lines
 
 
 class Row(NamedTuple):
@@ -100,7 +92,7 @@ class DelimitedFormat(VectorFormat):
 
     def _read(self, path: Path, rows: int) -> Iterator[Block]:
         with self._open(path) as (reader, lines):
-            step = min(rows, block_rows(_CELL_BYTES * reader.dim))
+            step = min(rows, block_rows(NUMBER_BYTES * reader.dim))
             while run := list(islice(lines, step)):
                 yield reader.block(run)
 
@@ -158,19 +150,9 @@ class TsvFormat(DelimitedFormat):
     default_delimiter = "tab"
 
 
-def _lines(file: TextIO, path: Path) -> Iterator[str]:
-    """Lines, none so long that it could only be a file of another kind."""
-    number = 0
-    while line := file.readline(LONGEST_LINE):
-        number += 1
-        if len(line) == LONGEST_LINE:
-            raise CorruptFileError(f"{path} line {number} has more than {LONGEST_LINE:,} characters")
-        yield line
-
-
 def _rows(file: TextIO, delimiter: str, path: Path) -> Iterator[Row]:
     """Rows of one width; blank lines are left out."""
-    reader = csv.reader(_lines(file, path), delimiter=delimiter, strict=True)
+    reader = csv.reader(text_lines(file, path), delimiter=delimiter, strict=True)
     width = 0
     try:
         for cells in reader:

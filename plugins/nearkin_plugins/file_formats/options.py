@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from nearkin.errors import ParameterError
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "space": " ", "pipe": "|"}
+FAISS_METRICS = {"l2": (b"IxF2", 1), "ip": (b"IxFI", 0)}
+"""Metric of a faiss index to the code of its file and faiss's number."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +90,96 @@ def read_delimiter(text: str) -> str:
             f"delimiter {text!r} is not one of {', '.join(DELIMITERS)}, nor one character that no number has"
         )
     return character
+
+
+@dataclass(frozen=True)
+class FaissOptions:
+    """How a faiss index is written.
+
+    Attributes
+    ----------
+    metric
+        Of the index that is written: ``l2``, or ``ip`` for inner product.
+    """
+
+    metric: str = "l2"
+
+    def __post_init__(self) -> None:
+        if self.metric not in FAISS_METRICS:
+            raise ParameterError(f"metric {self.metric!r} is not one of {', '.join(FAISS_METRICS)}")
+
+
+@dataclass(frozen=True)
+class SafetensorsOptions:
+    """Which tensor of the file.
+
+    Attributes
+    ----------
+    tensor
+        Name of the matrix; if not given, the only one, or one called vectors, embeddings or embedding.
+    """
+
+    tensor: str | None = None
+
+
+@dataclass(frozen=True)
+class Hdf5Options:
+    """Which datasets of an HDF5 file.
+
+    Attributes
+    ----------
+    dataset
+        Name of the vectors, such as ``test``; if not given, ``train`` as in ann-benchmarks, one called vectors or
+        embeddings, or the only 2-D dataset.
+    ids
+        Name of the ids, read if it is there.
+    """
+
+    dataset: str | None = None
+    ids: str = "ids"
+
+
+@dataclass(frozen=True)
+class JsonLinesOptions:
+    """Which keys of an object mean what.
+
+    Attributes
+    ----------
+    id
+        Key of the ids.
+    vector
+        Key of the vectors; if not given, vector, vectors, embedding or embeddings, or the only key with a list of numbers.
+    """
+
+    id: str = "id"
+    vector: str | None = None
+
+
+@dataclass(frozen=True)
+class Word2vecOptions:
+    """How words are read.
+
+    Attributes
+    ----------
+    text_ids
+        Keep words as text even if they are all whole numbers.
+    """
+
+    text_ids: bool = False
+
+
+@dataclass(frozen=True)
+class GloveOptions:
+    """How a line is taken apart.
+
+    Attributes
+    ----------
+    dim
+        Columns, if words with spaces inside make it hard to see.
+    """
+
+    dim: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.dim is not None and self.dim < 1:
+            raise ParameterError(f"dim is {self.dim}, at least 1 is needed")

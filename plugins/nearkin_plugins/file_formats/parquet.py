@@ -5,34 +5,19 @@ Source: https://parquet.apache.org/docs/file-format/
 
 from __future__ import annotations
 
-import datetime
-import decimal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from nearkin.vectors import BLOCK_BYTES
+from nearkin_plugins.file_formats.arrow_tables import ArrowTableFormat, OpenTable
 
-from nearkin.errors import CorruptFileError, ParameterError
-from nearkin.formats import Block, FileSummary, VectorFormat
-from nearkin.vectors import BLOCK_BYTES, block_rows
-from nearkin_plugins.file_formats.columns import (
-    ID_COLUMN,
-    VECTOR_COLUMNS,
-    Layout,
-    Table,
-    metadata_columns,
-    need_known_fields,
-)
-
-LARGEST_DIM = 1_000_000
 ROW_GROUP = 65_536
 """Rows that are compressed and read together."""
 
 
-class ParquetFormat(VectorFormat):
+class ParquetFormat(ArrowTableFormat):
     """A list column of numbers, or a column for each component; the rest are ids and metadata.
 
     Values of metadata that JSON does not know become text (times in ISO 8601, decimals, bytes in hexadecimal); a null
@@ -49,6 +34,8 @@ class ParquetFormat(VectorFormat):
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
+    >>> from nearkin.formats import Block
     >>> block = Block(np.float32([[1, 2]]), ids=["a"], metadata=[{"color": "red"}])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     rows = ParquetFormat().write(f"{folder}/x.parquet", [block])
@@ -59,194 +46,24 @@ class ParquetFormat(VectorFormat):
 
     name = "parquet"
     suffixes = (".parquet", ".pq")
-    keeps = frozenset({"ids", "metadata"})
-    dtypes = frozenset(
-        {"float16", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
-    )
-
-    def __init__(self, id: str | None = None, vectors: str | None = None) -> None:
-        self.id = id
-        self.vectors = vectors
-
-    def _describe(self, path: Path) -> FileSummary:
-        with self._open(path) as (file, layout):
-            dim = _dim(file, layout, path)
-            dtype = _dtype(file.schema_arrow, layout)
-            return FileSummary(file.metadata.num_rows, dim, dtype.name, layout.id is not None, layout.metadata)
-
-    def _read(self, path: Path, rows: int) -> Iterator[Block]:
-        with self._open(path) as (file, layout):
-            dim = _dim(file, layout, path)
-            dtype = _dtype(file.schema_arrow, layout)
-            start = 0
-            for batch in file.iter_batches(batch_size=min(rows, block_rows(dim * dtype.itemsize))):
-                if batch.num_rows:
-                    yield _block(batch, layout, dim, dtype, f"{path} from row {start:,} on")
-                    start += batch.num_rows
-            if not start:
-                yield Block(np.empty((0, dim), dtype))
 
     @contextmanager
-    def _open(self, path: Path) -> Iterator[tuple[Any, Layout]]:
+    def _open(self, path: Path) -> Iterator[OpenTable]:
         import pyarrow.parquet
 
         with pyarrow.parquet.ParquetFile(str(path), page_checksum_verification=True) as file:
-            schema = file.schema_arrow
-            numbers = [field.name for field in schema if _is_number(field.type)]
-            lists = [field.name for field in schema if _is_list(field.type)]
-            layout = Table(str(path), self.name, schema.names, numbers, lists).lay_out(self.id, self.vectors)
-            yield file, layout
+            yield OpenTable(file.schema_arrow, file.metadata.num_rows, lambda rows: file.iter_batches(batch_size=rows))
 
-    def _write(self, path: Path, blocks: Iterator[Block]) -> None:
+    def _write_batches(self, path: Path, schema: Any, batches: Iterator[Any]) -> None:
         import pyarrow.parquet
 
-        first = next(blocks)
-        fields = metadata_columns(first.metadata or [], {ID_COLUMN, *VECTOR_COLUMNS}, self.name)
-        schema = _schema(first, fields)
-        batches = _batches(chain([first], blocks), schema, fields)
+        metadata = [name for name in schema.names if name != "vector"]
         with (
             path.open("wb") as file,
-            pyarrow.parquet.ParquetWriter(
-                file, schema, use_dictionary=[ID_COLUMN, *fields], write_page_checksum=True
-            ) as writer,
+            pyarrow.parquet.ParquetWriter(file, schema, use_dictionary=metadata, write_page_checksum=True) as writer,
         ):
             for group in _row_groups(batches):
                 writer.write_table(pyarrow.Table.from_batches(group), row_group_size=ROW_GROUP)
-
-
-# ---- reading ---------------------------------------------------------------------------------------------------------
-
-
-def _is_number(kind: Any) -> bool:
-    import pyarrow
-
-    return bool(pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind))
-
-
-def _is_list(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    nested = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return bool(nested and _is_number(kind.value_type))
-
-
-def _dtype(schema: Any, layout: Layout) -> np.dtype[Any]:
-    """The type that holds every component."""
-    kinds = [schema.field(name).type for name in layout.vectors]
-    if layout.as_list:
-        kinds = [kinds[0].value_type]
-    return np.result_type(*{np.dtype(kind.to_pandas_dtype()) for kind in kinds})
-
-
-def _dim(file: Any, layout: Layout, path: Path) -> int:
-    """Columns of the vectors; lists of free length are measured by the first row."""
-    import pyarrow
-
-    if not layout.as_list:
-        return len(layout.vectors)
-    kind = file.schema_arrow.field(layout.vectors[0]).type
-    if pyarrow.types.is_fixed_size_list(kind):
-        dim = int(kind.list_size)
-    else:
-        batch = next((batch for batch in file.iter_batches(batch_size=1) if batch.num_rows), None)
-        if batch is None:
-            raise CorruptFileError(f"{path} holds no rows")
-        dim = len(batch.column(layout.vectors[0])[0].as_py() or [])
-    if not 1 <= dim <= LARGEST_DIM:
-        raise CorruptFileError(f"{path} has lists of {dim:,} numbers, 1 to {LARGEST_DIM:,} expected")
-    return dim
-
-
-def _block(batch: Any, layout: Layout, dim: int, dtype: np.dtype[Any], what: str) -> Block:
-    if layout.as_list:
-        column = batch.column(layout.vectors[0])
-        _need_filled(column, layout.vectors[0], what)
-        if not len(column.flatten()) == len(column) * dim or any(length != dim for length in _lengths(column)):
-            raise CorruptFileError(
-                f"{what}: column {layout.vectors[0]!r} has lists of different lengths, {dim} expected"
-            )
-        values = column.flatten()
-        _need_filled(values, layout.vectors[0], what)
-        vectors = values.to_numpy(zero_copy_only=False).reshape(len(column), dim)
-    else:
-        vectors = np.empty((batch.num_rows, dim), dtype)
-        for component, name in enumerate(layout.vectors):
-            _need_filled(batch.column(name), name, what)
-            vectors[:, component] = batch.column(name).to_numpy(zero_copy_only=False)
-    ids = None if layout.id is None else _ids(batch.column(layout.id), layout.id, what)
-    return Block(vectors, ids, _metadata(batch, layout.metadata) if layout.metadata else None)
-
-
-def _lengths(column: Any) -> Any:
-    import pyarrow.compute
-
-    return pyarrow.compute.unique(pyarrow.compute.list_value_length(column)).to_pylist()
-
-
-def _need_filled(column: Any, name: str, what: str) -> None:
-    if column.null_count:
-        raise CorruptFileError(
-            f"{what}: column {name!r} has {column.null_count:,} nulls", hint="fill them, or drop those rows"
-        )
-
-
-def _ids(column: Any, name: str, what: str) -> Sequence[Any] | np.ndarray:
-    import pyarrow
-
-    _need_filled(column, name, what)
-    if pyarrow.types.is_integer(column.type):
-        return np.asarray(column.cast(pyarrow.int64()).to_numpy(zero_copy_only=False))
-    values: list[Any] = column.to_pylist()
-    if any(not isinstance(value, str) for value in values):
-        raise CorruptFileError(f"{what}: ids in column {name!r} are of type {column.type}, integers or text expected")
-    return values
-
-
-def _metadata(batch: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = [{} for _ in range(batch.num_rows)]
-    for name in names:
-        for row, value in zip(rows, batch.column(name).to_pylist(), strict=True):
-            if value is not None:
-                row[name] = _plain_value(value)
-    return rows
-
-
-def _plain_value(value: Any) -> Any:
-    """A value that JSON knows."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta | decimal.Decimal):
-        return str(value)
-    if isinstance(value, dict):
-        return {str(key): _plain_value(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain_value(each) for each in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-# ---- writing ---------------------------------------------------------------------------------------------------------
-
-
-def _schema(first: Block, fields: list[str]) -> Any:
-    """Columns by the first block: id, vector, and the metadata in the types that it has there."""
-    import pyarrow
-
-    dim = first.vectors.shape[1]
-    columns = [("vector", pyarrow.list_(pyarrow.from_numpy_dtype(first.vectors.dtype), dim))]
-    if first.ids is not None:
-        columns.insert(0, (ID_COLUMN, pyarrow.int64() if isinstance(first.ids, np.ndarray) else pyarrow.string()))
-    columns += [(field, _column(first, field, None).type) for field in fields]
-    return pyarrow.schema(columns)
-
-
-def _batches(blocks: Iterator[Block], schema: Any, fields: list[str]) -> Iterator[Any]:
-    done = 0
-    for block in blocks:
-        need_known_fields(block.metadata or [], fields, done)
-        done += len(block.vectors)
-        yield _batch(block, schema, fields)
 
 
 def _row_groups(batches: Iterator[Any]) -> Iterator[list[Any]]:
@@ -262,28 +79,3 @@ def _row_groups(batches: Iterator[Any]) -> Iterator[list[Any]]:
             group, rows, nbytes = [], 0, 0
     if group:
         yield group
-
-
-def _batch(block: Block, schema: Any, fields: list[str]) -> Any:
-    import pyarrow
-
-    vectors = pyarrow.FixedSizeListArray.from_arrays(
-        pyarrow.array(block.vectors.reshape(-1)), type=schema.field("vector").type
-    )
-    ids = [] if block.ids is None else [pyarrow.array(block.ids, type=schema.field(ID_COLUMN).type)]
-    rest = [_column(block, field, schema.field(field).type) for field in fields]
-    return pyarrow.record_batch([*ids, vectors, *rest], schema=schema)
-
-
-def _column(block: Block, field: str, kind: Any) -> Any:
-    import pyarrow
-
-    values = [row.get(field) for row in block.metadata or []]
-    try:
-        return pyarrow.array(values, type=kind)
-    except (pyarrow.ArrowException, OverflowError) as error:
-        raise ParameterError(
-            f"metadata field {field!r} does not fit in one column of parquet"
-            + (f" of type {kind}: {error}" if kind is not None else f": {error}"),
-            hint="give it values of one type",
-        ) from error

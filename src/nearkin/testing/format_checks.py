@@ -63,7 +63,9 @@ def _vectors(subject: Subject, dtype: str) -> np.ndarray:
 
 def _block(subject: Subject, made: VectorFormat, dtype: str | None = None) -> Block:
     """Rows with as much beside them as the format keeps."""
-    ids = [f"id {row}" for row in range(_ROWS)] if "ids" in made.keeps else None
+    ids: list[Any] | None = [f"id {row}" for row in range(_ROWS)] if "ids" in made.keeps else None
+    if "integer ids" in made.keeps:
+        ids = [7 * row for row in range(_ROWS)]
     words = [
         {"title": f"{_WORDS[row % len(_WORDS)]} {row}", "note": _WORDS[-1 - row % len(_WORDS)]} for row in range(_ROWS)
     ]
@@ -134,6 +136,17 @@ def dtypes_exact(subject: Subject) -> None:
 def ids_kept(subject: Subject) -> None:
     """A format that says it keeps ids gives them back, text and whole numbers; one that does not gives none."""
     _check_beside(subject, "ids")
+
+
+@FORMAT_CHECKS.add
+def text_ids_refused(subject: Subject) -> None:
+    """write of a format that says it keeps integer ids only raises ParameterError for text."""
+    made = _writable(subject)
+    if "integer ids" not in made.keeps:
+        raise NotApplicable("it keeps any ids, or none")
+    texts = _block(subject, made)._replace(ids=[f"id {row}" for row in range(_ROWS)])
+    with _folder() as folder:
+        expect_error(ParameterError, "write of text ids", lambda: made.write(_path(folder, made), [texts]))
 
 
 @FORMAT_CHECKS.add

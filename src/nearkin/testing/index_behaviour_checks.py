@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
+from nearkin.codecs import Codec
 from nearkin.components import Part
 from nearkin.errors import MissingDependencyError, NotSupportedError, NotTrainedError, ParameterError, VectorError
 from nearkin.hooks import IndexSpec
 from nearkin.indexes import Mask
+from nearkin.legality import transforms_itself
+from nearkin.metrics import Space
 from nearkin.plans import Plan, make_codec, make_index
 from nearkin.testing.contract import (
     Checks,
@@ -26,6 +30,7 @@ from nearkin.testing.contract import (
 from nearkin.testing.index_checks import expect_alike, searched
 from nearkin.testing.index_subjects import K, SpaceMetric, accepted, full_effort, pairs, spaces
 from nearkin.testing.samples import DIM, ROWS, ordinary_rows
+from nearkin.transforms import Transform
 
 BEHAVIOUR_CHECKS = Checks("index")
 
@@ -209,6 +214,40 @@ def read_only_input(subject: Subject) -> None:
             index.search(read_only(pair.queries), K, mask=Mask(read_only(np.ones(len(pair.rows), bool))))
         except (ValueError, TypeError) as error:
             fail(f"{pair}: read-only arrays raised {type(error).__name__}: {first_line(error)}")
+
+
+class _HalfTheColumns(Transform):
+    """Every other column, weighted: what it does to the order of the rows is easily seen."""
+
+    name = "half-the-columns"
+
+    @property
+    def width(self) -> int:
+        return -(-self.dim // 2)
+
+    def _train(self, vectors: np.ndarray, space: Space, codec: Codec | None, seed: int) -> np.ndarray:
+        return np.linspace(1, 3, self.width)[:, None] * np.eye(self.dim)[::2]
+
+
+@BEHAVIOUR_CHECKS.add
+def transform_applied(subject: Subject) -> None:
+    """Where the spec says that the index applies a transform itself, it answers as an index over transformed rows does."""
+    tried = 0
+    for pair in pairs(subject):
+        codec = pair.codec.make(pair.rows.shape[1])
+        transform = _HalfTheColumns(pair.rows.shape[1])
+        if not transforms_itself(pair.spec, pair.space, codec) or pair.space.label not in transform.spaces:
+            continue
+        tried += 1
+        index = pair.made(transform)
+        index.train(pair.rows)
+        index.add(pair.rows)
+        transform.train(pair.rows, space=pair.space, codec=None)
+        over = replace(pair, kept_rows=transform.apply(pair.rows), kept_queries=transform.apply(pair.queries))
+        found = index.search(pair.queries, K, params=full_effort(index))
+        expect_alike(found, searched(over.index, over), over, "transformed by the index and before it")
+    if not tried:
+        raise NotApplicable("it does not say that it applies a transform")
 
 
 @BEHAVIOUR_CHECKS.add

@@ -16,10 +16,12 @@ from nearkin.errors import MissingDependencyError, NearkinError
 from nearkin.flat_index import FlatIndex
 from nearkin.hooks import IndexSpec, Spec
 from nearkin.indexes import Index, Layout
+from nearkin.legality import refines_itself
 from nearkin.metrics import INNER_PRODUCT, L2, Metric, Space
 from nearkin.registry import Registry
 from nearkin.testing.contract import NotApplicable, Subject, options
 from nearkin.testing.samples import DIM, QUERIES, ROWS, ordinary_rows
+from nearkin.transforms import Transform
 from nearkin.vectors import DType, as_vectors
 
 K = 10
@@ -123,9 +125,14 @@ class Pair:
 
     def untrained(self) -> Index:
         """A fresh index."""
+        return self.made(None)
+
+    def made(self, transform: Transform | None) -> Index:
+        """A fresh index that applies a transform."""
         dim = self.rows.shape[1]
         refinement = self.refinement.make(dim) if self.refinement else None
-        layout = Layout(self.space, dim, self.codec.make(dim), refinement, rows=len(self.rows), seed=self.seed)
+        codec = self.codec.make(dim if transform is None else transform.width)
+        layout = Layout(self.space, dim, codec, refinement, rows=len(self.rows), seed=self.seed, transform=transform)
         return made_index(self.registry, self.spec, self.params, layout)
 
     def trained(self) -> Index:
@@ -263,9 +270,8 @@ def _refinements(pair: Pair, makers: list[CodecMaker]) -> Iterator[Pair]:
     codec = _tried(pair.codec, pair.rows)
     for maker in makers:
         finer = _tried(maker, pair.rows)
-        label = finer.native.label if finer.native else "decoded"
         if (
-            pair.space.label in pair.spec.refines.get(label, ())
+            refines_itself(pair.spec, pair.space, codec, finer)
             and finer.dtype == codec.dtype
             and not codec.lossless
             and finer.code_size > codec.code_size

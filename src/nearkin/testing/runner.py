@@ -29,11 +29,14 @@ from nearkin.testing.index_checks import INDEX_CHECKS
 from nearkin.testing.index_subjects import declared
 from nearkin.testing.metric_checks import METRIC_CHECKS
 from nearkin.testing.samples import DIM
+from nearkin.testing.transform_checks import TRANSFORM_CHECKS
+from nearkin.transforms import Transform
 
 Outcome = Literal["passed", "failed", "known failure", "skipped"]
 
 CONTRACTS: dict[str, type] = {
     "metric": Metric,
+    "transform": Transform,
     "codec": Codec,
     "clusterer": Clusterer,
     "index": Index,
@@ -42,7 +45,16 @@ CONTRACTS: dict[str, type] = {
 }
 """Kind to the class that its components derive from."""
 
-_OWN = (METRIC_CHECKS, CODEC_CHECKS, CLUSTERER_CHECKS, INDEX_CHECKS, BEHAVIOUR_CHECKS, EMBEDDER_CHECKS, FORMAT_CHECKS)
+_OWN = (
+    METRIC_CHECKS,
+    TRANSFORM_CHECKS,
+    CODEC_CHECKS,
+    CLUSTERER_CHECKS,
+    INDEX_CHECKS,
+    BEHAVIOUR_CHECKS,
+    EMBEDDER_CHECKS,
+    FORMAT_CHECKS,
+)
 
 
 @dataclass(frozen=True)
@@ -137,7 +149,7 @@ def made(subject: Subject) -> None:
 
 
 def _components(subject: Subject) -> Iterator[Any]:
-    if subject.spec.kind == "codec":
+    if subject.spec.kind in ("codec", "transform"):
         yield subject.make(DIM)
     elif isinstance(subject.spec, IndexSpec):
         yield from (pair.untrained() for pair in (*declared(subject).pairs, *declared(subject).refined))
