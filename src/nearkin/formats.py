@@ -31,6 +31,7 @@ from nearkin.errors import (
     StorageError,
     VectorError,
 )
+from nearkin.mapped_pages import let_go
 
 
 class Block(NamedTuple):
@@ -177,6 +178,7 @@ class VectorFormat(ABC):
                 first = plain.vectors if first is None else first
                 _check_block(plain, rows, first, self.name, path)
                 yield plain
+                let_go(block.vectors)  # of a file that is mapped, or all of it would end up in memory
 
 
 def _plain(vectors: np.ndarray) -> np.ndarray:

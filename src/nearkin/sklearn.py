@@ -19,15 +19,17 @@ import numpy as np
 
 from nearkin.building import build, make_metric
 from nearkin.errors import MissingDependencyError, NotSupportedError, ParameterError
-from nearkin.indexes import whole_number
 from nearkin.registry import default_registry
+from nearkin.search_parameters import whole_number
 
 try:
     from scipy.sparse import csr_matrix
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
-    raise MissingDependencyError("nearkin.sklearn needs scikit-learn 1.6", hint='pip install "nearkin[learn]"') from error
+    raise MissingDependencyError(
+        "nearkin.sklearn needs scikit-learn 1.6", hint='pip install "nearkin[learn]"'
+    ) from error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,7 +165,9 @@ class NearkinTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         if not return_distance:
             return positions
         distances = distances.astype(np.float64)
-        if "non-negative" in self.collection_.metric.axioms:  # rounding may leave the range, and scikit-learn refuses it
+        if (
+            "non-negative" in self.collection_.metric.axioms
+        ):  # rounding may leave the range, and scikit-learn refuses it
             np.maximum(distances, 0, out=distances)
         return distances, positions
 

@@ -13,6 +13,7 @@ LAYERS: list[set[str]] = [
         "errors",
         "state",
         "vectors",
+        "mapped_pages",
         "results",
         "accuracy",
         "ids",

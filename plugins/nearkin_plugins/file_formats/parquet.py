@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class ParquetFormat(ArrowTableFormat):
         import pyarrow.parquet
 
         with pyarrow.parquet.ParquetFile(str(path), page_checksum_verification=True) as file:
-            yield OpenTable(file.schema_arrow, file.metadata.num_rows, lambda rows: file.iter_batches(batch_size=rows))
+            yield OpenTable(file.schema_arrow, file.metadata.num_rows, partial(_batches, file))
 
     def _write_batches(self, path: Path, schema: Any, batches: Iterator[Any]) -> None:
         import pyarrow.parquet
@@ -79,3 +80,9 @@ def _row_groups(batches: Iterator[Any]) -> Iterator[list[Any]]:
             group, rows, nbytes = [], 0, 0
     if group:
         yield group
+
+
+def _batches(file: Any, rows: int) -> Iterator[Any]:
+    """One row group after the other: pyarrow keeps those that one call has read until it ends."""
+    for group in range(file.metadata.num_row_groups):
+        yield from file.iter_batches(batch_size=rows, row_groups=[group])

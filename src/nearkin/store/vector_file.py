@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 
 from nearkin.errors import CorruptFileError, ParameterError
+from nearkin.mapped_pages import let_go
 from nearkin.store.durability import storage_errors, sync_file, sync_folder, write_pieces
 from nearkin.vectors import DType, block_rows
 
@@ -69,7 +70,6 @@ class VectorFile:
         self._row_bytes = dim * self._dtype.itemsize
         self._committed = _Committed(tuple(blocks), np.zeros(len(blocks), dtype=bool))
         self._mapped = np.empty((0, dim), dtype=self._dtype)
-        self._map: mmap.mmap | None = None
         self._refuse_short()
         if not readonly:
             self.cut()
@@ -174,18 +174,8 @@ class VectorFile:
         return rows[start:stop]
 
     def let_go(self, start: int, stop: int) -> None:
-        """Take rows out of the memory of the process, where the system can; they are read again when they are touched.
-
-        Pages of a mapped file that were once touched count as its memory until then.
-        """
-        self._let_go_bytes(start * self._row_bytes, stop * self._row_bytes)
-
-    def _let_go_bytes(self, start: int, stop: int) -> None:
-        if self._map is not None and hasattr(self._map, "madvise"):
-            start = start // mmap.PAGESIZE * mmap.PAGESIZE
-            stop = min(stop, len(self._map))
-            if start < stop:
-                self._map.madvise(mmap.MADV_DONTNEED, start, stop - start)
+        """Take rows out of the memory of the process; they are read again when they are touched."""
+        let_go(self._mapped[start:stop])
 
     def problems(self) -> list[str]:
         """Read every block again; what is wrong, in words."""
@@ -208,18 +198,18 @@ class VectorFile:
         rows, size = self._mapped, committed.size
         if rows.nbytes != size:
             with storage_errors(self.path, "read"), open(self.path, "rb") as file:
-                self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
-            rows = self._mapped = np.frombuffer(self._map, dtype=self._dtype).reshape(-1, self._dim)
+                mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+            rows = self._mapped = np.frombuffer(mapped, dtype=self._dtype).reshape(-1, self._dim)
         return rows
 
     def _verify_blocks(self, committed: _Committed, numbers: Iterable[int]) -> None:
-        content = self._rows(committed).reshape(-1).view(np.uint8).data
+        content = self._rows(committed).reshape(-1).view(np.uint8)
         for number in numbers:
             if not committed.verified[number]:
                 start, block = number * BLOCK_BYTES, committed.blocks[number]
-                self._check(block, crc32(content[start : start + block.size]))
+                self._check(block, crc32(content[start : start + block.size].data))
                 committed.verified[number] = True
-                self._let_go_bytes(start, start + block.size)
+                let_go(content[start : start + block.size])
 
     def _check(self, block: Block, found: int) -> None:
         if found == block.checksum:
