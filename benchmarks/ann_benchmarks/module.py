@@ -59,7 +59,10 @@ class Nearkin(BaseANN):
 
     def get_additional(self) -> dict[str, Any]:
         """Stored with each result."""
-        return {"nearkin_plan": self._collection.plan, "nearkin_bytes": sum(self._collection.allocated_bytes().values())}
+        return {
+            "nearkin_plan": self._collection.plan,
+            "nearkin_bytes": sum(self._collection.allocated_bytes().values()),
+        }
 
     def done(self) -> None:
         """Let go of the collection."""

@@ -27,13 +27,17 @@ QUERIES = RNG.normal(size=(17, 6)).astype(np.float32)
 BLOBS, LABELS = make_blobs(150, centers=4, n_features=5, random_state=0)
 
 
-@pytest.mark.parametrize("given", [{}, {"n_neighbors": 2, "mode": "connectivity"}, {"plan": "ivf1", "metric": "manhattan"}])
+@pytest.mark.parametrize(
+    "given", [{}, {"n_neighbors": 2, "mode": "connectivity"}, {"plan": "ivf1", "metric": "manhattan"}]
+)
 def test_it_is_an_estimator_by_scikit_learns_own_checks(given):
     results = check_estimator(NearkinTransformer(**given), on_skip=None, on_fail=None)
     failed = {each["check_name"]: each["exception"] for each in results if each["status"] not in ("passed", "skipped")}
     assert not failed
     skipped = {each["check_name"] for each in results if each["status"] == "skipped"}
-    assert skipped <= {"check_array_api_input"}  # it wants a variable of the environment that is set before SciPy is loaded
+    assert skipped <= {
+        "check_array_api_input"
+    }  # it wants a variable of the environment that is set before SciPy is loaded
     assert len(results) > 40
 
 
