@@ -6,8 +6,9 @@ together; everything that reaches this module was checked for legality and passe
 
 from __future__ import annotations
 
+import tempfile
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,11 +17,15 @@ import numpy as np
 from nearkin.centroids import Clusterer
 from nearkin.codecs import Codec
 from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, masked_by_growing
+from nearkin.mapped_pages import let_go
 from nearkin.metrics import unit_rows
 from nearkin.state import State
 from nearkin.vectors import block_rows
 from nearkin_plugins.faiss_codecs import one_thread
 from nearkin_plugins.faiss_exact_l2 import range_l2
+
+IO_BYTES = 1 << 20
+"""What faiss writes and reads at once."""
 
 
 def faiss_metric(space_label: str) -> int:
@@ -206,19 +211,47 @@ class FaissIndex(Index):
     def _state(self) -> State:
         import faiss
 
-        serialize = faiss.serialize_index_binary if self._binary else faiss.serialize_index
-        return State({"faiss": serialize(self._faiss)})
+        write = faiss.write_index_binary if self._binary else faiss.write_index
+        return State({"faiss": written_by(lambda writer: write(self._faiss, writer))})
 
     def _restore(self, state: State) -> None:
         import faiss
 
-        deserialize = faiss.deserialize_index_binary if self._binary else faiss.deserialize_index
-        self._faiss = deserialize(np.ascontiguousarray(state.arrays["faiss"]))
+        read = faiss.read_index_binary if self._binary else faiss.read_index
+        self._faiss = read(reader_of(state.arrays["faiss"]))
         if self.layout.transform is not None:
             first = base_of(self._faiss) if self.layout.refinement else self._faiss
             linear = faiss.downcast_VectorTransform(first.chain.at(0))
             matrix = faiss.vector_to_array(linear.A).reshape(linear.d_out, linear.d_in)
             self.layout.transform.restore(State({"matrix": matrix}))
+
+
+def written_by(write: Callable[[Any], None]) -> np.ndarray:
+    """The bytes that faiss writes, mapped from a nameless file: in memory they would be there three times beside the index."""
+    import faiss
+
+    with tempfile.TemporaryFile() as file:
+        writer = faiss.PyCallbackIOWriter(file.write, IO_BYTES)
+        write(writer)
+        del writer  # what it holds back is written now
+        file.flush()
+        return np.memmap(file, dtype=np.uint8, mode="r")
+
+
+def reader_of(content: np.ndarray) -> Any:
+    """A faiss reader of bytes that may be mapped, a piece at a time."""
+    import faiss
+
+    place = 0
+
+    def read(size: int) -> bytes:
+        nonlocal place
+        piece = content[place : place + size].tobytes()
+        place += len(piece)
+        let_go(content[:place])  # all of it: a system maps up to 2 MiB around a page, what was let go of before too
+        return piece
+
+    return faiss.PyCallbackIOReader(read, IO_BYTES)
 
 
 def with_refinement(base: Any, refinement: Codec, layout: Layout) -> Any:

@@ -36,12 +36,10 @@ def let_go(array: np.ndarray) -> None:
 def _map_of(array: np.ndarray) -> mmap.mmap | None:
     """What an array that cannot be written to lies in; changes to a private map would be lost."""
     base: Any = array
-    while isinstance(base, np.ndarray):
-        if base.flags.writeable:
+    while isinstance(base, np.ndarray | memoryview):
+        if base.flags.writeable if isinstance(base, np.ndarray) else not base.readonly:
             return None
-        base = base.base
-    if isinstance(base, memoryview):
-        base = base.obj
+        base = base.base if isinstance(base, np.ndarray) else base.obj
     return base if isinstance(base, mmap.mmap) else None
 
 

@@ -103,17 +103,12 @@ def parse_plan(text: str, registry: Registry) -> Plan:
 
 def _read_plan(text: str, start: int, registry: Registry) -> Plan:
     """The plan that begins at a position of the text."""
-    if text[start:].lstrip().startswith(ESCAPE):
-        factory = text[start:].lstrip().removeprefix(ESCAPE).strip()
-        if not factory:
-            raise ParameterError(
-                f"plan {text!r} has no faiss factory string after the colon", hint="for example faiss:HNSW32"
-            )
-        return Plan(Part("faiss", {"factory": factory}))
     found: dict[str, Part] = {}
     order = ("transform", "index", "codec", "refinement")
     offset = start
     for piece in text[start:].split(","):
+        if "index" not in found and piece.lstrip().startswith(ESCAPE):
+            return Plan(_factory_of(text, offset), transform=found.get("transform"))
         with _position(text, offset):
             kind, part = _read_piece(piece.strip(), registry, before=tuple(found))
             if found and order.index(kind) <= max(order.index(each) for each in found):
@@ -128,6 +123,16 @@ def _read_plan(text: str, start: int, registry: Registry) -> Plan:
             f"plan {text!r} has a transform and no index", hint=f"for example {found['transform']},ivf,pq"
         )
     return Plan(found["index"], found.get("codec"), found.get("refinement"), transform=found.get("transform"))
+
+
+def _factory_of(text: str, start: int) -> Part:
+    """The faiss factory string that begins at a position of the text; whatever follows belongs to it."""
+    factory = text[start:].lstrip().removeprefix(ESCAPE).strip()
+    if not factory:
+        raise ParameterError(
+            f"plan {text!r} has no faiss factory string after the colon", hint="for example faiss:HNSW32"
+        )
+    return Part("faiss", {"factory": factory})
 
 
 def _with_inner(plan: Plan, registry: Registry) -> Plan:

@@ -20,9 +20,11 @@ from zlib import crc32
 import numpy as np
 
 from nearkin.errors import CorruptFileError, FormatVersionError, PluginContractError, StorageError
+from nearkin.mapped_pages import let_go
 from nearkin.state import State
 from nearkin.store.durability import storage_errors, sync_folder, write_synced
 from nearkin.store.plain_arrays import as_plain, bytes_of, describe, from_bytes
+from nearkin.vectors import BLOCK_BYTES
 
 KIND = "nearkin built index"
 VERSION = 1
@@ -102,7 +104,7 @@ def _write_files(folder: Path, label: str, state: State, covered: int) -> bytes:
         content = bytes_of(plain)
         file = f"{number:03d}-{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[:60]}.bin"
         write_synced(folder / file, content)
-        files[name] = {"file": file, "bytes": len(content), "checksum": crc32(content), **describe(plain)}
+        files[name] = {"file": file, "bytes": len(content), "checksum": checksum_of(content), **describe(plain)}
     facts = {"kind": KIND, "version": VERSION, "label": label, "covered": covered, "files": files, "meta": state.meta}
     try:
         spec = json.dumps(facts, indent=1).encode()
@@ -154,9 +156,20 @@ def _verified(path: Path, size: int, checksum: int) -> mmap.mmap | bytes:
         if isinstance(error.__cause__, FileNotFoundError):
             raise CorruptFileError(f"{path} is missing") from error
         raise
-    if crc32(content) != checksum:
-        raise CorruptFileError(f"{path} has checksum {crc32(content):08x}, it was written with {checksum:08x}")
+    found_checksum = checksum_of(content)
+    if found_checksum != checksum:
+        raise CorruptFileError(f"{path} has checksum {found_checksum:08x}, it was written with {checksum:08x}")
     return content
+
+
+def checksum_of(content: mmap.mmap | memoryview | bytes) -> int:
+    """CRC-32 of bytes, which are let go of where they are mapped: an index may be larger than memory should be."""
+    array, checksum = np.frombuffer(content, dtype=np.uint8), 0
+    for start in range(0, len(array), BLOCK_BYTES):
+        piece = array[start : start + BLOCK_BYTES]
+        checksum = crc32(piece.data, checksum)
+        let_go(piece)
+    return checksum
 
 
 def other_builds(parent: Path, record: BuiltRecord | None) -> list[Path]:

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from nearkin.errors import NearkinError, StorageError
+from nearkin.mapped_pages import let_go
 
 PIECE = 1 << 20
 """Bytes written or checksummed at once."""
@@ -67,7 +70,9 @@ def write_pieces(file: BinaryIO, content: memoryview) -> None:
     """Write all of a buffer to an unbuffered file, which may take only a part of it at a time."""
     done = 0
     while done < len(content):
-        done += file.write(content[done : done + PIECE])
+        written = file.write(content[done : done + PIECE])
+        let_go(np.frombuffer(content[done : done + written], dtype=np.uint8))
+        done += written
 
 
 def write_synced(path: Path, content: memoryview | bytes) -> None:
