@@ -16,7 +16,7 @@ import numpy as np
 
 from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, VectorError
 from nearkin.indexes import Found, Index, Layout, Mask, SearchParameter
-from nearkin.kernels import Kernel
+from nearkin.kernels import Kernel, need_numba
 from nearkin.metrics import unit_rows
 from nearkin.state import State
 from nearkin_plugins.compiled_flat import kernel_of
@@ -46,8 +46,13 @@ def make_ivf(
     centroids: str = "auto",
     prune: bool = False,
 ) -> Index:
-    """An ivf index: over faiss where it knows the metric, compiled where the metric is a kernel."""
-    if layout.space.kernel is not None:
+    """An ivf index: compiled where the metric is a kernel, over faiss where faiss knows the metric.
+
+    Where it is both, only what needs the kernel is compiled: a folder opens alike with numba and without.
+    """
+    kernel = layout.space.kernel
+    if kernel is not None and (layout.space.label == "kernel" or centroids != "auto" or prune):
+        need_numba(kernel.source.name)
         return CompiledIVFIndex(layout, nlist=nlist, centroids=centroids, prune=prune)
     if centroids != "auto":
         raise NotSupportedError(

@@ -17,7 +17,10 @@ from nearkin.errors import NotTrainedError, ParameterError, VectorError
 from nearkin.hooks import MetricSpec
 from nearkin.metrics import Metric
 from nearkin_plugins import metrics as plugin
-from nearkin_plugins.metrics import Chebyshev, Hamming, Mahalanobis, Manhattan
+from nearkin_plugins.distances import bits, blocks
+from nearkin_plugins.distances.affine import Mahalanobis
+from nearkin_plugins.distances.bits import Hamming
+from nearkin_plugins.distances.lp import Chebyshev, Manhattan
 
 SPECS = plugin.nearkin_metrics()
 each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
@@ -89,7 +92,7 @@ def test_pairwise_is_scipys(metric: Metric, scipy_name: str, rows: np.ndarray) -
 
 @pytest.mark.parametrize("metric", [Manhattan(), Chebyshev()], ids=lambda m: m.name)
 def test_pairwise_over_several_blocks(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugin, "CACHE_BYTES", 8 * 5 * 7)
+    monkeypatch.setattr(blocks, "CACHE_BYTES", 8 * 5 * 7)
     queries, vectors = _normal(3, 5), _normal(100, 5, seed=1)
     expected = cdist(
         queries.astype(np.float64), vectors.astype(np.float64), {"manhattan": "cityblock"}.get(metric.name, "chebyshev")
@@ -104,7 +107,7 @@ def test_pairwise_needs_little_memory_beside_its_answer(metric: Metric) -> None:
     values = metric.pairwise(rows[:20], rows)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < values.nbytes + 4 * plugin.CACHE_BYTES  # all differences at once would be 20 times the rows
+    assert peak < values.nbytes + 4 * blocks.CACHE_BYTES  # all differences at once would be 20 times the rows
 
 
 # ---- Mahalanobis ---------------------------------------------------------------------------------------------------
@@ -253,7 +256,7 @@ def test_hamming_of_all_bits_over_many_bytes() -> None:
     assert Hamming().distances(ones, zeros).tolist() == [[72_000, 72_000]]
 
 
-@pytest.mark.parametrize("count", [plugin._popcount_by_table, plugin._popcount], ids=["table", "best"])
+@pytest.mark.parametrize("count", [bits._popcount_by_table, bits._popcount], ids=["table", "best"])
 def test_both_ways_to_count_bits(count: Callable[[np.ndarray], np.ndarray]) -> None:
     words = np.random.default_rng(0).integers(0, 2**64, (6, 5), dtype=np.uint64)
     words[0, 0], words[0, 1] = 0, 2**64 - 1
@@ -263,8 +266,8 @@ def test_both_ways_to_count_bits(count: Callable[[np.ndarray], np.ndarray]) -> N
 def test_hamming_without_numpys_own_count(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, vectors = _bits(4, 19), _bits(33, 19, seed=1)
     expected = Hamming().distances(queries, vectors)
-    monkeypatch.setattr(plugin, "_popcount", plugin._popcount_by_table)
-    monkeypatch.setattr(plugin, "CACHE_BYTES", 1000)
+    monkeypatch.setattr(bits, "_popcount", bits._popcount_by_table)
+    monkeypatch.setattr(bits, "CACHE_BYTES", 1000)
     np.testing.assert_array_equal(Hamming().distances(queries, vectors), expected)
 
 
