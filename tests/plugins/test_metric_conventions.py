@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -329,12 +328,11 @@ def test_ivf_of_lp_metrics_is_compiled_where_that_is_asked_for(text: str) -> Non
 
 
 @pytest.fixture
-def no_numba(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *more: None if name == "numba" else found(name, *more)
     )
-    yield
 
 
 @pytest.mark.parametrize("text", [*COMPILED, "manhattan", "chebyshev"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import copysign, inf, pi, sin
+from math import copysign, pi, sin
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Angular(Cosine):
     name = "angular"
     axioms = ALL_AXIOMS
     similarity_rule = "1 - distance / π, from 0 to 1"
-    longest_row = inf
+    bad_row_reason = "an angle needs two directions, and rows of length zero have none"
 
     def pairwise(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         self.need_accepted(queries)
