@@ -13,7 +13,7 @@ from nearkin_plugins.compiled_flat import CompiledFlatIndex
 from nearkin_plugins.decoded_scan import DecodedFlatIndex
 from nearkin_plugins.faiss_exact_l2 import search_l2
 from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, quiet
-from nearkin_plugins.indexes import FLAT_SCANS, L2_AND_IP
+from nearkin_plugins.indexes import FAST_SCANS, FLAT_SCANS, L2_AND_IP
 
 
 def make_flat(layout: Layout) -> Index:
@@ -85,10 +85,10 @@ class FaissFlatIndex(FaissIndex):
 
     def _cost_base(self, n: int) -> dict[str, int]:
         codec = self.layout.codec
-        rows = -(-n // 32) * 32 if self._family == "pqfs" else n  # fast-scan keeps blocks of 32 rows
+        rows = -(-n // 32) * 32 if self._family in FAST_SCANS else n
         return {"codes": rows * codec.code_size, "codebooks": codec.overhead()}
 
     def _allocated_base(self, index: Any) -> dict[str, int]:
-        if self._family == "pqfs":
+        if self._family in FAST_SCANS:
             return {"codes": int(index.codes.size()), "codebooks": self.layout.codec.overhead()}
         return {"codes": int(index.ntotal) * int(index.code_size), "codebooks": self.layout.codec.overhead()}

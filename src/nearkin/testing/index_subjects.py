@@ -235,6 +235,8 @@ def accepted(spec: IndexSpec, space: Space, codec: Codec) -> bool:
     """Whether the spec says that it is right with this codec in this space."""
     if codec.dtype != space.dtype or (spec.inner and not codec.lossless):
         return False
+    if codec.spaces and space.label not in codec.spaces:
+        return False
     labels = ["decoded", *([codec.native.label] if codec.native else [])]
     return any({space.label, "pairwise"} & set(spec.accepts.get(label, ())) for label in labels)
 
