@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from importlib import metadata
@@ -18,6 +19,7 @@ from nearkin import errors
 from nearkin.compatibility import compatibility
 from nearkin.components import Part, as_written
 from nearkin.hooks import GROUP, HOOKS, FormatSpec, IndexSpec, Spec
+from nearkin.metrics import Metric
 from nearkin.plans import make_codec
 from nearkin.registry import Registry
 from nearkin.settings import Settings
@@ -80,12 +82,12 @@ def indexes() -> str:
     return table(("Name", "What it is", "Options", "Search parameters"), rows)
 
 
-def options(*kinds: str) -> Callable[[], str]:
-    """Options of all components of some kinds, one a row."""
+def options(*kinds: str, left_out: str = "chosen") -> Callable[[], str]:
+    """Options of all components of some kinds, one a row; `left_out` says what one without a default is."""
 
     def made() -> str:
         rows = [
-            (f"`{spec.name}`", f"`{each.name}`", _default(each), meanings.get(each.name, ""))
+            (f"`{spec.name}`", f"`{each.name}`", _default(each, left_out), meanings.get(each.name, ""))
             for kind in kinds
             for spec in builtin_registry().specs(kind)
             if spec.params is not None and spec.name != "faiss"
@@ -170,8 +172,71 @@ def _defaults(spec: Spec) -> str:
     )
 
 
-def _default(option: dataclasses.Field[Any]) -> str:
-    return "chosen" if option.default in (None, dataclasses.MISSING) else f"`{as_written(option.default)}`"
+def _default(option: dataclasses.Field[Any], left_out: str) -> str:
+    return left_out if option.default in (None, dataclasses.MISSING) else f"`{as_written(option.default)}`"
+
+
+# ---- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def metric_facts() -> str:
+    """Of each metric: what it holds, how it is computed, its similarity, and rows that it wants."""
+    rows = []
+    for name, metric in _metrics():
+        rows.append((f"`{name}`", _held(metric), _computed(metric), _as_code(metric.similarity_rule), _wanted(metric)))
+    return table(("Metric", "Axioms", "Computed as", "Similarity", "Rows it wants, or why it refuses some"), rows)
+
+
+def metric_formulas() -> str:
+    """A section for each metric, from its docstring: formula, source, conventions, and a worked number."""
+    sections = []
+    for name, metric in _metrics():
+        prose, _, rest = (inspect.getdoc(type(metric)) or "").partition("\nParameters\n")
+        _, _, worked = rest.partition("\nExamples\n--------\n")
+        prose = f"{prose}\n\n{worked}" if worked else prose
+        parts = []
+        for paragraph in prose.strip().split("\n\n"):
+            if paragraph.startswith(">>>"):
+                parts.append(f"```pycon\n{paragraph}\n```")
+            else:
+                parts.append(textwrap.fill(_as_code(" ".join(paragraph.split())), 120, break_on_hyphens=False))
+        sections.append("\n\n".join([f"### {name}", *parts]))
+    return "\n\n".join(sections)
+
+
+def _metrics() -> Iterable[tuple[str, Metric]]:
+    for spec in builtin_registry().specs("metric"):
+        yield spec.name, builtin_registry().make("metric", spec.name)
+
+
+def _as_code(text: str) -> str:
+    return re.sub(r"`+([^`]+)`+", r"`\1`", text)
+
+
+def _held(metric: Metric) -> str:
+    lacking = [axiom for axiom in ("non-negative", "identity", "symmetric", "triangle") if axiom not in metric.axioms]
+    if not lacking:
+        return "all four"
+    return "not " + ", ".join(lacking)
+
+
+def _computed(metric: Metric) -> str:
+    if type(metric).__name__ == "Minkowski":
+        return "a compiled formula for each p"
+    if metric.reduces_to is not None:
+        mapped = type(metric).prepare is not Metric.prepare
+        return {"l2": "squared L2", "inner-product": "inner product"}[metric.reduces_to] + (
+            " of mapped rows" if mapped else ""
+        )
+    ways = ["faiss"] if metric.native else []
+    return " and ".join([*ways, *(["a compiled formula"] if metric.kernel is not None else [])])
+
+
+def _wanted(metric: Metric) -> str:
+    wanted = ["packed bits"] if metric.dtype == "bits" else []
+    wanted += [", ".join(metric.columns)] if metric.columns else []
+    wanted += [metric.bad_row_reason] if metric.refuses_rows and not metric.columns else []
+    return "; ".join(wanted)
 
 
 # ---- errors, settings, commands, hooks, names ------------------------------------------------------------------------
@@ -248,6 +313,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "hooks": hooks,
     "indexes": indexes,
     "metrics": lambda: components("metric"),
+    "metric-facts": metric_facts,
+    "metric-formulas": metric_formulas,
+    "metric-options": options("metric", left_out="none"),
     "names": names,
     "plan-options": options("index", "transform", "codec", "clusterer"),
     "settings": settings,

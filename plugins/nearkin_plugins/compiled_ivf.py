@@ -16,7 +16,7 @@ import numpy as np
 
 from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, VectorError
 from nearkin.indexes import Found, Index, Layout, Mask
-from nearkin.kernels import Kernel
+from nearkin.kernels import Kernel, need_numba
 from nearkin.metrics import unit_rows
 from nearkin.search_parameters import SearchParameter
 from nearkin.state import State
@@ -48,8 +48,13 @@ def make_ivf(
     centroids: str = "auto",
     prune: bool = False,
 ) -> Index:
-    """An ivf index: over faiss where it knows metric and codec, compiled where the metric is a kernel, else by decoding."""
-    if layout.space.kernel is not None:
+    """An ivf index: compiled where the metric is a kernel, over faiss where faiss knows metric and codec, else by decoding.
+
+    Where faiss and a kernel both serve, only what needs the kernel is compiled: a folder opens alike with numba and without.
+    """
+    kernel = layout.space.kernel
+    if kernel is not None and (layout.space.label == "kernel" or centroids != "auto" or prune):
+        need_numba(kernel.source.name)
         return CompiledIVFIndex(layout, nlist=nlist, centroids=centroids, prune=prune)
     if centroids != "auto":
         raise NotSupportedError(

@@ -210,6 +210,9 @@ class RaBitQ(FaissCodec):
     """
 
     name = "rabitq"
+    spaces = frozenset(
+        {"l2", "inner-product"}
+    )  # signs around a centre may decode to values that no row has, negative ones say
 
     @property
     def code_size(self) -> int:

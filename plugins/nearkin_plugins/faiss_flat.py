@@ -13,18 +13,18 @@ from nearkin_plugins.compiled_flat import CompiledFlatIndex
 from nearkin_plugins.decoded_scan import DecodedFlatIndex
 from nearkin_plugins.faiss_exact_l2 import search_l2
 from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, quiet
-from nearkin_plugins.indexes import FLAT_SCANS, L2_AND_IP
+from nearkin_plugins.indexes import FAST_SCANS, FLAT_SCANS, L2_AND_IP
 
 
 def make_flat(layout: Layout) -> Index:
     """A flat index: faiss's where faiss is right for the pair, a compiled one for kernels, else nearkin's own, which takes any."""
-    if layout.space.kernel is not None and layout.codec.lossless:
-        return CompiledFlatIndex(layout)
     native = layout.codec.native
     if native is not None and layout.space.label in FLAT_SCANS.get(native.label, frozenset()):
         return FaissFlatIndex(layout)
     if layout.space.label in L2_AND_IP and not layout.codec.lossless:
         return DecodedFlatIndex(layout)
+    if layout.space.compiled is not None:
+        return CompiledFlatIndex(layout)
     return FlatIndex(layout)
 
 
@@ -39,6 +39,12 @@ class FaissFlatIndex(FaissIndex):
         self._family = native.family if native else ""
         self.masks = self._family not in ("pq", "pqfs", "rabitq")
         self._plain_l2 = self._family == "flat" and layout.space.label == "l2" and self._bare
+        self._kernel = layout.space.compiled if self._family == "flat" else None
+        self._threads = 1
+
+    def use_threads(self, threads: int) -> None:
+        self._threads = threads
+        super().use_threads(threads)
 
     @property
     def _bare(self) -> bool:
@@ -57,7 +63,18 @@ class FaissFlatIndex(FaissIndex):
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         if self._plain_l2:
             return self._found(*search_l2(self._faiss, queries, k, self._search_parameters(k, mask, params)))
+        if self._kernel is not None:  # over faiss's own rows, so that what is saved does not depend on a compiler
+            allowed = None if mask is None else mask.allowed
+            found = self._kernel.scan(queries, self._stored_rows(), k, allowed, self._threads)
+            return self._tidied(*found, len(queries), k)
         return super()._search(queries, k, mask, params)
+
+    def _stored_rows(self) -> np.ndarray:
+        """(n, dim) rows where faiss keeps them."""
+        import faiss
+
+        values = faiss.rev_swig_ptr(self._faiss.get_xb(), self.n * self.layout.dim)
+        return np.asarray(values).reshape(self.n, self.layout.dim)
 
     def _range(
         self, queries: np.ndarray, radius: float, mask: Mask | None, params: Mapping[str, int]
@@ -68,10 +85,10 @@ class FaissFlatIndex(FaissIndex):
 
     def _cost_base(self, n: int) -> dict[str, int]:
         codec = self.layout.codec
-        rows = -(-n // 32) * 32 if self._family == "pqfs" else n  # fast-scan keeps blocks of 32 rows
+        rows = -(-n // 32) * 32 if self._family in FAST_SCANS else n
         return {"codes": rows * codec.code_size, "codebooks": codec.overhead()}
 
     def _allocated_base(self, index: Any) -> dict[str, int]:
-        if self._family == "pqfs":
+        if self._family in FAST_SCANS:
             return {"codes": int(index.codes.size()), "codebooks": self.layout.codec.overhead()}
         return {"codes": int(index.ntotal) * int(index.code_size), "codebooks": self.layout.codec.overhead()}

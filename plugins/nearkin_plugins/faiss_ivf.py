@@ -16,6 +16,7 @@ from nearkin.errors import VectorError
 from nearkin.indexes import Layout, Mask, RangeFound
 from nearkin.search_parameters import SearchParameter
 from nearkin_plugins.faiss_index import FaissIndex, cell_centroids, faiss_metric, quiet
+from nearkin_plugins.indexes import FAST_SCANS
 
 ROWS_PER_CENTROID = 100
 """Training on more rows a cell hardly places the centroids better: on 300,000 SIFT rows in 1,024 cells, 256 a cell and twenty
@@ -109,7 +110,7 @@ class IVFIndex(FaissIndex):
     def _cost_base(self, n: int) -> dict[str, int]:
         codec = self.layout.codec
         rows = n
-        if codec.native and codec.native.family == "pqfs":  # blocks of 32 rows: half a block is empty in each cell
+        if codec.native and codec.native.family in FAST_SCANS:  # half a block is empty in each cell
             rows = n + 16 * min(self.nlist, n)
         return {
             "codes": rows * codec.code_size,
@@ -123,7 +124,7 @@ class IVFIndex(FaissIndex):
         sizes = np.array([lists.list_size(cell) for cell in range(self.nlist)], dtype=np.int64)
         codec = self.layout.codec
         rows = sizes
-        if codec.native and codec.native.family == "pqfs":
+        if codec.native and codec.native.family in FAST_SCANS:
             rows = -(-sizes // 32) * 32
         return {
             "codes": int(rows.sum()) * codec.code_size,

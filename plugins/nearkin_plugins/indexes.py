@@ -26,6 +26,9 @@ FLAT_SCANS: Mapping[str, frozenset[str]] = {
     "faiss:rabitq": L2_AND_IP,
     "faiss:bits": FAISS_BITS,
 }
+FAST_SCANS = frozenset({"pqfs", "rabitq"})
+"""Families of codecs that faiss keeps in blocks of 32 rows."""
+
 REFINES: Mapping[str, frozenset[str]] = {"faiss:flat": L2_AND_IP, "faiss:sq": L2_AND_IP}
 
 

@@ -173,8 +173,9 @@ class SurrogateIndex(Index):
 
     def _distances(self, queries: np.ndarray, vectors: np.ndarray, threads: int | None = None) -> np.ndarray:
         space = self.layout.space
-        if space.kernel is not None:
-            return space.kernel.pairwise(queries, vectors, self._threads if threads is None else threads)
+        kernel = space.compiled
+        if kernel is not None:
+            return kernel.pairwise(queries, vectors, self._threads if threads is None else threads)
         return space.pairwise(queries, vectors)
 
     def _mapped(self, rows: np.ndarray, threads: int | None = None) -> np.ndarray:
@@ -192,7 +193,7 @@ class SurrogateIndex(Index):
 
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         threads = self._threads
-        if threads == 1 or len(queries) < QUERIES_A_THREAD * threads or self.layout.space.kernel is None:
+        if threads == 1 or len(queries) < QUERIES_A_THREAD * threads or self.layout.space.compiled is None:
             return self._answer(queries, k, mask, params, threads)
         # Each thread goes all the way with its own queries: the libraries' own threads, once done, keep on spinning for
         # a while, and would take the cores from the ranking.

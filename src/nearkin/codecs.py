@@ -55,11 +55,15 @@ class Codec(ABC):
         What it encodes: float32 rows, or packed bits.
     lossless
         Whether decoding gives back the rows exactly.
+    spaces
+        Labels of the spaces whose order decoded rows keep, for a codec that keeps no more of a row than some spaces need; empty
+        for one whose decoded rows are like the rows, whatever they are compared by.
     """
 
     name: ClassVar[str]
     dtype: ClassVar[DType] = "float32"
     lossless: ClassVar[bool] = False
+    spaces: ClassVar[frozenset[str]] = frozenset()
     options: Mapping[str, Any] = MappingProxyType({})
     """What a plan chose besides the defaults; set by whoever makes the codec from a plan."""
 

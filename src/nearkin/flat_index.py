@@ -81,10 +81,14 @@ class FlatIndex(Index):
         step = block_rows(8 * max(len(queries), self.layout.dim))
         for start in range(0, self.n, step):
             rows = self.layout.codec.decode(codes[start : start + step])
-            values = as_values(self.layout.space.pairwise(queries, rows), (len(queries), len(rows)))
+            values = as_values(self._values(queries, rows), (len(queries), len(rows)))
             if mask is not None:
                 values = np.where(mask.allowed[start : start + step], values, np.inf)
             yield start, values
+
+    def _values(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(nq, n) values between prepared queries and decoded rows."""
+        return self.layout.space.pairwise(queries, rows)
 
     def all_rows(self) -> np.ndarray:
         """Every decoded row, in order of position; without a copy where the codec keeps rows as they are."""

@@ -314,6 +314,17 @@ def cache_folder() -> Path:
     return base / "kernels"
 
 
+def numba_is_installed() -> bool:
+    """Whether kernels can be compiled here."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def need_numba(name: str) -> None:
+    """Raise MissingDependencyError, with the pip command, if the kernel of this name cannot be compiled here."""
+    if not numba_is_installed():
+        raise MissingDependencyError(f"kernel {name!r} needs the package numba", hint='pip install "nearkin[kernels]"')
+
+
 def load_module(source: KernelSource, whole_words: bool = True) -> ModuleType:
     """The rendered module of a kernel; its functions compile on first call, or load what an earlier process compiled.
 
@@ -330,10 +341,7 @@ def load_module(source: KernelSource, whole_words: bool = True) -> ModuleType:
     loaded = _LOADED.get((source, whole_words))
     if loaded is not None:
         return loaded
-    if importlib.util.find_spec("numba") is None:
-        raise MissingDependencyError(
-            f"kernel {source.name!r} needs the package numba", hint='pip install "nearkin[kernels]"'
-        )
+    need_numba(source.name)
     with _COMPILING:
         if (source, whole_words) not in _LOADED:
             _LOADED[source, whole_words] = _import(_rendered(source, whole_words=whole_words), source.name)

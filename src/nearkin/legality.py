@@ -31,6 +31,10 @@ def verdict(space: Space, spec: IndexSpec, codec: Codec) -> Verdict:
         return Verdict(
             False, f"codec {codec.label} stores {_words(codec.dtype)}, the metric compares {_words(space.dtype)}"
         )
+    if codec.spaces and space.label not in codec.spaces:
+        return Verdict(
+            False, f"{codec.label} keeps the order of {', '.join(sorted(codec.spaces))}, not of {space.label}"
+        )
     if spec.inner and not codec.lossless:
         return Verdict(
             False, f"{spec.name} compares the rows as they are, {codec.label} goes with the index that it wraps"

@@ -9,6 +9,9 @@ best that it offers:
 - *kernel*: a plain Python function over two rows, ``kernel(a, b)`` or ``kernel(a, b, params)``, compiled by numba;
 - *pairwise*: numpy over whole blocks, never called for a single pair.
 
+A metric with a kernel and a `pairwise` is scanned by the kernel where numba is installed, and works without it. One with a
+kernel beside a native name is scanned by the kernel where that is the faster.
+
 An index never sees a metric, only the `Space` that it works in and rows prepared for it.
 """
 
@@ -23,7 +26,7 @@ import numpy as np
 
 from nearkin.errors import NotTrainedError, PluginContractError, VectorError
 from nearkin.kernel_source import read_kernel
-from nearkin.kernels import Kernel
+from nearkin.kernels import Kernel, numba_is_installed
 from nearkin.state import State
 from nearkin.vectors import DType, block_rows, name_rows
 
@@ -48,7 +51,7 @@ class Space:
     dtype
         What prepared rows are: float32, or packed bits.
     kernel
-        The compiled formula, where the label is ``"kernel"``.
+        The formula over two rows, where the metric has one; always where the label is ``"kernel"``.
     axioms
         What values between prepared rows hold, for indexes whose pruning needs it. Empty for a reduction, whose values are
         not the metric's distances.
@@ -59,6 +62,11 @@ class Space:
     dtype: DType = "float32"
     kernel: Kernel | None = None
     axioms: frozenset[Axiom] = frozenset()
+
+    @property
+    def compiled(self) -> Kernel | None:
+        """The kernel, where numba is there to compile it; `pairwise` says the same."""
+        return self.kernel if self.kernel is not None and numba_is_installed() else None
 
 
 def squared_l2(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -122,7 +130,9 @@ class Metric:
     native
         Library to the library's own name of this metric, for example ``{"faiss": "METRIC_L1"}``.
     kernel
-        Static method ``kernel(a, b)`` or ``kernel(a, b, params)`` over two rows, compiled by numba, else None.
+        Static method ``kernel(a, b)`` or ``kernel(a, b, params)`` over two prepared rows, compiled by numba, else None.
+    columns
+        Names of the columns, for a metric of exactly these; empty for one that takes any number.
     needs_fit
         Whether `fit` must see rows before anything else is called.
     similarity_rule
@@ -154,6 +164,7 @@ class Metric:
     reduces_to: ClassVar[Literal["l2", "inner-product"] | None] = None
     native: ClassVar[Mapping[str, str]] = {}
     kernel: ClassVar[Callable[..., Any] | None] = None
+    columns: ClassVar[tuple[str, ...]] = ()
     needs_fit: ClassVar[bool] = False
     similarity_rule: ClassVar[str] = "1 / (1 + distance)"
     bad_row_reason: ClassVar[str] = "rows cannot be compared under this metric"
@@ -197,7 +208,10 @@ class Metric:
         return None
 
     def pairwise(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        """(nq, dim) and (n, dim) rows to (nq, n) distances; metrics that reduce or have a kernel need not write it."""
+        """(nq, dim) and (n, dim) rows to (nq, n) distances; metrics that reduce or have a kernel need not write it.
+
+        Where there is no reduction, prepared rows are given as well, and must give the same distances as the rows themselves.
+        """
         if self.reduces_to is None and self.kernel is not None:
             return self._compiled().pairwise(queries, vectors)
         if self.reduces_to is None:
@@ -242,7 +256,8 @@ class Metric:
         if self.reduces_to is not None:
             return L2 if self.reduces_to == "l2" else INNER_PRODUCT
         for library, constant in self.native.items():
-            return Space(f"{library}:{constant}", self.pairwise, self.dtype, axioms=self.axioms)
+            kernel = None if self.kernel is None else self._compiled()
+            return Space(f"{library}:{constant}", self.pairwise, self.dtype, kernel, self.axioms)
         if self.kernel is not None:
             return Space("kernel", self.pairwise, self.dtype, self._compiled(), self.axioms)
         return Space("pairwise", self.pairwise, self.dtype, axioms=self.axioms)

@@ -78,11 +78,12 @@ def nearest_candidates(
     >>> nearest_candidates(L2, rows, np.float32([[1.9]]), np.array([[0, 1, -1]]), 2).positions.tolist()
     [[0, 1]]
     """
-    if space.kernel is None:
+    kernel = space.compiled
+    if kernel is None:
         return _in_numpy(space, stored, queries, candidates, k)
     pieces = stored.pieces(candidates)
     if pieces:
-        return _sorted(space.kernel.rerank(queries, candidates, pieces, k, threads))
+        return _sorted(kernel.rerank(queries, candidates, pieces, k, threads))
     best = empty_found(len(queries), k)
     step = block_rows(candidates.shape[1] * queries.shape[1] * queries.itemsize)
     for start in range(0, len(queries), step):
@@ -91,7 +92,7 @@ def nearest_candidates(
         none = int(np.searchsorted(positions, 0))  # 1 where some candidates are -1, which come first
         taken = [(none, stored.take(positions[none:]))]
         places = np.where(some < 0, -1, places.reshape(some.shape))
-        found = _sorted(space.kernel.rerank(queries[start : start + step], places, taken, k, threads))
+        found = _sorted(kernel.rerank(queries[start : start + step], places, taken, k, threads))
         best.positions[start : start + step] = np.where(found.positions < 0, -1, positions[found.positions])
         best.distances[start : start + step] = found.distances
     return best

@@ -206,19 +206,20 @@ def test_components(run: Run) -> None:
 
 def test_compatibility_is_what_building_says(run: Run) -> None:
     table = json.loads(run("components", "--compat", "--json").stdout)
-    rows = np.random.default_rng(0).normal(size=(300, 8))
-    bits = np.packbits(rows > 0, axis=1)
+    rows = np.random.default_rng(0).gamma(2, size=(300, 8))
+    bits = np.packbits(rows > 2, axis=1)
     for each in table:
-        if each["index"] == "faiss":
-            continue
+        if each["index"] == "faiss" or (each["metric"] == "haversine" and "pq" in each["codec"]):
+            continue  # three columns have no eight groups
         codec = "" if each["codec"] in ("f32", "bits") else f",{each['codec']}"
-        wants_bits = each["metric"] == "hamming"
+        wants_bits = each["metric"] in ("hamming", "jaccard", "dice")
         wraps_and_keeps_rows = each["index"] == "surrogate" and codec  # a codec after it belongs to the index inside
         if wants_bits != (each["codec"] == "bits") or wraps_and_keeps_rows:
             assert not each["legal"]
             continue
         try:
-            nk.build(bits if wants_bits else rows, metric=each["metric"], plan=f"{each['index']}{codec}", threads=1)
+            given = bits if wants_bits else rows[:, :2] if each["metric"] == "haversine" else rows
+            nk.build(given, metric=each["metric"], plan=f"{each['index']}{codec}", threads=1)
         except nk.errors.NotSupportedError:
             assert not each["legal"], each
             assert each["reason"]

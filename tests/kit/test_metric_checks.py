@@ -136,6 +136,19 @@ class OtherNative(CityBlock):
     native: ClassVar[Mapping[str, str]] = {"faiss": "METRIC_Linf"}
 
 
+def far(a, b):
+    return abs(a[0] - b[0])
+
+
+class OtherKernel(CityBlock):
+    kernel = staticmethod(far)
+
+
+class PreparesOtherRows(CityBlock):
+    def prepare(self, vectors: np.ndarray) -> np.ndarray:
+        return vectors * np.float32(2)
+
+
 class PreparesFloat64(CityBlock):
     def prepare(self, vectors: np.ndarray) -> np.ndarray:
         return vectors.astype(np.float64)
@@ -215,6 +228,8 @@ BROKEN: list[tuple[str, Callable[..., Any]]] = [
     ("self-nearest", LargerIsNearer),
     ("reduction-agrees", OtherReduction),
     ("native-agrees", OtherNative),
+    ("kernel-agrees", OtherKernel),
+    ("prepared-alike", PreparesOtherRows),
     ("prepare-gives-rows", PreparesFloat64),
     ("finish-ordered", LosesInfinity),
     ("unfinish-inverts", ForgetsTheSquare),

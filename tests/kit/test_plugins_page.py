@@ -23,7 +23,7 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 FILES = {text.split()[1]: text for kind, text in BLOCKS if kind == "python" and text.startswith("# ")}
 
 
-@pytest.mark.parametrize("name", ["canberra", "topbits"])
+@pytest.mark.parametrize("name", ["clark", "topbits"])
 def test_the_plugins_of_the_page_pass_every_check(tmp_path: Path, name: str) -> None:
     (tmp_path / f"{name}.py").write_text(FILES[f"{name}.py"], encoding="utf-8")
     registry = Registry(strict=True)
@@ -33,10 +33,10 @@ def test_the_plugins_of_the_page_pass_every_check(tmp_path: Path, name: str) -> 
 
 
 def test_the_test_file_of_the_page_passes(tmp_path: Path) -> None:
-    for name in ("canberra.py", "test_canberra.py"):
+    for name in ("clark.py", "test_clark.py"):
         (tmp_path / name).write_text(FILES[name], encoding="utf-8")
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "test_canberra.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "test_clark.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -47,7 +47,7 @@ def test_the_test_file_of_the_page_passes(tmp_path: Path) -> None:
 
 def test_the_program_of_the_page_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (program,) = [text for kind, text in BLOCKS if kind == "python" and not text.startswith("# ")]
-    (tmp_path / "canberra.py").write_text(FILES["canberra.py"], encoding="utf-8")
+    (tmp_path / "clark.py").write_text(FILES["clark.py"], encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -66,7 +66,7 @@ def test_the_codec_of_the_page_is_written_in_plans_as_it_says(tmp_path: Path) ->
 def test_the_toml_of_the_page_is_read(tmp_path: Path) -> None:
     settings, project = [text for kind, text in BLOCKS if kind == "toml"]
     (tmp_path / "nearkin.toml").write_text(settings, encoding="utf-8")
-    assert load_settings(environ={}, files=(tmp_path / "nearkin.toml",)).plugins == ("canberra.py",)
+    assert load_settings(environ={}, files=(tmp_path / "nearkin.toml",)).plugins == ("clark.py",)
     assert list(tomllib.loads(project)["project"]["entry-points"]) == [GROUP]
 
 

@@ -63,7 +63,7 @@ def test_every_check_has_a_name_and_a_promise_of_one_sentence(kind: str) -> None
 
 
 def test_an_unknown_kind_is_named() -> None:
-    with pytest.raises(UnknownNameError, match=r"'metrics'.*metric, codec"):
+    with pytest.raises(UnknownNameError, match=r"'metrics'.*metric, transform, codec"):
         checks("metrics")
 
 

@@ -17,7 +17,10 @@ from nearkin.errors import NotTrainedError, ParameterError, VectorError
 from nearkin.hooks import MetricSpec
 from nearkin.metrics import Metric
 from nearkin_plugins import metrics as plugin
-from nearkin_plugins.metrics import Chebyshev, Hamming, Mahalanobis, Manhattan
+from nearkin_plugins.distances import bits, blocks
+from nearkin_plugins.distances.affine import Mahalanobis
+from nearkin_plugins.distances.bits import Hamming
+from nearkin_plugins.distances.lp import Chebyshev, Manhattan
 
 SPECS = plugin.nearkin_metrics()
 each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
@@ -36,6 +39,14 @@ def _normal(n: int, dim: int, seed: int = 7) -> np.ndarray:
 
 def _bits(n: int, width: int, seed: int = 7) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, width), dtype=np.uint8)
+
+
+def _taken(metric: Metric, n: int, dim: int) -> np.ndarray:
+    """Rows that a metric takes."""
+    if metric.dtype == "bits":
+        return _bits(n, dim)
+    rows = _normal(n, len(metric.columns) or dim)
+    return np.abs(rows) if metric.refuses(rows).any() else rows
 
 
 def _with_duplicates_and_constants() -> np.ndarray:
@@ -65,7 +76,8 @@ def test_specs_name_what_they_make() -> None:
     names = [name for spec in SPECS for name in (spec.name, *spec.aliases)]
     assert len(set(names)) == len(names)
     assert {spec.name: _make(spec).name for spec in SPECS} == {spec.name: spec.name for spec in SPECS}
-    assert {"l2", "ip", "dot", "cos", "l1", "cityblock", "linf"} < set(names)
+    others = {"braycurtis", "jensenshannon", "lp", "pearson", "seuclidean", "sorensen", "tanimoto", "great-circle"}
+    assert {"l2", "ip", "dot", "cos", "l1", "cityblock", "linf"} | others < set(names)
 
 
 @each_spec
@@ -89,7 +101,7 @@ def test_pairwise_is_scipys(metric: Metric, scipy_name: str, rows: np.ndarray) -
 
 @pytest.mark.parametrize("metric", [Manhattan(), Chebyshev()], ids=lambda m: m.name)
 def test_pairwise_over_several_blocks(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugin, "CACHE_BYTES", 8 * 5 * 7)
+    monkeypatch.setattr(blocks, "CACHE_BYTES", 8 * 5 * 7)
     queries, vectors = _normal(3, 5), _normal(100, 5, seed=1)
     expected = cdist(
         queries.astype(np.float64), vectors.astype(np.float64), {"manhattan": "cityblock"}.get(metric.name, "chebyshev")
@@ -104,7 +116,7 @@ def test_pairwise_needs_little_memory_beside_its_answer(metric: Metric) -> None:
     values = metric.pairwise(rows[:20], rows)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < values.nbytes + 4 * plugin.CACHE_BYTES  # all differences at once would be 20 times the rows
+    assert peak < values.nbytes + 4 * blocks.CACHE_BYTES  # all differences at once would be 20 times the rows
 
 
 # ---- Mahalanobis ---------------------------------------------------------------------------------------------------
@@ -253,7 +265,7 @@ def test_hamming_of_all_bits_over_many_bytes() -> None:
     assert Hamming().distances(ones, zeros).tolist() == [[72_000, 72_000]]
 
 
-@pytest.mark.parametrize("count", [plugin._popcount_by_table, plugin._popcount], ids=["table", "best"])
+@pytest.mark.parametrize("count", [bits._popcount_by_table, bits._popcount], ids=["table", "best"])
 def test_both_ways_to_count_bits(count: Callable[[np.ndarray], np.ndarray]) -> None:
     words = np.random.default_rng(0).integers(0, 2**64, (6, 5), dtype=np.uint64)
     words[0, 0], words[0, 1] = 0, 2**64 - 1
@@ -263,8 +275,8 @@ def test_both_ways_to_count_bits(count: Callable[[np.ndarray], np.ndarray]) -> N
 def test_hamming_without_numpys_own_count(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, vectors = _bits(4, 19), _bits(33, 19, seed=1)
     expected = Hamming().distances(queries, vectors)
-    monkeypatch.setattr(plugin, "_popcount", plugin._popcount_by_table)
-    monkeypatch.setattr(plugin, "CACHE_BYTES", 1000)
+    monkeypatch.setattr(bits, "_popcount", bits._popcount_by_table)
+    monkeypatch.setattr(bits, "CACHE_BYTES", 1000)
     np.testing.assert_array_equal(Hamming().distances(queries, vectors), expected)
 
 
@@ -289,7 +301,7 @@ def test_hamming_similarity_needs_the_number_of_bits() -> None:
 @each_spec
 def test_state_restores_a_metric_exactly(spec: MetricSpec) -> None:
     metric, other = _make(spec), _make(spec)
-    rows = _bits(60, 5) if metric.dtype == "bits" else _normal(60, 5)
+    rows = _taken(metric, 60, 5)
     metric.fit(rows)
     other.restore(metric.state())
     assert other.state().meta == metric.state().meta
@@ -314,10 +326,12 @@ def test_mahalanobis_state_keeps_its_shrinkage() -> None:
 
 
 def _rows_for(metric: Metric, draw: st.DataObject) -> np.ndarray:
-    shape = (draw.draw(st.integers(2, 6)), 4)
+    shape = (draw.draw(st.integers(2, 6)), len(metric.columns) or 4)
     if metric.dtype == "bits":
         return draw.draw(arrays(np.uint8, shape))
-    return draw.draw(arrays(np.float32, shape, elements=st.floats(-1e6, 1e6, width=32)))
+    largest = 90 if metric.columns else 1e6
+    rows = draw.draw(arrays(np.float32, shape, elements=st.floats(-largest, largest, width=32)))
+    return np.abs(rows) if metric.refuses(np.float32([[-1, 1, -1, 1][: shape[1]]])).any() else rows
 
 
 @each_spec
@@ -325,7 +339,7 @@ def _rows_for(metric: Metric, draw: st.DataObject) -> np.ndarray:
 @given(draw=st.data())
 def test_declared_axioms_hold(spec: MetricSpec, draw: st.DataObject) -> None:
     metric = _make(spec)
-    metric.fit(_bits(50, 4) if metric.dtype == "bits" else _normal(50, 4))
+    metric.fit(_taken(metric, 50, 4))
     rows = _rows_for(metric, draw)
     rows = rows[~metric.refuses(rows)]
     found = metric.distances(rows, rows)
@@ -344,7 +358,7 @@ def test_declared_axioms_hold(spec: MetricSpec, draw: st.DataObject) -> None:
 @given(distances=st.lists(st.floats(0, 2), min_size=2, max_size=9))
 def test_similarity_falls_as_distance_grows(spec: MetricSpec, distances: list[float]) -> None:
     metric = _make(spec)
-    metric.fit(_bits(9, 3) if metric.dtype == "bits" else _normal(9, 3))
+    metric.fit(_taken(metric, 9, 3))
     assert (np.diff(metric.similarity(np.sort(np.array(distances)))) <= 0).all()
     nearer, farther = metric.similarity(np.array([0.0, 2.0]))
     assert nearer > farther

@@ -11,8 +11,8 @@ from nearkin.errors import AmbiguousNameError, ParameterError, UnknownNameError
 from nearkin.metrics import Euclidean
 from nearkin.registry import load_registry
 from nearkin.settings import load_settings
+from nearkin_plugins.distances.affine import Mahalanobis
 from nearkin_plugins.indexes import IVFParams
-from nearkin_plugins.metrics import Mahalanobis
 
 
 class FirstColumn(Euclidean):

@@ -28,8 +28,8 @@ from nearkin.testing.contract import (
     written,
 )
 from nearkin.testing.index_checks import expect_alike, searched
-from nearkin.testing.index_subjects import K, SpaceMetric, accepted, full_effort, pairs, spaces
-from nearkin.testing.samples import DIM, ROWS, ordinary_rows
+from nearkin.testing.index_subjects import K, SpaceMetric, accepted, full_effort, grounds, pairs
+from nearkin.testing.samples import DIM, ROWS
 from nearkin.transforms import Transform
 
 BEHAVIOUR_CHECKS = Checks("index")
@@ -266,7 +266,7 @@ def plans_match_accepts(subject: Subject) -> None:
             codec = make_codec(codec_part, DIM, registry)
         except MissingDependencyError:
             continue
-        for space in spaces(registry, lambda dtype: ordinary_rows(subject.rng(f"rows {dtype}"), ROWS, DIM, dtype)):
+        for space, _, _ in grounds(subject):
             legal = accepted(spec, space, codec)
             made += legal
             plan = Plan(name, codec_part)

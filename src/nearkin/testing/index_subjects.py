@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from nearkin.legality import refines_itself
 from nearkin.metrics import INNER_PRODUCT, L2, Metric, Space
 from nearkin.registry import Registry
 from nearkin.testing.contract import NotApplicable, Subject, options
-from nearkin.testing.samples import DIM, QUERIES, ROWS, ordinary_rows
+from nearkin.testing.samples import DIM, QUERIES, ROWS, accepted_rows
 from nearkin.transforms import Transform
 from nearkin.vectors import DType, as_vectors
 
@@ -37,6 +37,11 @@ def canberra(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 PAIRWISE = Space("pairwise", canberra)
 
 
+def _none(rows: np.ndarray) -> np.ndarray:
+    """No row is refused."""
+    return np.zeros(len(rows), dtype=bool)
+
+
 class SpaceMetric(Metric):
     """A metric that is nothing but its space; asks `nearkin.plans` for indexes."""
 
@@ -50,24 +55,37 @@ class SpaceMetric(Metric):
         return self._space
 
 
-def spaces(registry: Registry, rows_of: Callable[[DType], np.ndarray]) -> list[Space]:
-    """Squared L2, inner product, one that only numpy computes, and of every metric of the registry the native one or the
-    formula.
+class Ground(NamedTuple):
+    """A space, and rows and queries prepared for it."""
 
-    `rows_of` gives the rows that a metric is fitted on.
+    space: Space
+    rows: np.ndarray
+    queries: np.ndarray
+
+
+def grounds(subject: Subject) -> list[Ground]:
+    """Squared L2, inner product, one that only numpy computes, and of every metric of the registry the native one or the
+    formula, with rows that the metric takes.
     """
-    found = {space.label: space for space in (L2, INNER_PRODUCT, PAIRWISE)}
-    for spec in registry.specs("metric"):
+    found = {space.label: Ground(space, *_rows_of(subject, space.dtype)) for space in (L2, INNER_PRODUCT, PAIRWISE)}
+    for spec in subject.registry.specs("metric"):
         try:
-            metric: Metric = registry.build(spec, params=read_params(spec, Part(spec.name)))
-            if metric.needs_fit:
-                metric.fit(rows_of(metric.dtype))
-            space = metric.space
+            metric: Metric = subject.registry.build(spec, params=read_params(spec, Part(spec.name)))
+            if metric.reduces_to is not None or not (metric.native or metric.kernel):
+                continue
+            ground = _prepared(subject, metric)
         except NearkinError:
             continue  # a package is missing, or it refuses such rows
-        if metric.reduces_to is None and (metric.native or space.kernel is not None):
-            found.setdefault(space.label if metric.native else f"{space.label} {spec.name}", space)
+        if metric.native or ground.space.compiled is not None:
+            found.setdefault(ground.space.label if metric.native else f"kernel {spec.name}", ground)
     return list(found.values())
+
+
+def _prepared(subject: Subject, metric: Metric) -> Ground:
+    """The space of a metric that is fitted to rows that it takes."""
+    rows, queries = _rows_of(subject, metric.dtype, metric.refuses, len(metric.columns) or DIM)
+    metric.fit(rows)
+    return Ground(metric.space, metric.prepare(rows), metric.prepare_queries(queries))
 
 
 @dataclass(frozen=True)
@@ -217,6 +235,8 @@ def accepted(spec: IndexSpec, space: Space, codec: Codec) -> bool:
     """Whether the spec says that it is right with this codec in this space."""
     if codec.dtype != space.dtype or (spec.inner and not codec.lossless):
         return False
+    if codec.spaces and space.label not in codec.spaces:
+        return False
     labels = ["decoded", *([codec.native.label] if codec.native else [])]
     return any({space.label, "pairwise"} & set(spec.accepts.get(label, ())) for label in labels)
 
@@ -254,8 +274,7 @@ def _declared(subject: Subject) -> IndexSubject:
     if not isinstance(spec, IndexSpec):
         return found
     makers = [maker for maker in codec_makers(subject.registry) if _can_be_made(maker)]
-    for space in spaces(subject.registry, lambda dtype: _rows_of(subject, dtype)[0]):
-        rows, queries = _rows_of(subject, space.dtype)
+    for space, rows, queries in grounds(subject):
         for maker in makers:
             if accepted(spec, space, _tried(maker, rows)):
                 pair = Pair(spec, subject.registry, subject.params, subject.seed, space, maker, rows, queries)
@@ -291,9 +310,12 @@ def _tried(maker: CodecMaker, rows: np.ndarray) -> Codec:
     return maker.make(rows.shape[1])
 
 
-def _rows_of(subject: Subject, dtype: DType) -> tuple[np.ndarray, np.ndarray]:
+def _rows_of(
+    subject: Subject, dtype: DType, refuses: Callable[[np.ndarray], np.ndarray] = _none, dim: int = DIM
+) -> tuple[np.ndarray, np.ndarray]:
     if subject.rows is not None and (subject.rows.dtype == np.uint8) == (dtype == "bits"):
-        rows = as_vectors(subject.rows, dtype=dtype)[:ROWS]
+        rows = as_vectors(subject.rows, dtype=dtype)
+        rows = np.ascontiguousarray(rows[~refuses(rows)][:ROWS])
         return rows, np.ascontiguousarray(rows[::3][:QUERIES])
-    rows = ordinary_rows(subject.rng(f"rows {dtype}"), ROWS + QUERIES, DIM, dtype)
-    return rows[:ROWS], rows[ROWS:]
+    rows = accepted_rows(subject.rng(f"rows {dtype}"), ROWS + QUERIES, dim, dtype, refuses)
+    return rows[:-QUERIES], rows[-QUERIES:]

@@ -72,7 +72,7 @@ def _rows(subject: Subject, metric: Metric) -> np.ndarray:
     rows = _accepted(subject, metric, "rows", ROWS)
     expect(
         len(rows) >= ROWS // 4,
-        f"it refuses {ROWS - len(rows)} of {ROWS} ordinary rows of {DIM} columns; pass rows= that it is made for",
+        f"it refuses {ROWS - len(rows)} of {ROWS} ordinary rows of {_width(metric)} columns; pass rows= that it is made for",
     )
     return rows
 
@@ -81,11 +81,15 @@ def _queries(subject: Subject, metric: Metric) -> np.ndarray:
     return _accepted(subject, metric, "queries", 4 * QUERIES)[:QUERIES]
 
 
+def _width(metric: Metric) -> int:
+    return len(metric.columns) or DIM
+
+
 def _accepted(subject: Subject, metric: Metric, purpose: str, n: int) -> np.ndarray:
     try:
-        return accepted_rows(subject.rng(purpose), n, DIM, metric.dtype, metric.refuses)
+        return accepted_rows(subject.rng(purpose), n, _width(metric), metric.dtype, metric.refuses)
     except NotTrainedError:  # it tells good rows from bad ones only once it is fitted
-        return ordinary_rows(subject.rng(purpose), n, DIM, metric.dtype)
+        return ordinary_rows(subject.rng(purpose), n, _width(metric), metric.dtype)
 
 
 def _scale(distances: np.ndarray) -> float:
@@ -232,6 +236,33 @@ def _native_indexes(subject: Subject, layout: Layout) -> Iterator[tuple[str, Ind
         label = native.label if native else ""
         if isinstance(spec, IndexSpec) and layout.space.label in spec.accepts.get(label, ()):
             yield spec.name, made_index(subject.registry, spec, {}, layout)
+
+
+@METRIC_CHECKS.add
+def kernel_agrees(subject: Subject) -> None:
+    """The kernel, compiled, gives the distances that pairwise gives."""
+    bench = _bench(subject)
+    metric = bench.metric
+    if metric.kernel is None or metric.reduces_to or type(metric).pairwise is Metric.pairwise:
+        raise NotApplicable("it does not give both a kernel and pairwise")
+    kernel = metric.space.compiled
+    if kernel is None:
+        raise NotApplicable("numba is not installed")
+    wanted = metric.distances(bench.queries, bench.rows)
+    found = kernel.pairwise(metric.prepare_queries(bench.queries), metric.prepare(bench.rows))
+    _expect_close(metric.finish(found), wanted, "the kernel differs from pairwise", share=1e-3)
+
+
+@METRIC_CHECKS.add
+def prepared_alike(subject: Subject) -> None:
+    """Without a reduction, prepared rows are as far apart as the rows themselves."""
+    bench = _bench(subject)
+    metric = bench.metric
+    if metric.reduces_to or type(metric).prepare is Metric.prepare:
+        raise NotApplicable("it does not prepare rows, or reduces")
+    wanted = metric.distances(bench.queries, bench.rows)
+    found = metric.space.pairwise(metric.prepare_queries(bench.queries), metric.prepare(bench.rows))
+    _expect_close(np.asarray(found), wanted, "prepared rows differ from the rows themselves", share=1e-3)
 
 
 @METRIC_CHECKS.add
