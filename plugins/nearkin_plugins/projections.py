@@ -17,6 +17,9 @@ SHARE = 5
 OPQ_ROWS = 16_384
 OPQ_ITERATIONS = 12
 
+LEAST_CODES = 16
+"""Centroids of each group of columns, of 4 bits, where no product quantizer comes next."""
+
 
 class PCA(Transform):
     """Low rank: rows are projected on the D directions along which they differ most.
@@ -116,7 +119,7 @@ class OPQ(Transform):
 
     @property
     def train_rows(self) -> int:
-        return self.dim
+        return max(self.dim, LEAST_CODES)  # a product quantizer of more codes needs more rows itself
 
     @property
     def label(self) -> str:

@@ -2,7 +2,7 @@
 
 Grammar: ``[transform,]index[,codec][,refine-CODEC]``. Each part is a name with its usual number and options after colons:
 ``ivf1024,pq48x8,refine-f16``, ``pca64,ivf:nlist=1024:clusterer=lloyd``, ``hnsw32,int8``. A number left out is chosen from the data.
-``faiss:FACTORY`` is the escape to a raw faiss factory string. An index that wraps another one takes the rest as the plan of that
+``faiss:FACTORY`` in the place of the index is the escape to a raw faiss factory string. An index that wraps another one takes the rest as the plan of that
 other: ``surrogate:space=cosine,ivf1024,pq64x4``.
 
 Whether its parts go together is computed from what they declare (`nearkin.legality`), before any work.
@@ -64,7 +64,7 @@ class Plan:
         if self.inner is not None:
             return ",".join([*parts, str(self.index), str(self.inner)])
         if self.index.name == "faiss":
-            return ESCAPE + str(self.index.options["factory"])
+            return ",".join([*parts, ESCAPE + str(self.index.options["factory"])])
         parts.append(str(self.index))
         parts += [str(self.codec)] if self.codec else []
         parts += [f"{REFINE}{self.refinement}"] if self.refinement else []
@@ -103,17 +103,12 @@ def parse_plan(text: str, registry: Registry) -> Plan:
 
 def _read_plan(text: str, start: int, registry: Registry) -> Plan:
     """The plan that begins at a position of the text."""
-    if text[start:].lstrip().startswith(ESCAPE):
-        factory = text[start:].lstrip().removeprefix(ESCAPE).strip()
-        if not factory:
-            raise ParameterError(
-                f"plan {text!r} has no faiss factory string after the colon", hint="for example faiss:HNSW32"
-            )
-        return Plan(Part("faiss", {"factory": factory}))
     found: dict[str, Part] = {}
     order = ("transform", "index", "codec", "refinement")
     offset = start
     for piece in text[start:].split(","):
+        if "index" not in found and piece.lstrip().startswith(ESCAPE):
+            return Plan(_factory_of(text, offset), transform=found.get("transform"))
         with _position(text, offset):
             kind, part = _read_piece(piece.strip(), registry, before=tuple(found))
             if found and order.index(kind) <= max(order.index(each) for each in found):
@@ -128,6 +123,16 @@ def _read_plan(text: str, start: int, registry: Registry) -> Plan:
             f"plan {text!r} has a transform and no index", hint=f"for example {found['transform']},ivf,pq"
         )
     return Plan(found["index"], found.get("codec"), found.get("refinement"), transform=found.get("transform"))
+
+
+def _factory_of(text: str, start: int) -> Part:
+    """The faiss factory string that begins at a position of the text; whatever follows belongs to it."""
+    factory = text[start:].lstrip().removeprefix(ESCAPE).strip()
+    if not factory:
+        raise ParameterError(
+            f"plan {text!r} has no faiss factory string after the colon", hint="for example faiss:HNSW32"
+        )
+    return Part("faiss", {"factory": factory})
 
 
 def _with_inner(plan: Plan, registry: Registry) -> Plan:
@@ -269,7 +274,7 @@ def _verdict_on(layout: Layout, spec: IndexSpec) -> Verdict:
     if found.legal and layout.transform:
         found = transform_verdict(layout.space, spec, layout.transform)
     if found.legal and layout.refinement:
-        found = refinement_verdict(layout.codec, layout.refinement, layout.transform)
+        found = refinement_verdict(layout.space, layout.codec, layout.refinement, layout.transform)
     return found
 
 
@@ -397,9 +402,8 @@ def nearest_legal(plan: Plan, metric: Metric, dim: int, registry: Registry) -> s
         parts.append(str(plan.codec) if same_codec else codec.name)
     if plan.refinement:
         refinement = make_codec(plan.refinement, dim, registry)
-        legal = refinement_verdict(
-            make_codec(Part(codec.name), dim, registry) if transform else codec, refinement
-        ).legal
+        refined = make_codec(Part(codec.name), dim, registry) if transform else codec
+        legal = refinement_verdict(metric.space, refined, refinement).legal
         parts += [f"{REFINE}{plan.refinement}"] if legal else []
     return ",".join(parts)
 
