@@ -8,18 +8,18 @@ W. Burkhard and R. Keller, "Some approaches to best-match file searching" (1973)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import sqrt
 from threading import Lock
 from typing import ClassVar
 
 import numpy as np
 
-from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, VectorError
+from nearkin.errors import NotSupportedError, ParameterError, PluginContractError
 from nearkin.indexes import Found, Index, Layout, Mask
 from nearkin.kernels import Kernel, need_numba
 from nearkin.metrics import unit_rows
 from nearkin.search_parameters import SearchParameter
 from nearkin.state import State
+from nearkin_plugins.cells import NPROBE, need_rows_for_cells, usual_nlist, usual_nprobe
 from nearkin_plugins.compiled_flat import kernel_of
 from nearkin_plugins.decoded_scan import DecodedIVFIndex
 from nearkin_plugins.faiss_ivf import IVFIndex
@@ -87,13 +87,13 @@ class CompiledIVFIndex(Index):
     """
 
     name = "ivf"
-    search_params: ClassVar[Mapping[str, SearchParameter]] = IVFIndex.search_params
+    search_params: ClassVar[Mapping[str, SearchParameter]] = NPROBE
 
     def __init__(
         self, layout: Layout, *, nlist: int | None = None, centroids: str = "auto", prune: bool = False
     ) -> None:
         super().__init__(layout)
-        self.nlist = nlist or max(1, round(sqrt(layout.rows)))
+        self.nlist = nlist or usual_nlist(layout.rows)
         self.centroids = centroids
         rules = _rules(layout)
         if centroids != "auto" and centroids not in rules:
@@ -125,14 +125,10 @@ class CompiledIVFIndex(Index):
         return min(n, ROWS_PER_CENTROID * self.nlist)
 
     def check_rows_suffice(self, n: int) -> None:
-        if n < self.nlist:
-            raise VectorError(
-                f"ivf was asked for {self.nlist:,} cells, and there are only {n:,} rows to find them in",
-                hint=f"use nlist of at most {max(1, round(sqrt(n)))}, or leave the number out",
-            )
+        need_rows_for_cells(self.nlist, n)
 
     def search_defaults(self, n: int) -> dict[str, int]:
-        return {"nprobe": min(self.nlist, max(32, -(-self.nlist // 8)))}
+        return {"nprobe": usual_nprobe(self.nlist)}
 
     def _train(self, vectors: np.ndarray) -> None:
         rng = np.random.default_rng(self.layout.seed)

@@ -1,30 +1,32 @@
 """Flat and ivf over codes that no library scans: blocks are decoded and compared with all queries that need them at once.
 
 Under squared L2 and inner product that comparison is one matrix product of float32, which costs less than decoding again for
-each query.
+each query; only queries with rows so close that little would be left of the difference are compared in float64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import sqrt
 from threading import Lock
 from typing import ClassVar
 
 import numpy as np
 
 from nearkin.centroids import Lloyd
-from nearkin.errors import VectorError
 from nearkin.flat_index import FlatIndex
 from nearkin.indexes import Found, Index, Layout, Mask, empty_found, merge_found
 from nearkin.search_parameters import SearchParameter
 from nearkin.state import State, nested_state, restore_nested
 from nearkin.vectors import block_rows
+from nearkin_plugins.cells import NPROBE, need_rows_for_cells, usual_nlist, usual_nprobe
 from nearkin_plugins.faiss_index import cell_centroids
-from nearkin_plugins.faiss_ivf import IVFIndex, rows_for_centroids
+from nearkin_plugins.faiss_ivf import rows_for_centroids
 
 SCANNED = 4096
 """Rows that are decoded at a time: few enough for the values of a batch of queries to stay small."""
+
+CLOSE = 1e-3
+"""Share of a query's squared distance to the centre below which float32 would round more than 1e-4 of a value away."""
 
 CANDIDATE_BYTES = 1 << 26
 """Values and positions of all rows of the probed cells that are held at a time."""
@@ -72,11 +74,11 @@ class DecodedIVFIndex(Index):
     """
 
     name = "ivf"
-    search_params: ClassVar[Mapping[str, SearchParameter]] = IVFIndex.search_params
+    search_params: ClassVar[Mapping[str, SearchParameter]] = NPROBE
 
     def __init__(self, layout: Layout, *, nlist: int | None = None, clusterer: str = "kmeans") -> None:
         super().__init__(layout)
-        self.nlist = nlist or max(1, round(sqrt(layout.rows)))
+        self.nlist = nlist or usual_nlist(layout.rows)
         self._options = "" if clusterer == "kmeans" else f":clusterer={clusterer}"
         self._centroids = np.empty((0, layout.dim), dtype=np.float32)
         self._lists = np.zeros(self.nlist + 1, np.int64), np.empty((0, layout.codec.code_size), np.uint8), _nowhere()
@@ -94,14 +96,10 @@ class DecodedIVFIndex(Index):
         return min(n, max(super().sample_rows(n), rows_for_centroids(self.nlist)))
 
     def search_defaults(self, n: int) -> dict[str, int]:
-        return {"nprobe": min(self.nlist, max(32, -(-self.nlist // 8)))}
+        return {"nprobe": usual_nprobe(self.nlist)}
 
     def check_rows_suffice(self, n: int) -> None:
-        if n < self.nlist:
-            raise VectorError(
-                f"ivf was asked for {self.nlist:,} cells, and there are only {n:,} rows to find them in",
-                hint=f"use nlist of at most {max(1, round(sqrt(n)))}, or leave the number out",
-            )
+        need_rows_for_cells(self.nlist, n)
         super().check_rows_suffice(n)
 
     def _train(self, vectors: np.ndarray) -> None:
@@ -112,9 +110,12 @@ class DecodedIVFIndex(Index):
         cells = np.empty(len(vectors), dtype=np.int64)
         step = block_rows(4 * self.nlist)
         for start in range(0, len(vectors), step):
-            values = compared(self.layout, vectors[start : start + step], self._centroids, None)
-            cells[start : start + step] = values.argmin(axis=1)
+            cells[start : start + step] = self._to_cells(vectors[start : start + step]).argmin(axis=1)
         self._waiting.append((cells, self.layout.codec.encode(vectors)))
+
+    def _to_cells(self, vectors: np.ndarray) -> np.ndarray:
+        """(n, nlist) values between rows and the centroids of the cells."""
+        return compared(self.layout, vectors, self._centroids, self._centroids.mean(axis=0))
 
     def _ordered(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Offsets of the cells, codes in order of cell, and their positions; rows added since are sorted in."""
@@ -135,7 +136,7 @@ class DecodedIVFIndex(Index):
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         lists = self._ordered()
         nprobe = min(params["nprobe"], self.nlist)
-        probed, _ = smallest(compared(self.layout, queries, self._centroids, None), nprobe)
+        probed, _ = smallest(self._to_cells(queries), nprobe)
         widest = int(np.sort(np.diff(lists[0]))[-nprobe:].sum())
         step = block_rows(12 * max(1, widest), CANDIDATE_BYTES)
         parts = [
@@ -211,24 +212,29 @@ def _askers(probed: np.ndarray, starts: np.ndarray) -> Iterator[tuple[int, np.nd
         yield cell, some // probed.shape[1], starts.ravel()[some]
 
 
-def compared(layout: Layout, queries: np.ndarray, rows: np.ndarray, centre: np.ndarray | None) -> np.ndarray:
+def compared(layout: Layout, queries: np.ndarray, rows: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """(nq, n) float32 values of the layout's space between float32 queries and rows.
 
     Squared L2 is computed around `centre`: ||q - x||² = ||q||² - 2 q·x + ||x||², which cancels the less the nearer the centre.
+    Queries with rows that are much closer than it are compared again in float64.
     """
     if layout.space.label == "inner-product":
         return np.asarray(-(queries @ rows.T))
-    if centre is not None:
-        queries, rows = queries - centre, rows - centre
-    values = queries @ rows.T
+    near, around = queries - centre, rows - centre
+    squares = np.einsum("ij,ij->i", near, near)
+    values = near @ around.T
     values *= -2.0
-    values += np.einsum("ij,ij->i", queries, queries)[:, None]
-    values += np.einsum("ij,ij->i", rows, rows)[None, :]
+    values += squares[:, None]
+    values += np.einsum("ij,ij->i", around, around)[None, :]
+    close = np.flatnonzero((values < CLOSE * squares[:, None]).any(axis=1))
+    if close.size:
+        values[close] = layout.space.pairwise(queries[close], rows)
     return np.asarray(np.maximum(values, 0.0, out=values))
 
 
 def smallest(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and values of the k smallest of each row, in ascending order; as many as there are columns if those are fewer.
+    """Columns and values of the k smallest of each row, in ascending order, equal ones from the left; as many as there are
+    columns if those are fewer.
 
     >>> columns, values = smallest(np.float32([[3, 1, 2]]), 2)
     >>> columns.tolist(), values.tolist()
@@ -236,7 +242,7 @@ def smallest(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """
     columns = np.broadcast_to(np.arange(values.shape[1]), values.shape)
     if k < values.shape[1]:
-        columns = np.argpartition(values, k - 1, axis=1)[:, :k]
+        columns = np.sort(np.argpartition(values, k - 1, axis=1)[:, :k], axis=1)
     taken = np.take_along_axis(values, columns, axis=1)
     order = np.argsort(taken, axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1), np.take_along_axis(taken, order, axis=1)

@@ -6,15 +6,14 @@ Source: J. Sivic and A. Zisserman, "Video Google" (2003); H. Jégou et al., "Pro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import sqrt
 from typing import Any, ClassVar
 
 import numpy as np
 
 from nearkin.centroids import Lloyd
-from nearkin.errors import VectorError
 from nearkin.indexes import Layout, Mask, RangeFound
 from nearkin.search_parameters import SearchParameter
+from nearkin_plugins.cells import NPROBE, need_rows_for_cells, usual_nlist, usual_nprobe
 from nearkin_plugins.faiss_index import FaissIndex, cell_centroids, faiss_metric, quiet
 from nearkin_plugins.indexes import FAST_SCANS
 
@@ -38,13 +37,11 @@ class IVFIndex(FaissIndex):
     """
 
     name = "ivf"
-    search_params: ClassVar[Mapping[str, SearchParameter]] = {
-        "nprobe": SearchParameter("cells looked into for each query; more find more and take longer")
-    }
+    search_params: ClassVar[Mapping[str, SearchParameter]] = NPROBE
 
     def __init__(self, layout: Layout, *, nlist: int | None = None, clusterer: str = "kmeans") -> None:
         super().__init__(layout)
-        self.nlist = nlist or max(1, round(sqrt(layout.rows)))
+        self.nlist = nlist or usual_nlist(layout.rows)
         self._options = "" if clusterer == "kmeans" else f":clusterer={clusterer}"
         self.masks = layout.space.dtype != "bits"
 
@@ -59,14 +56,10 @@ class IVFIndex(FaissIndex):
         return min(n, max(super().sample_rows(n), rows_for_centroids(self.nlist)))
 
     def search_defaults(self, n: int) -> dict[str, int]:
-        return {"nprobe": min(self.nlist, max(32, -(-self.nlist // 8)))}
+        return {"nprobe": usual_nprobe(self.nlist)}
 
     def check_rows_suffice(self, n: int) -> None:
-        if n < self.nlist:
-            raise VectorError(
-                f"ivf was asked for {self.nlist:,} cells, and there are only {n:,} rows to find them in",
-                hint=f"use nlist of at most {max(1, round(sqrt(n)))}, or leave the number out",
-            )
+        need_rows_for_cells(self.nlist, n)
         super().check_rows_suffice(n)
 
     def _make(self, sample: np.ndarray) -> Any:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import numpy as np
 
 from nearkin.codecs import Codec
+from nearkin.kernels import numba_is_installed
 from nearkin.vectors import block_rows
 
 STEPS = 127
@@ -79,7 +78,7 @@ class Pruned(Codec):
     def _decode(self, codes: np.ndarray) -> np.ndarray:
         codes = np.ascontiguousarray(codes)
         scales = np.ascontiguousarray(codes[:, :4]).view("<f4")[:, 0]
-        if find_spec("numba") is None:
+        if not numba_is_installed():
             return self._decode_in_numpy(codes, scales)
         from nearkin_plugins.pruned_kernel import unpack
 

@@ -269,6 +269,7 @@ class Kernel:
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         """What a call gives; say in plain words what numba cannot compile."""
+        need_numba(self.source.name)
         import numba
 
         try:

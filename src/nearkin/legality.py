@@ -32,9 +32,9 @@ def verdict(space: Space, spec: IndexSpec, codec: Codec) -> Verdict:
             False, f"codec {codec.label} stores {_words(codec.dtype)}, the metric compares {_words(space.dtype)}"
         )
     if codec.spaces and space.label not in codec.spaces:
-        return Verdict(
-            False, f"{codec.label} keeps the order of {', '.join(sorted(codec.spaces))}, not of {space.label}"
-        )
+        return _other_order(codec, space)
+    if space.exact_rows and not codec.lossless:
+        return Verdict(False, f"the metric asks whether values are equal, and {codec.label} changes them a little")
     if spec.inner and not codec.lossless:
         return Verdict(
             False, f"{spec.name} compares the rows as they are, {codec.label} goes with the index that it wraps"
@@ -52,9 +52,7 @@ def verdict(space: Space, spec: IndexSpec, codec: Codec) -> Verdict:
 def transform_verdict(space: Space, spec: IndexSpec, transform: Transform) -> Verdict:
     """Whether a transform keeps the order of a space, and has a place in front of an index."""
     if space.label not in transform.spaces:
-        return Verdict(
-            False, f"{transform.label} keeps the order of {', '.join(sorted(transform.spaces))}, not of {space.label}"
-        )
+        return _other_order(transform, space)
     if spec.inner:
         return Verdict(
             False, f"{spec.name} compares the rows as they are, {transform.label} goes with the index that it wraps"
@@ -62,8 +60,9 @@ def transform_verdict(space: Space, spec: IndexSpec, transform: Transform) -> Ve
     return Verdict(True)
 
 
-def refinement_verdict(codec: Codec, refinement: Codec, transform: Transform | None = None) -> Verdict:
-    """Whether re-ranking on `refinement` makes sense over `codec`, of transformed rows or plain ones: it must be finer."""
+def refinement_verdict(space: Space, codec: Codec, refinement: Codec, transform: Transform | None = None) -> Verdict:
+    """Whether re-ranking on `refinement` makes sense over `codec`, of transformed rows or plain ones: it must be finer, and keep
+    the order of the space."""
     if refinement.dtype != codec.dtype:
         return Verdict(
             False, f"{REFINE}{refinement.label} stores {_words(refinement.dtype)}, {codec.label} {_words(codec.dtype)}"
@@ -78,6 +77,8 @@ def refinement_verdict(codec: Codec, refinement: Codec, transform: Transform | N
             f"{REFINE}{refinement.label} keeps {refinement.code_size} bytes a row, no more than {codec.label} "
             f"({codec.code_size}), so it cannot refine it",
         )
+    if refinement.spaces and space.label not in refinement.spaces:
+        return _other_order(refinement, space)
     return Verdict(True)
 
 
@@ -95,6 +96,10 @@ def transforms_itself(spec: IndexSpec, space: Space, codec: Codec) -> bool:
 def _accepted_by_name(spec: IndexSpec, space: Space, codec: Codec) -> bool:
     """Whether the index scans the codes themselves, and not what they decode to."""
     return codec.native is not None and space.label in spec.accepts.get(codec.native.label, frozenset())
+
+
+def _other_order(part: Codec | Transform, space: Space) -> Verdict:
+    return Verdict(False, f"{part.label} keeps the order of {', '.join(sorted(part.spaces))}, not of {space.label}")
 
 
 def _words(dtype: DType) -> str:

@@ -2,7 +2,7 @@
 
 Grammar: ``[transform,]index[,codec][,refine-CODEC]``. Each part is a name with its usual number and options after colons:
 ``ivf1024,pq48x8,refine-f16``, ``pca64,ivf:nlist=1024:clusterer=lloyd``, ``hnsw32,int8``. A number left out is chosen from the data.
-``faiss:FACTORY`` is the escape to a raw faiss factory string. An index that wraps another one takes the rest as the plan of that
+``faiss:FACTORY`` in the place of the index is the escape to a raw faiss factory string. An index that wraps another one takes the rest as the plan of that
 other: ``surrogate:space=cosine,ivf1024,pq64x4``.
 
 Whether its parts go together is computed from what they declare (`nearkin.legality`), before any work.
@@ -64,7 +64,7 @@ class Plan:
         if self.inner is not None:
             return ",".join([*parts, str(self.index), str(self.inner)])
         if self.index.name == "faiss":
-            return ESCAPE + str(self.index.options["factory"])
+            return ",".join([*parts, ESCAPE + str(self.index.options["factory"])])
         parts.append(str(self.index))
         parts += [str(self.codec)] if self.codec else []
         parts += [f"{REFINE}{self.refinement}"] if self.refinement else []
@@ -274,7 +274,7 @@ def _verdict_on(layout: Layout, spec: IndexSpec) -> Verdict:
     if found.legal and layout.transform:
         found = transform_verdict(layout.space, spec, layout.transform)
     if found.legal and layout.refinement:
-        found = refinement_verdict(layout.codec, layout.refinement, layout.transform)
+        found = refinement_verdict(layout.space, layout.codec, layout.refinement, layout.transform)
     return found
 
 
@@ -402,9 +402,8 @@ def nearest_legal(plan: Plan, metric: Metric, dim: int, registry: Registry) -> s
         parts.append(str(plan.codec) if same_codec else codec.name)
     if plan.refinement:
         refinement = make_codec(plan.refinement, dim, registry)
-        legal = refinement_verdict(
-            make_codec(Part(codec.name), dim, registry) if transform else codec, refinement
-        ).legal
+        refined = make_codec(Part(codec.name), dim, registry) if transform else codec
+        legal = refinement_verdict(metric.space, refined, refinement).legal
         parts += [f"{REFINE}{plan.refinement}"] if legal else []
     return ",".join(parts)
 

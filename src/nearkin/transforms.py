@@ -23,6 +23,8 @@ from nearkin.vectors import block_rows
 class Transform(ABC):
     """Base of every transform: a linear map of float32 rows, ``matrix @ row``.
 
+    The matrix is all there is to it: an index that applies transforms in its own library takes that and nothing else.
+
     Parameters
     ----------
     dim

@@ -53,6 +53,17 @@ class LabelAfterTraining(Reversed):
         return self.name if self.matrix is None else "trained"
 
 
+class MovesRows(Reversed):
+    def apply(self, vectors: np.ndarray) -> np.ndarray:
+        return super().apply(vectors) + np.float32(1)
+
+
+class KeepsTheSpace(Reversed):
+    def state(self) -> State:
+        state = super().state()
+        return State(state.arrays, {"space": "l2"})
+
+
 class AnyOrder(Reversed):
     def _train(self, vectors: np.ndarray, space: Space, codec: Codec | None, seed: int) -> np.ndarray:
         return np.random.default_rng(0).normal(size=(self.dim, self.dim)) @ np.diag(0.01 ** np.arange(self.dim))
@@ -108,6 +119,8 @@ BROKEN: list[tuple[str, Callable[..., Any]]] = [
     ("made", NotATransform),
     ("maps-rows", OneColumnMore),
     ("known-before-training", LabelAfterTraining),
+    ("matrix-alone", MovesRows),
+    ("matrix-alone", KeepsTheSpace),
     ("order-kept", AnyOrder),
     ("deterministic", EachTrainingDiffers),
     ("state-restores", RestoresHalf),

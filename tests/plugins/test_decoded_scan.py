@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nearkin.codecs import Codec
 from nearkin.indexes import Layout, Mask
 from nearkin.metrics import INNER_PRODUCT, L2, Space
 from nearkin.testing.contract import written
@@ -51,6 +54,50 @@ def test_rows_far_from_the_origin_keep_their_order(make) -> None:
     found = index.search(queries, 5, params={"nprobe": 500} if index.knobs else {})
     true = np.sort(L2.pairwise(queries, decoded(500, far=1000.0)), axis=1)[:, :5]
     np.testing.assert_allclose(found.distances, true, rtol=1e-3)
+
+
+class Quarters(Codec):
+    """Whole numbers and quarters of them, exactly."""
+
+    name = "quarters"
+
+    @property
+    def code_size(self) -> int:
+        return 4 * self.dim
+
+    def _encode(self, vectors: np.ndarray) -> np.ndarray:
+        return np.rint(4 * vectors).astype("<i4").view(np.uint8)
+
+    def _decode(self, codes: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(codes).view("<i4").astype(np.float32) / 4
+
+
+@pytest.mark.parametrize("make", [DecodedFlatIndex, DecodedIVFIndex])
+@pytest.mark.parametrize("nlist", [1, 60])
+def test_rows_close_to_each_other_and_far_from_the_centre_keep_their_order(make, nlist: int) -> None:
+    """Two heaps, 20,000 apart in each column: the centre between them is of no help to float32."""
+    rng = np.random.default_rng(0)
+    heaps = np.float32([-10_000, 10_000])
+    vectors, queries = (
+        (heaps[rng.integers(0, 2, (n, 1))] + rng.integers(-40, 40, (n, DIM)) / 4).astype(np.float32) for n in (600, 30)
+    )
+    options = {"nlist": nlist} if make is DecodedIVFIndex else {}
+    index = make(Layout(L2, DIM, Quarters(DIM), rows=600), **options)
+    index.train(vectors)
+    index.add(vectors)
+    found = index.search(queries, 10, params={"nprobe": nlist} if index.knobs else {})
+    np.testing.assert_allclose(found.distances, np.sort(L2.pairwise(queries, vectors), axis=1)[:, :10], rtol=1e-4)
+
+
+@pytest.mark.parametrize("far", [0.0, 3000.0])
+def test_rows_go_to_the_cell_whose_centroid_is_nearest(far: float) -> None:
+    vectors = rows(2000, far=far)
+    index = DecodedIVFIndex(Layout(L2, DIM, Quarters(DIM), rows=2000), nlist=60)
+    index.train(vectors)
+    index.add(vectors)
+    offsets, _, positions = index._ordered()
+    cells = np.repeat(np.arange(60), np.diff(offsets))
+    assert (L2.pairwise(vectors, index._centroids).argmin(axis=1)[positions] == cells).mean() > 0.99
 
 
 @pytest.mark.parametrize("make", [DecodedFlatIndex, DecodedIVFIndex])
@@ -107,6 +154,12 @@ def test_the_smallest_are_the_smallest(values: list[list[int]], k: int) -> None:
     columns, found = smallest(given_values, k)
     assert found.tolist() == np.sort(given_values, axis=1)[:, :k].tolist()
     assert np.array_equal(np.take_along_axis(given_values, columns, axis=1), found)
+    assert all(
+        left < right
+        for nearest, row in zip(found.tolist(), columns.tolist(), strict=True)
+        for (value, left), (other, right) in itertools.pairwise(zip(nearest, row, strict=True))
+        if value == other
+    )
     assert all(len(set(row)) == len(row) for row in columns.tolist())
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -268,6 +270,19 @@ def test_standardized_columns_that_do_not_vary_stay_in_their_unit() -> None:
         metric.prepare(rows[:, :2])
 
 
+@pytest.mark.parametrize("plan", ["flat,int8", "flat,f16", "flat,pruned50", "flat,int8,refine-f32"])
+def test_gower_with_categories_refuses_codecs_that_change_them(plan: str) -> None:
+    """A category that decodes to 2.003 is the same as no other."""
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([rng.normal(size=(300, 2)), rng.integers(0, 9, (300, 2))]).astype(np.float32)
+    with pytest.raises(NotSupportedError, match="whether values are equal") as error:
+        nk.build(rows, metric="gower:categorical=2/3", plan=plan)
+    assert error.value.hint is not None
+    nk.build(rows, metric="gower:categorical=2/3", plan=error.value.hint.removeprefix("nearest legal plan: "))
+    if "refine" not in plan:
+        assert len(nk.build(rows, metric="gower", plan=plan)) == 300
+
+
 def test_gower_of_mixed_rows() -> None:
     rows = np.float32([[20, 0, 1], [30, 0, 2], [60, 2, 1]])
     metric = Gower([1, 2])
@@ -382,3 +397,33 @@ def test_folders_open_alike_with_numba_and_without(
     with nk.open(tmp_path / "without") as opened:
         assert opened.problems == []
         np.testing.assert_allclose(opened.search(rows[:9], 5).distances, expected.distances, rtol=1e-5, atol=1e-6)
+
+
+_WITHOUT_NUMBA = """
+import sys
+sys.modules["numba"] = None
+import numpy as np
+import nearkin as nk
+from nearkin.errors import MissingDependencyError
+from nearkin.metrics import Metric
+
+class OnlyAKernel(Metric):
+    name = "only-a-kernel"
+    @staticmethod
+    def kernel(a, b):
+        return abs(a[0] - b[0])
+
+rows = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+assert nk.build(rows, plan="flat,pruned50").search(rows[:9], 1).ids.ravel().tolist() == list(range(9))
+try:
+    nk.build(rows, metric=OnlyAKernel()).search(rows[:1], 1)
+except MissingDependencyError as error:
+    print(error)
+"""
+
+
+def test_where_numba_cannot_be_imported_pruned_works_and_a_kernel_alone_says_what_to_install(tmp_path) -> None:
+    script = tmp_path / "without_numba.py"
+    script.write_text(_WITHOUT_NUMBA)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert 'needs the package numba; pip install "nearkin[kernels]"' in done.stdout, done.stderr

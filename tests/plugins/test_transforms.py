@@ -158,14 +158,24 @@ def test_the_plan_with_its_numbers_filled_in_names_the_transform():
 
 def test_plans_are_read_and_written_alike():
     registry = default_registry()
-    for text in ("pca64,ivf,pq,refine-f16", "opq,ivf1024,pq96", "rotate,flat,int4", "surrogate,pca8,ivf,pq"):
+    texts = ("pca64,ivf,pq,refine-f16", "opq,ivf1024,pq96", "rotate,flat,int4", "surrogate,pca8,ivf,pq")
+    for text in (*texts, "pca8,faiss:IVF4,PQ4x4fs", "surrogate,faiss:PCA4,Flat"):
         plan = parse_plan(text, registry)
         assert parse_plan(str(plan), registry) == plan
+
+
+def test_a_transform_before_a_faiss_string_can_be_written_as_well_as_made(tmp_path):
+    mine = nk.build(rows(), plan="pca8,faiss:IVF4,Flat")
+    assert mine.plan == "pca8,faiss:IVF4,Flat"
+    mine.save(tmp_path / "saved")
+    with nk.open(tmp_path / "saved") as again:
+        assert np.array_equal(again.search(rows(20, seed=1), 5).ids, mine.search(rows(20, seed=1), 5).ids)
 
 
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
+        ("pca4,faiss:", "has no faiss factory string after the colon"),
         ("pca4", "has a transform and no index"),
         ("pca4,pca4,flat", "position 5: 'pca4' is the name of a transform, and after the transform comes an index"),
         ("flat,pca4", "'pca4' is the name of a transform, and after the index comes a codec"),
@@ -184,6 +194,16 @@ def test_plans_that_make_no_sense_are_refused(plan: str, message: str) -> None:
     assert message in str(error.value)
 
 
+def test_a_refinement_keeps_the_order_of_the_metric_too():
+    """Signs around a centre decode to negative values, and a distribution has none."""
+    shares = np.abs(rows())
+    with pytest.raises(NotSupportedError, match="rabitq keeps the order of inner-product, l2, not of kernel") as error:
+        nk.build(shares, metric="jensen-shannon", plan="flat,pq1x4,refine-rabitq")
+    assert error.value.hint is not None
+    nk.build(shares, metric="jensen-shannon", plan=error.value.hint.removeprefix("nearest legal plan: "))
+    assert len(nk.build(shares, plan="flat,pq1x4,refine-rabitq")) == N
+
+
 def test_other_metrics_refuse_transforms_and_name_what_serves():
     with pytest.raises(NotSupportedError, match="pca4 keeps the order of inner-product, l2, not of") as error:
         nk.build(rows(), metric="manhattan", plan="pca4,ivf8")
@@ -191,9 +211,19 @@ def test_other_metrics_refuse_transforms_and_name_what_serves():
     nk.build(rows(), metric="manhattan", plan=error.value.hint.removeprefix("nearest legal plan: "))
 
 
-def test_too_few_rows_for_a_rotation_are_refused_before_any_work():
+@pytest.mark.parametrize("plan", ["opq,flat,pq4", "opq,flat", "opq2,ivf2,int8", "opq,flat,pruned50"])
+@pytest.mark.parametrize("columns", [4, DIM])
+def test_too_few_rows_for_a_rotation_are_refused_before_any_work(plan: str, columns: int):
     with pytest.raises(VectorError, match="needs at least 16 rows to train, got 10"):
-        nk.build(rows(10), plan="opq,flat,pq4")
+        nk.build(rows(10)[:, :columns].copy(), plan=plan)
+    assert len(nk.build(rows(16)[:, :columns].copy(), plan=plan)) == 16
+
+
+@pytest.mark.parametrize(("plan", "copies"), [("rotate,flat,int8", 2), ("rotate,flat,pruned50", 1)])
+def test_every_copy_of_the_matrix_is_counted(plan: str, copies: int) -> None:
+    """faiss copies the matrix that rows are checked with before they reach it."""
+    mine = nk.build(rows(), plan=plan)
+    assert mine.allocated_bytes()["transform"] == mine.predicted_bytes()["transform"] == copies * 4 * DIM * DIM
 
 
 def test_half_precision_looks_at_what_comes_out():

@@ -31,6 +31,7 @@ class Gower(Metric):
 
     The ranges, largest less smallest value, are those of the rows given to `fit`; a difference beyond the range counts as 1, and
     so does any difference in a column that did not vary. Categories are numbers too, codes whose order means nothing.
+    Codecs that lose something turn a category into no category at all, and are refused where some columns are categories.
     There are no missing values: rows with NaN are refused, so fill numbers in, and give a missing category a code of its own.
 
     Source: J. Gower, "A general coefficient of similarity and some of its properties" (1971). Axioms: all four. Reduces to
@@ -63,8 +64,12 @@ class Gower(Metric):
     similarity_rule = "Gower's coefficient, 1 - distance, from 0 to 1"
 
     def __init__(self, categorical: Numbers | None = None) -> None:
-        self.categorical = () if categorical is None or len(categorical) == 0 else _columns(categorical)
+        self._set(() if categorical is None or len(categorical) == 0 else _columns(categorical))
         self._scales: np.ndarray | None = None
+
+    def _set(self, categorical: tuple[int, ...]) -> None:
+        self.categorical = categorical
+        self.needs_exact_rows = bool(categorical)
 
     def fit(self, sample: np.ndarray) -> None:
         """Learn the ranges of the columns from (n, dim) rows.
@@ -112,7 +117,7 @@ class Gower(Metric):
         return State(arrays, {"categorical": list(self.categorical)})
 
     def restore(self, state: State) -> None:
-        self.categorical = tuple(int(each) for each in state.meta["categorical"])
+        self._set(tuple(int(each) for each in state.meta["categorical"]))
         self._scales = state.arrays.get("scales")
 
 

@@ -70,6 +70,19 @@ def known_before_training(subject: Subject) -> None:
 
 
 @TRANSFORM_CHECKS.add
+def matrix_alone(subject: Subject) -> None:
+    """apply gives matrix @ row and the state is the matrix, since an index that applies it in its own library has no more."""
+    rows, transform = _rows(subject), _trained(subject)
+    matrix, state = transform.matrix, transform.state()
+    expect(matrix is not None, "its matrix is None after training")
+    assert matrix is not None
+    product = rows.astype(np.float64) @ matrix.T.astype(np.float64)
+    apart = float(np.abs(transform.apply(rows) - product).max())
+    expect(apart <= 1e-4 * float(np.abs(product).max()), f"apply is up to {apart:.6g} from the product with the matrix")
+    expect(set(state.arrays) == {"matrix"} and not state.meta, f"the state has {sorted({*state.arrays, *state.meta})}")
+
+
+@TRANSFORM_CHECKS.add
 def order_kept(subject: Subject) -> None:
     """Under every space that it serves, the nearest tenth of the rows before it holds the nearest row after it, most times."""
     rows = _rows(subject)
