@@ -2,8 +2,8 @@
 
 Grammar: ``[transform,]index[,codec][,refine-CODEC]``. Each part is a name with its usual number and options after colons:
 ``ivf1024,pq48x8,refine-f16``, ``pca64,ivf:nlist=1024:clusterer=lloyd``, ``hnsw32,int8``. A number left out is chosen from the data.
-``faiss:FACTORY`` in the place of the index is the escape to a raw faiss factory string. An index that wraps another one takes the rest as the plan of that
-other: ``surrogate:space=cosine,ivf1024,pq64x4``.
+``faiss:FACTORY`` in the place of the index is the escape to a raw faiss factory string. An index that wraps another one takes the
+rest as the plan of that other: ``surrogate:space=cosine,ivf1024,pq64x4``.
 
 Whether its parts go together is computed from what they declare (`nearkin.legality`), before any work.
 """
