@@ -35,6 +35,8 @@ def verdict(space: Space, spec: IndexSpec, codec: Codec) -> Verdict:
         return Verdict(
             False, f"{codec.label} keeps the order of {', '.join(sorted(codec.spaces))}, not of {space.label}"
         )
+    if space.needs_lossless and not codec.lossless:
+        return Verdict(False, f"{codec.label} rounds values, and this metric asks whether they are the same")
     if spec.inner and not codec.lossless:
         return Verdict(
             False, f"{spec.name} compares the rows as they are, {codec.label} goes with the index that it wraps"

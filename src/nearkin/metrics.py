@@ -55,6 +55,8 @@ class Space:
     axioms
         What values between prepared rows hold, for indexes whose pruning needs it. Empty for a reduction, whose values are
         not the metric's distances.
+    needs_lossless
+        Whether it asks if values are the same, which what a codec has rounded never are.
     """
 
     label: str
@@ -62,6 +64,7 @@ class Space:
     dtype: DType = "float32"
     kernel: Kernel | None = None
     axioms: frozenset[Axiom] = frozenset()
+    needs_lossless: bool = False
 
     @property
     def compiled(self) -> Kernel | None:
@@ -135,6 +138,8 @@ class Metric:
         Names of the columns, for a metric of exactly these; empty for one that takes any number.
     needs_fit
         Whether `fit` must see rows before anything else is called.
+    needs_lossless
+        Whether it asks if values are the same: only codecs that keep every bit serve it.
     similarity_rule
         The formula of `similarity` in words, for help and docs.
     bad_row_reason
@@ -166,6 +171,7 @@ class Metric:
     kernel: ClassVar[Callable[..., Any] | None] = None
     columns: ClassVar[tuple[str, ...]] = ()
     needs_fit: ClassVar[bool] = False
+    needs_lossless: bool = False
     similarity_rule: ClassVar[str] = "1 / (1 + distance)"
     bad_row_reason: ClassVar[str] = "rows cannot be compared under this metric"
     refuses_rows: ClassVar[bool] = False
@@ -257,10 +263,13 @@ class Metric:
             return L2 if self.reduces_to == "l2" else INNER_PRODUCT
         for library, constant in self.native.items():
             kernel = None if self.kernel is None else self._compiled()
-            return Space(f"{library}:{constant}", self.pairwise, self.dtype, kernel, self.axioms)
+            return self._own_space(f"{library}:{constant}", kernel)
         if self.kernel is not None:
-            return Space("kernel", self.pairwise, self.dtype, self._compiled(), self.axioms)
-        return Space("pairwise", self.pairwise, self.dtype, axioms=self.axioms)
+            return self._own_space("kernel", self._compiled())
+        return self._own_space("pairwise", None)
+
+    def _own_space(self, label: str, kernel: Kernel | None) -> Space:
+        return Space(label, self.pairwise, self.dtype, kernel, self.axioms, self.needs_lossless)
 
     def distances(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """(nq, n) distances, float64, checked for shape; the reference that everything else is compared with.

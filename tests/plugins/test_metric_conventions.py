@@ -382,3 +382,13 @@ def test_folders_open_alike_with_numba_and_without(
     with nk.open(tmp_path / "without") as opened:
         assert opened.problems == []
         np.testing.assert_allclose(opened.search(rows[:9], 5).distances, expected.distances, rtol=1e-5, atol=1e-6)
+
+
+def test_categories_are_compared_on_rows_that_no_codec_has_rounded() -> None:
+    rows = np.float32([[kind, size] for kind in range(3) for size in range(10)])
+    for plan in ("flat,int8", "flat,f16", "flat,pruned50", "flat,int8,refine-f32"):
+        with pytest.raises(NotSupportedError, match="whether they are the same; nearest legal plan: surrogate,"):
+            nk.build(rows, metric="gower:categorical=0", plan=plan)
+        nk.build(rows, metric="gower", plan=plan)  # numbers that are rounded are near still
+    found = nk.build(rows, metric=Gower([0])).search(rows, 9)
+    assert (found.ids // 10 == np.arange(30)[:, None] // 10).all()

@@ -32,6 +32,7 @@ class Gower(Metric):
     The ranges, largest less smallest value, are those of the rows given to `fit`; a difference beyond the range counts as 1, and
     so does any difference in a column that did not vary. Categories are numbers too, codes whose order means nothing.
     There are no missing values: rows with NaN are refused, so fill numbers in, and give a missing category a code of its own.
+    With categories, codecs that round are refused: a rounded code is no category of any query.
 
     Source: J. Gower, "A general coefficient of similarity and some of its properties" (1971). Axioms: all four. Reduces to
     nothing: a compiled formula, `pairwise` in numpy where there is no numba.
@@ -64,6 +65,7 @@ class Gower(Metric):
 
     def __init__(self, categorical: Numbers | None = None) -> None:
         self.categorical = () if categorical is None or len(categorical) == 0 else _columns(categorical)
+        self.needs_lossless = bool(self.categorical)
         self._scales: np.ndarray | None = None
 
     def fit(self, sample: np.ndarray) -> None:
@@ -113,6 +115,7 @@ class Gower(Metric):
 
     def restore(self, state: State) -> None:
         self.categorical = tuple(int(each) for each in state.meta["categorical"])
+        self.needs_lossless = bool(self.categorical)
         self._scales = state.arrays.get("scales")
 
 
