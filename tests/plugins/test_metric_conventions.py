@@ -392,3 +392,8 @@ def test_categories_are_compared_on_rows_that_no_codec_has_rounded() -> None:
         nk.build(rows, metric="gower", plan=plan)  # numbers that are rounded are near still
     found = nk.build(rows, metric=Gower([0])).search(rows, 9)
     assert (found.ids // 10 == np.arange(30)[:, None] // 10).all()
+
+
+def test_similarity_of_shares_with_nothing_in_common_is_0() -> None:
+    found = nk.build(np.float32([[1, 0]]), metric="jensen-shannon").search(np.float32([[0, 5]]), 2)
+    assert found.similarities.tolist() == [[0, -np.inf]]
