@@ -228,7 +228,7 @@ def screen(
     if bad.size and on_bad == "fail":
         raise VectorError(
             f"vectors have {_not_finite(vectors if source is None else source, bad)} in {name_rows(bad, len(array))}",
-            hint='remove them, or pass on_bad="skip" (--on-bad skip)',
+            hint=_without_them(bad, len(array)),
         )
     if dtype == "float32":
         bad = _add_bad(array, bad, overlong_rows(array, longest), _too_long(longest), on_bad)
@@ -240,6 +240,12 @@ def screen(
     return Screened(np.ascontiguousarray(array[kept]), kept, bad)
 
 
+def _without_them(bad: np.ndarray, rows: int) -> str:
+    if len(bad) == rows:
+        return "no row can be used, so choose other columns or another metric"
+    return 'remove them, or pass on_bad="skip" (--on-bad skip)'
+
+
 def _refused_rows(array: np.ndarray, refuse: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     step = block_rows(array.shape[1] * array.itemsize)
     found = [np.flatnonzero(refuse(array[start : start + step])) + start for start in range(0, len(array), step)]
@@ -249,7 +255,5 @@ def _refused_rows(array: np.ndarray, refuse: Callable[[np.ndarray], np.ndarray])
 def _add_bad(array: np.ndarray, bad: np.ndarray, more: np.ndarray, reason: str, on_bad: OnBad) -> np.ndarray:
     new = np.setdiff1d(more, bad)
     if new.size and on_bad == "fail":
-        raise VectorError(
-            f"{reason}: {name_rows(new, len(array))}", hint='remove them, or pass on_bad="skip" (--on-bad skip)'
-        )
+        raise VectorError(f"{reason}: {name_rows(new, len(array))}", hint=_without_them(new, len(array)))
     return np.union1d(bad, new)
