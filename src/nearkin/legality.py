@@ -33,7 +33,7 @@ def verdict(space: Space, spec: IndexSpec, codec: Codec) -> Verdict:
         )
     if codec.spaces and space.label not in codec.spaces:
         return Verdict(
-            False, f"{codec.label} keeps the order of {', '.join(sorted(codec.spaces))}, not of {space.label}"
+            False, f"{codec.label} keeps the order of {', '.join(sorted(codec.spaces))}, not of {_plainly(space.label)}"
         )
     if space.needs_lossless and not codec.lossless:
         return Verdict(False, f"{codec.label} rounds values, and this metric asks whether they are the same")
@@ -47,7 +47,7 @@ def verdict(space: Space, spec: IndexSpec, codec: Codec) -> Verdict:
         return Verdict(True)
     known = sorted(set().union(*serves))
     if known:
-        return Verdict(False, f"{spec.name} with {codec.label} serves {', '.join(known)}, not {space.label}")
+        return Verdict(False, f"{spec.name} with {codec.label} serves {', '.join(known)}, not {_plainly(space.label)}")
     return Verdict(False, f"{spec.name} cannot scan {codec.label} codes")
 
 
@@ -55,7 +55,8 @@ def transform_verdict(space: Space, spec: IndexSpec, transform: Transform) -> Ve
     """Whether a transform keeps the order of a space, and has a place in front of an index."""
     if space.label not in transform.spaces:
         return Verdict(
-            False, f"{transform.label} keeps the order of {', '.join(sorted(transform.spaces))}, not of {space.label}"
+            False,
+            f"{transform.label} keeps the order of {', '.join(sorted(transform.spaces))}, not of {_plainly(space.label)}",
         )
     if spec.inner:
         return Verdict(
@@ -97,6 +98,11 @@ def transforms_itself(spec: IndexSpec, space: Space, codec: Codec) -> bool:
 def _accepted_by_name(spec: IndexSpec, space: Space, codec: Codec) -> bool:
     """Whether the index scans the codes themselves, and not what they decode to."""
     return codec.native is not None and space.label in spec.accepts.get(codec.native.label, frozenset())
+
+
+def _plainly(label: str) -> str:
+    """A space as users may know it."""
+    return {"kernel": "a compiled formula", "pairwise": "a formula in numpy"}.get(label, label)
 
 
 def _words(dtype: DType) -> str:

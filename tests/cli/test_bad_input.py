@@ -196,3 +196,12 @@ def test_checking_a_component_names_its_plugin(run: Run) -> None:
     result = run("plugins", "check", "gower")
     assert result.exit_code == 3
     assert "gower is a component of the plugin metrics: check that" in result.stderr
+
+
+def test_refusals_speak_of_columns_and_formulas_as_users_do(run: Run, vectors: np.ndarray) -> None:
+    refused = run("build", "v.npy", "--metric", "gower:categorical=-1", "-o", "mine").stderr
+    assert "categorical is -1, numbers of columns from 0 on expected" in refused
+    refused = run("build", "v.npy", "--metric", "gower:categorical=sex", "-o", "mine").stderr
+    assert "write numbers as categorical=1/2" in refused
+    refused = run("build", "v.npy", "--metric", "canberra", "--plan", "rotate,flat", "-o", "mine").stderr
+    assert "keeps the order of inner-product, l2, not of a compiled formula" in refused
