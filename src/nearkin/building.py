@@ -236,7 +236,10 @@ def make_metric(metric: str | Metric, registry: Registry) -> tuple[Metric, str]:
 def _usable(collection: Collection, matrix: np.ndarray, on_bad: OnBad, source: Any) -> Screened:
     screened = collection.screen(matrix, on_bad, source=source)
     if not len(screened.vectors):
-        raise VectorError(f"none of the {len(matrix):,} rows can be used", hint="see on_bad")
+        try:
+            collection.screen(matrix, "fail", source=source)
+        except VectorError as error:
+            raise VectorError(f"none of the {len(matrix):,} rows can be used: {error.message}") from error
     return screened
 
 

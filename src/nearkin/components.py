@@ -74,7 +74,9 @@ def parse_part(text: str, known: Callable[[str], bool], resolve: Callable[[str],
     for option in options:
         key, equals, value = (each.strip() for each in option.partition("="))
         if not (key and equals and value):
-            raise ParameterError(f"option {option!r} of {name} is not of the form key=value")
+            raise ParameterError(
+                f"option {option!r} of {name} is not of the form key=value", hint=_how_to_write(name, spec)
+            )
         if key in given:
             raise ParameterError(f"option {key!r} of {name} is given twice")
         given[key] = value
@@ -96,8 +98,13 @@ def _split_numbers(
         takes = (
             f"{len(fields)} number{'s' if len(fields) > 1 else ''} glued to it" if fields else "no number glued to it"
         )
-        raise ParameterError(f"{head!r}: {name} takes {takes}, write options as {name}:key=value")
+        raise ParameterError(f"{head!r}: {name} takes {takes}", hint=_how_to_write(name, resolve(name)))
     return name, given
+
+
+def _how_to_write(name: str, spec: Spec) -> str:
+    options = [each.name for each in dataclasses.fields(spec.params)] if spec.params else []
+    return f"write options as {name}:{options[0]}=..." if options else f"write {name}, which has no options"
 
 
 def read_params(spec: Spec, part: Part) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def convert(
         The source has no rows, or values that the target's format does not hold.
     """
     reader = find_format(source, registry=registry, format=source_format)
-    writer = find_format(target, registry=registry, format=target_format)
+    writer = _writer(Path(target), _default_registry() if registry is None else registry, target_format)
     summary = reader.describe(source)
     kept = {part.removeprefix("integer ") for part in writer.keeps}
     has = {"ids": summary.ids, "metadata": bool(summary.metadata)}
@@ -179,6 +179,21 @@ def _default_registry() -> Formats:
     return default_registry()
 
 
+def _writer(target: Path, formats: Formats, format: str | None) -> VectorFormat:
+    ending = target.suffix.lower()
+    if format is None and ending in RUNS_CODE and not _longest(target, formats):
+        raise NotSupportedError(
+            f"{target} would be pickled, as {ending} files are, and nearkin writes none",
+            hint="write .npy or .safetensors",
+        )
+    if format is None and not ending and not target.is_dir():
+        raise UnknownNameError(
+            f"{target} has no ending that tells its format",
+            hint="write .npy, or name the format: target_format='npy' (--to npy)",
+        )
+    return find_format(target, registry=formats, format=format)
+
+
 def _made(formats: Formats, text: str) -> VectorFormat:
     made: VectorFormat = formats.make("format", text)
     return made
@@ -187,6 +202,8 @@ def _made(formats: Formats, text: str) -> VectorFormat:
 def _name_by_suffix(path: Path, formats: Formats) -> str:
     found = _claims(path, formats)
     if not found:
+        if not path.suffix and not os.path.lexists(path):
+            raise StorageError(f"there is no file {path}")
         raise _no_format(path, formats)
     if len(found) > 1:
         ending = _longest(path, formats)

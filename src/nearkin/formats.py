@@ -226,10 +226,15 @@ def _reading(name: str, path: Path) -> Iterator[None]:
         raise _missing(name, error) from error
     except MemoryError as error:
         raise StorageError(f"{path} needs more memory than there is", hint="read it in smaller blocks") from error
+    except UnicodeDecodeError as error:
+        raise CorruptFileError(
+            f"{path} is no {name} file that can be read: its text is not UTF-8 ({error.reason})",
+            hint="text in another encoding is changed by iconv -f LATIN1 -t UTF-8",
+        ) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: a place before the start
             raise StorageError(f"{path}: {error.strerror or error}") from error
-        raise CorruptFileError(f"{path} is not a {name} file that can be read: {_first_line(error)}") from error
+        raise CorruptFileError(f"{path} is no {name} file that can be read: {_first_line(error)}") from error
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def verdict(space: Space, spec: IndexSpec, codec: Codec) -> Verdict:
         return Verdict(True)
     known = sorted(set().union(*serves))
     if known:
-        return Verdict(False, f"{spec.name} with {codec.label} serves {', '.join(known)}, not {space.label}")
+        return Verdict(False, f"{spec.name} with {codec.label} serves {', '.join(known)}, not {_plainly(space.label)}")
     return Verdict(False, f"{spec.name} cannot scan {codec.label} codes")
 
 
@@ -99,7 +99,14 @@ def _accepted_by_name(spec: IndexSpec, space: Space, codec: Codec) -> bool:
 
 
 def _other_order(part: Codec | Transform, space: Space) -> Verdict:
-    return Verdict(False, f"{part.label} keeps the order of {', '.join(sorted(part.spaces))}, not of {space.label}")
+    return Verdict(
+        False, f"{part.label} keeps the order of {', '.join(sorted(part.spaces))}, not of {_plainly(space.label)}"
+    )
+
+
+def _plainly(label: str) -> str:
+    """A space as users may know it."""
+    return {"kernel": "a compiled formula", "pairwise": "a formula in numpy"}.get(label, label)
 
 
 def _words(dtype: DType) -> str:

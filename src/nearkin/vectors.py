@@ -292,14 +292,18 @@ class Gate:
         """Raise VectorError if bad rows came that are not to be left out: the first kind, with all their numbers."""
         for told, found in zip(self._told, self._found, strict=True):
             if self._fails and found:
-                raise VectorError(
-                    f"{told}{name_rows(np.concatenate(found), self.rows)}",
-                    hint='remove them, or pass on_bad="skip" (--on-bad skip)',
-                )
+                bad = np.concatenate(found)
+                raise VectorError(f"{told}{name_rows(bad, self.rows)}", hint=_without_them(bad, self.rows))
 
 
 def _told_not_finite(given: Any, bad: np.ndarray) -> str:
     return f"vectors have {_not_finite(given, bad)} in "
+
+
+def _without_them(bad: np.ndarray, rows: int) -> str:
+    if len(bad) == rows:
+        return "no row can be used, so choose other columns or another metric"
+    return 'remove them, or pass on_bad="skip" (--on-bad skip)'
 
 
 def _refused_rows(array: np.ndarray, refuse: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

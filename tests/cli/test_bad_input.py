@@ -181,3 +181,27 @@ def test_standard_input_that_is_no_vectors(run: Run, built: Path, text: str, wor
 
 def test_standard_input_with_a_damaged_npy(run: Run, built: Path) -> None:
     fails(run("search", built, "-", input=b"\x93NUMPY\x01\x00"), 5, ".npy file")
+
+
+def test_where_no_row_is_left_skipping_is_not_the_way_out(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.float32([[-122, 37], [-118, 34]]))
+    for option in ((), ("--on-bad", "skip")):
+        result = run("build", "x.npy", "--metric", "haversine", *option, "-o", "mine")
+        assert "latitudes from -90 to 90" in result.stderr
+        assert "2 of 2 rows" in result.stderr
+        assert "skip" not in result.stderr
+
+
+def test_checking_a_component_names_its_plugin(run: Run) -> None:
+    result = run("plugins", "check", "gower")
+    assert result.exit_code == 3
+    assert "gower is a component of the plugin metrics: check that" in result.stderr
+
+
+def test_refusals_speak_of_columns_and_formulas_as_users_do(run: Run, vectors: np.ndarray) -> None:
+    refused = run("build", "v.npy", "--metric", "gower:categorical=-1", "-o", "mine").stderr
+    assert "categorical is -1, numbers of columns from 0 on expected" in refused
+    refused = run("build", "v.npy", "--metric", "gower:categorical=sex", "-o", "mine").stderr
+    assert "write numbers as categorical=1/2" in refused
+    refused = run("build", "v.npy", "--metric", "canberra", "--plan", "rotate,flat", "-o", "mine").stderr
+    assert "keeps the order of inner-product, l2, not of a compiled formula" in refused

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 
 import nearkin as nk
+from nearkin.cli import rendering
 
 Run = Callable[..., Result]
 
@@ -313,3 +314,22 @@ def test_python_m_nearkin() -> None:
     command = [sys.executable, "-m", "nearkin", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == f"nearkin, version {nk.__version__}\n"
+
+
+def test_long_tables_look_like_short_ones_without_the_slow_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    headers, right = ("query", "rank", "id", "distance"), ("rank", "distance")
+    rows = [(f"{each // 10}", each % 10, ("a", "日本", "b c")[each % 3], f"{each / 7:.4g}") for each in range(500)]
+    odd = ("a\nb", 0, "x" * 200, "")
+
+    def printed(*rows: tuple[object, ...]) -> str:
+        with CliRunner().isolation() as (out, *_):
+            rendering.print_table(headers, rows, right=right)
+        return out.getvalue().decode()
+
+    quick, folded = printed(*rows), printed(*rows, odd)
+    with monkeypatch.context() as patch:
+        patch.setattr(rendering, "MANY_ROWS", 10_000)
+        assert (printed(*rows), printed(*rows, odd)) == (quick, folded)
+    assert len(quick.splitlines()) == 502
+    monkeypatch.setattr("rich.table.Table.add_row", None)
+    assert printed(*rows) == quick

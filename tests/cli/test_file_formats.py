@@ -69,3 +69,35 @@ def test_a_folder_of_parts_is_built_from(run: Run, vectors: np.ndarray) -> None:
     saved = run("describe", "mine")
     assert saved.exit_code == 5
     assert "is a folder with a saved index" in saved.stderr
+
+
+def test_a_target_is_refused_as_a_target(run: Run, vectors: np.ndarray) -> None:
+    for target, words in (
+        ("o.bin", "o.bin would be pickled, as .bin files are, and nearkin writes none; write .npy"),
+        ("o.pkl", "o.pkl would be pickled"),
+        ("o", "o has no ending that tells its format; write .npy, or name the format: target_format='npy' (--to npy)"),
+    ):
+        result = run("convert", "v.npy", target)
+        assert (result.exit_code != 0, words in result.stderr) == (True, True), result.stderr
+
+
+def test_hints_that_name_a_format_hold_for_convert_too(run: Run) -> None:
+    with h5py.File("two.h5", "w") as file:
+        file["a"], file["b"] = np.ones((4, 2), np.float32), np.zeros((1, 2), np.float32)
+    assert "--format hdf5:dataset=a" in run("convert", "two.h5", "o.npy").stderr
+    assert run("convert", "two.h5", "o.npy", "--format", "hdf5:dataset=b").stdout == "wrote 1 row to o.npy\n"
+
+
+def test_a_file_that_is_not_there_and_one_in_latin_1(run: Run) -> None:
+    assert run("describe", "vectros").stderr == "error: there is no file vectros\n"
+    Path("old.csv").write_bytes(b"name,x,y\n" + "caf\xe9".encode("latin-1") + b",1,2\n")
+    assert "old.csv is no csv file that can be read: its text is not UTF-8" in run("describe", "old.csv").stderr
+
+
+def test_an_empty_cell_can_be_skipped_as_nan(run: Run) -> None:
+    Path("a.csv").write_text("x,y\n1,2\n3,\n5,6\n")
+    refused = run("build", "a.csv", "-o", "mine").stderr
+    assert "line 3, column 'y' (2): the cell is empty" in refused
+    assert "write nan and pass --on-bad skip" in refused
+    Path("a.csv").write_text("x,y\n1,2\n3,nan\n5,6\n")
+    assert "2 x 2" in run("build", "a.csv", "--on-bad", "skip", "-o", "mine").stdout

@@ -65,7 +65,7 @@ def test_options(path: Path) -> None:
     [
         ("", "is empty"),
         ("\n \n", "is empty"),
-        ("[1]\n[2\n", "line 2 is not JSON"),
+        ("[1]\n[2\n", "line 2, character [0-9]+ is not JSON: Expecting"),
         ("[1]\n\n[1, 2]\n", "line 3: a vector of 2 numbers, 1 expected"),
         ("[]\n", r"line 1: \[\] is not a list of numbers"),
         ('[1]\n["2"]\n', "line 2: .* is not a list of numbers"),
@@ -83,7 +83,8 @@ def test_options(path: Path) -> None:
         ('{"id": "a", "vector": [1]}\n{"vector": [1]}\n', "line 2: the id is 'None', text expected"),
         ('{"vector": [1]}\n{"id": 1, "vector": [1]}\n', "line 2: the id is '1', no id expected"),
         (f'{{"id": {2**63}, "vector": [1]}}\n', "line 1: the id 9223372036854775808 does not fit"),
-        ("[" * 100_000 + "\n", "line 1 is not JSON"),
+        ("[" * 100_000 + "\n", "line 1 has lists within lists"),
+        ("[" + "9" * 5_000 + "]\n", "line 1 has a number with too many digits"),
     ],
 )
 def test_errors_say_where(path: Path, text: str, message: str) -> None:

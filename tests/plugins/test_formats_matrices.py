@@ -151,8 +151,8 @@ def test_which_tensor(tmp_path: Path) -> None:
         ({"e": {"dtype": "F32"}}, "no 2-D tensor"),
         ({"e": 5}, "no 2-D tensor"),
         ([1], "no JSON object"),
-        (b"\xff", "not a safetensors file"),
-        (b"[" * 10_000, "not a safetensors file"),
+        (b"\xff", "no safetensors file"),
+        (b"[" * 10_000, "no safetensors file"),
     ],
 )
 def test_headers_that_lie(tmp_path: Path, header: Any, message: str) -> None:

@@ -107,6 +107,9 @@ def test_text_of_glove(path: Path) -> None:
     [
         ("2 3\nking 1 2 3\nqueen 4 5 6\n", "header of word2vec's; name it: --format word2vec"),
         ("0.5 1 2\n0.25 3 4\n", "numbers in place of words; .*--format csv:delimiter=space"),
+        ("  0.5   1 2\n0.25 3  4\n", "numbers in place of words; .*--format csv:delimiter=space"),
+        ("0.5,1\n2,3\n", "numbers in place of words; .*--format csv:delimiter=comma"),
+        ("0.5\t1\n2\t3\n", "numbers in place of words; .*--format csv:delimiter=tab"),
         ("some\ntext\n", "no numbers after its words"),
         ("some more\ntext here\n", "no numbers after its words"),
         ("a 1 2\nb 3 4\nc 5\nd 6 7\n", "line 3 has 1 numbers after its word"),

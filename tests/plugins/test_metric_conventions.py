@@ -427,3 +427,20 @@ def test_where_numba_cannot_be_imported_pruned_works_and_a_kernel_alone_says_wha
     script.write_text(_WITHOUT_NUMBA)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert 'needs the package numba; pip install "nearkin[kernels]"' in done.stdout, done.stderr
+
+
+def test_categories_are_compared_on_rows_that_no_codec_has_rounded() -> None:
+    rows = np.float32([[kind, size] for kind in range(3) for size in range(10)])
+    for plan in ("flat,int8", "flat,f16", "flat,pruned50", "flat,int8,refine-f32"):
+        with pytest.raises(
+            NotSupportedError, match="asks whether values are equal, and .* nearest legal plan: surrogate,"
+        ):
+            nk.build(rows, metric="gower:categorical=0", plan=plan)
+        nk.build(rows, metric="gower", plan=plan)  # numbers that are rounded are near still
+    found = nk.build(rows, metric=Gower([0])).search(rows, 9)
+    assert (found.ids // 10 == np.arange(30)[:, None] // 10).all()
+
+
+def test_similarity_of_shares_with_nothing_in_common_is_0() -> None:
+    found = nk.build(np.float32([[1, 0]]), metric="jensen-shannon").search(np.float32([[0, 5]]), 2)
+    assert found.similarities.tolist() == [[0, -np.inf]]

@@ -34,7 +34,7 @@ REFUSED = {
     "only bad rows": (
         lambda: nk.build(np.full((4, 2), np.nan), on_bad="skip"),
         errors.VectorError,
-        "none of the 4 rows can be used",
+        "none of the 4 rows can be used: vectors have NaN or infinite values in 4 of 4 rows",
     ),
     "more cells than rows": (
         lambda: nk.build(rows(), plan="ivf100"),

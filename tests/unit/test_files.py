@@ -170,7 +170,10 @@ def test_unknown_endings_name_what_is_known_and_nearest(tmp_path: Path) -> None:
     assert "'.nyp'" in str(caught.value)
     assert "did you mean '.npy'?" in str(caught.value)
     assert ".lines, .npy" in str(caught.value)
+    (tmp_path / "vectors").touch()
     with pytest.raises(UnknownNameError, match="has no ending"):
+        find_format(tmp_path / "vectors", registry=Registry())
+    with pytest.raises(StorageError, match="there is no file vectors"):
         find_format("vectors", registry=Registry())
     with pytest.raises(StorageError, match="is a folder"):
         find_format(tmp_path, registry=Registry())

@@ -115,7 +115,9 @@ class JensenShannon(Distributions):
         return one_against_many(_divergence_root, queries, vectors, shares)
 
     def similarity(self, distances: np.ndarray) -> np.ndarray:
-        return np.asarray(1.0 - np.square(distances) / LOG_2)
+        bits = np.square(distances) / LOG_2
+        # √(log 2) in float32 is a little more; padding, which is infinite, stays so.
+        return np.asarray(1.0 - np.where(bits < np.inf, np.minimum(bits, 1.0), bits))
 
 
 def shares(rows: np.ndarray) -> np.ndarray:

@@ -124,5 +124,7 @@ class Gower(Metric):
 def _columns(given: Numbers) -> tuple[int, ...]:
     numbers = as_numbers(given, "categorical")
     if (numbers != np.floor(numbers)).any() or numbers.min() < 0:
-        raise ParameterError(f"categorical is {numbers.tolist()}, numbers of columns from 0 on expected")
+        raise ParameterError(
+            f"categorical is {'/'.join(f'{each:g}' for each in numbers)}, numbers of columns from 0 on expected"
+        )
     return tuple(sorted({int(each) for each in numbers}))

@@ -79,7 +79,7 @@ def _of_file(path: Path, what: str) -> np.ndarray:
     except OSError as error:
         raise ParameterError(
             f"{what}={path} is neither numbers nor a file that can be read ({error.strerror or error})",
-            hint=f"write {what}=1/2/0.5, or name a file",
+            hint=f"write numbers as {what}=1/2, or name a file",
         ) from error
     except (TypeError, ValueError, EOFError) as error:
         raise ParameterError(

@@ -54,7 +54,7 @@ class BigAnnFormat(VectorFormat):
         with path.open("rb") as file:
             head = file.read(2 * _HEAD.itemsize)
         if len(head) < 2 * _HEAD.itemsize:
-            raise CorruptFileError(f"{path} has {len(head)} bytes, too few for the head of a {self.name} file")
+            raise CorruptFileError(f"{path} has {len(head)} bytes, too few for a head of {self.name}")
         rows, dim = np.frombuffer(head, _HEAD).tolist()
         matrix = Matrix(np.dtype(self.value), len(head), rows, dim)
         need_possible(matrix, path, self.name)

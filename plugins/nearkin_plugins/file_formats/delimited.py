@@ -248,13 +248,14 @@ class _RowReader:
             raise CorruptFileError(
                 f"{self.path} line {row.line}, column {name!r} ({place + 1}): {shown} {verb} "
                 f"{wanted if text.strip() else wanted.removeprefix('a ')}",
-                hint=self._way_out(name),
+                hint=self._way_out(name, empty=not text.strip()),
             ) from error
 
-    def _way_out(self, name: str) -> str:
+    def _way_out(self, name: str, *, empty: bool) -> str:
         if name == self.layout.id:
             return f"keep ids as text with --format {self.format}:text_ids=true"
-        return f"correct it, or say which columns are the vectors with --format {self.format}:vectors=..."
+        correct = "fill it in, write nan and pass --on-bad skip," if empty else "correct it,"
+        return f"{correct} or say which columns are the vectors with --format {self.format}:vectors=..."
 
     def _ids(self, rows: list[Row]) -> Sequence[Any] | np.ndarray | None:
         if self.layout.id is None:

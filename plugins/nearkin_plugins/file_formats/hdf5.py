@@ -246,7 +246,7 @@ def _read_line(output: IO[bytes], path: Path) -> dict[str, Any]:
         raise CorruptFileError(f"{path} is damaged: the HDF5 library crashes on it")
     answer: dict[str, Any] = json.loads(line)
     if "refused" in answer and isinstance(answer["refused"], str):
-        raise CorruptFileError(f"{path} is not an hdf5 file that can be read: {answer['refused'].splitlines()[0]}")
+        raise CorruptFileError(f"{path} is no hdf5 file that can be read: {answer['refused'].splitlines()[0]}")
     return answer
 
 

@@ -151,8 +151,14 @@ def _parsed(file: Any, path: Path) -> Iterator[Line]:
             continue
         try:
             yield Line(number, json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise CorruptFileError(f"{path} line {number} is not JSON: {error}") from error
+        except json.JSONDecodeError as error:
+            raise CorruptFileError(
+                f"{path} line {number}, character {error.pos + 1} is not JSON: {error.msg}"
+            ) from error
+        except ValueError as error:  # Python reads whole numbers of up to 4,300 digits
+            raise CorruptFileError(f"{path} line {number} has a number with too many digits") from error
+        except RecursionError as error:
+            raise CorruptFileError(f"{path} line {number} has lists within lists, too many to read") from error
 
 
 @dataclass(frozen=True)

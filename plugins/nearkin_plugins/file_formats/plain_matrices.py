@@ -40,14 +40,14 @@ def need_possible(matrix: Matrix, path: Path, kind: str) -> None:
     if not 1 <= matrix.dim <= LARGEST_DIM or matrix.rows < 0:
         raise CorruptFileError(
             f"{path} claims {matrix.rows:,} rows of {matrix.dim:,} columns, 1 to {LARGEST_DIM:,} columns expected",
-            hint=f"it may not be a {kind} file",
+            hint=f"it may be no {kind} file",
         )
     held = path.stat().st_size - matrix.offset
     if held < matrix.nbytes:
         raise CorruptFileError(
             f"{path} is cut short: {matrix.nbytes:,} bytes for {matrix.rows:,} rows of {matrix.dim:,} columns of "
             f"{matrix.dtype.name} expected, {max(0, held):,} found",
-            hint=f"or it is not a {kind} file",
+            hint=f"or it is no {kind} file",
         )
 
 
@@ -56,7 +56,7 @@ def need_end(path: Path, end: int, kind: str) -> None:
     more = path.stat().st_size - end
     if more:
         raise CorruptFileError(
-            f"{path} has {more:,} bytes after the last row that its head tells of", hint=f"it may not be a {kind} file"
+            f"{path} has {more:,} bytes after the last row that its head tells of", hint=f"it may be no {kind} file"
         )
 
 

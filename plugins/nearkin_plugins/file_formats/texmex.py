@@ -65,12 +65,12 @@ class TexmexFormat(VectorFormat):
         with path.open("rb") as file:
             head = file.read(4)
         if len(head) < 4:
-            raise CorruptFileError(f"{path} has {size} bytes, too few for one row of a {self.name} file")
+            raise CorruptFileError(f"{path} has {size} bytes, too few for one row of {self.name}")
         dim = int.from_bytes(head, "little", signed=True)
         if not 1 <= dim <= LARGEST_DIM:
             raise CorruptFileError(
                 f"{path} says that its first row has {dim:,} columns, 1 to {LARGEST_DIM:,} expected",
-                hint=f"it may not be a {self.name} file",
+                hint=f"it may be no {self.name} file",
             )
         record = self._record(dim)
         if size % record.itemsize:

@@ -162,6 +162,12 @@ class GloveFormat(WordTextFormat):
 
     def _lay_out(self, head: _Line, lines: Iterator[_Line], path: Path) -> tuple[_Layout, Iterator[_Line]]:
         sample = [head, *_sample(lines)]
+        mark = _separator_of_numbers(sample)
+        if mark:
+            raise CorruptFileError(
+                f"{path} has numbers in place of words",
+                hint=f"rows of numbers are read by --format csv:delimiter={mark}",
+            )
         counts = Counter(line.text.count(" ") for line in sample)
         dim = self.dim or max(counts, key=lambda count: counts[count])
         if dim and len(sample) > 1 and dim != 1 and _is_header(head.text):
@@ -171,10 +177,6 @@ class GloveFormat(WordTextFormat):
         if not dim or not reads_as(read_number, sample[-1].text.rsplit(" ", 1)[-1]):
             raise CorruptFileError(
                 f"{path} has no numbers after its words", hint="a word and its numbers on every line are expected"
-            )
-        if all(reads_as(read_number, line.text.split(" ", 1)[0]) for line in sample):
-            raise CorruptFileError(
-                f"{path} has numbers in place of words", hint="rows of numbers are read by --format csv:delimiter=space"
             )
         return _Layout(None, dim, whole=False), chain(sample, lines)
 
@@ -208,6 +210,15 @@ class Word2vecBinaryFormat(VectorFormat):
                 yield Block(values, [word for word, _ in run])
             if next(records, None) is not None:
                 raise CorruptFileError(f"{path} has more than the {total:,} words that it claims")
+
+
+def _separator_of_numbers(sample: list[_Line]) -> str | None:
+    """What separates the numbers of lines without words, as csv calls it; None if there are words."""
+    for name, mark in (("space", " "), ("comma", ","), ("tab", "\t"), ("semicolon", ";")):
+        cells = (cell for line in sample for cell in line.text.split(mark) if cell or mark != " ")
+        if all(reads_as(read_number, cell) for cell in cells):
+            return name
+    return None
 
 
 def _filled(lines: Iterator[str]) -> Iterator[_Line]:

@@ -45,7 +45,9 @@ def describe(session: Session, vectors: str, format: str | None, metric: str, sa
 @click.command()
 @click.argument("source")
 @click.argument("target")
-@click.option("--from", "source_format", metavar="NAME[:OPTIONS]", help="Format of SOURCE; by default from its name.")
+@click.option(
+    "--from", "--format", "source_format", metavar="NAME[:OPTIONS]", help="Format of SOURCE; by default from its name."
+)
 @click.option("--to", "target_format", metavar="NAME[:OPTIONS]", help="Format of TARGET; by default from its name.")
 @click.pass_obj
 def convert(session: Session, source: str, target: str, source_format: str | None, target_format: str | None) -> None:
@@ -69,7 +71,7 @@ def convert(session: Session, source: str, target: str, source_format: str | Non
             target_format=target_format,
             on_loss=lambda lost: note(f"{target} cannot keep the {' and '.join(lost)} of {source}"),
         )
-    click.echo(f"wrote {rows:,} rows to {target}")
+    click.echo(f"wrote {rows:,} {'row' if rows == 1 else 'rows'} to {target}")
 
 
 def _print_description(found: dict[str, Any]) -> None:

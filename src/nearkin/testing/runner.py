@@ -267,8 +267,12 @@ def check_plugin(name: str, registry: Registry, *, seed: int = 0) -> list[Report
     if name not in registry.plugins:
         failed = {failure.name: failure for failure in registry.failures}
         why = f": {failed[name].line}" if name in failed else ""
+        owners = [each.name for each in registry.plugins.values() if any(spec.name == name for spec in each.specs)]
         raise UnknownNameError(
-            f"no plugin is called {name!r}{why}", hint=f"loaded are {', '.join(sorted(registry.plugins)) or 'none'}"
+            f"no plugin is called {name!r}{why}",
+            hint=f"{name} is a component of the plugin {owners[0]}: check that"
+            if owners
+            else f"loaded are {', '.join(sorted(registry.plugins)) or 'none'}",
         )
     return check_specs(registry.plugins[name].specs, registry, seed=seed)
 
