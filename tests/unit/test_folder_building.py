@@ -64,17 +64,18 @@ def same(one: nk.Collection, other: nk.Collection) -> None:
         ("cosine", "ivf8,pq4x4,refine-f16"),
         ("mahalanobis:shrinkage=0.2", "ivf8,int8"),
         ("manhattan", "hnsw8"),
-        ("manhattan", "surrogate,ivf8,pq4x4"),
+        ("manhattan", "surrogate:space=l2,ivf8,pq4x4"),
     ],
 )
 def test_what_is_built_is_what_would_have_been_saved(tmp_path, metric, plan, keep):
     np.save(tmp_path / "rows.npy", ROWS)
-    nk.build(ROWS, metric=metric, plan=plan, keep_vectors=keep, threads=1).save(tmp_path / "memory")
+    # a surrogate would choose its parameters by the time that they take
+    options = {"metric": metric, "plan": plan, "keep_vectors": keep, "threads": 1}
+    options["search"] = {"nprobe": 8, "rerank": 50} if "surrogate" in plan else None
+    nk.build(ROWS, **options).save(tmp_path / "memory")
     with (
         nk.open(tmp_path / "memory") as wanted,
-        nk.build_folder(
-            tmp_path / "rows.npy", tmp_path / "blocks", metric=metric, plan=plan, keep_vectors=keep, threads=1
-        ) as mine,
+        nk.build_folder(tmp_path / "rows.npy", tmp_path / "blocks", **options) as mine,
     ):
         same(mine, wanted)
         assert mine.disk_bytes() == pytest.approx(wanted.disk_bytes(), rel=0.3)
