@@ -60,6 +60,8 @@ class FaissIndex(Index):
         self._set_threads = faiss.omp_set_num_threads
         self._negate = layout.space.label == "inner-product"
         self._binary = layout.space.dtype == "bits"
+        # Products with zeros are all 0: fast-scan stretches that table over 8 bits, to NaN, and finds no row.
+        self._lost_on_zeros = self._negate and layout.codec.native is not None and layout.codec.native.family == "pqfs"
         self._cached_parameters: dict[tuple[Any, ...], Any] = {}
 
     # ---- what a subclass writes ------------------------------------------------------------------------------------
@@ -100,6 +102,8 @@ class FaissIndex(Index):
         index = self._make(encoded)
         with one_thread() if codec.native is not None and codec.native.family == "pqfs" else nullcontext():
             index.train(encoded)
+        if codec.native is not None and codec.native.family == "pqfs":
+            spread_codebook(index)
         if self.layout.refinement is not None:
             self._faiss = with_refinement(self._transformed(index), self.layout.refinement, self.layout)
             self._faiss.refine_index.train(vectors)
@@ -131,7 +135,12 @@ class FaissIndex(Index):
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         if mask is not None and not self.masks:
             return masked_by_growing(lambda ask: self._search(queries, ask, None, params), k, mask, self.n)
+        zeros = ~queries.any(axis=1) if self._lost_on_zeros else None
+        if zeros is not None and zeros.any():
+            queries = np.where(zeros[:, None], np.float32(1e-6), queries)
         distances, positions = self._faiss.search(queries, k, params=self._search_parameters(k, mask, params))
+        if zeros is not None:
+            distances[zeros] = 0.0
         return self._found(distances, positions)
 
     def _found(self, distances: np.ndarray, positions: np.ndarray) -> Found:
@@ -291,6 +300,27 @@ def after_transform(index: Any) -> Any:
     import faiss
 
     return faiss.downcast_index(index.index)
+
+
+def spread_codebook(index: Any) -> None:
+    """Move the centroids of one group a little apart where each group has found one centroid only, as in rows that are all equal.
+
+    Fast-scan stretches each query's table of distances over 8 bits, and a table of equal values would be stretched to NaN.
+    """
+    import faiss
+
+    index = faiss.downcast_index(index)
+    if not hasattr(index, "pq"):
+        return  # a graph reads single codes
+    pq = index.pq
+    centroids = faiss.vector_to_array(pq.centroids).reshape(pq.M, pq.ksub, pq.dsub).copy()
+    if np.ptp(centroids, axis=1).any():
+        return
+    step = 1e-6 * max(1.0, float(np.abs(centroids).max()))
+    centroids[0, :, 0] += np.float32(step) * np.arange(pq.ksub, dtype=np.float32)
+    faiss.copy_array_to_vector(centroids.ravel(), pq.centroids)
+    if hasattr(index, "precompute_table"):
+        index.precompute_table()
 
 
 def quiet(index: Any) -> None:

@@ -47,7 +47,7 @@ def screened(blocks: Iterable[Block], gate: Gate) -> Iterator[Part]:
     if not gate.rows:
         raise VectorError("there are no rows to build from", hint="pass at least one vector")
     if not good:
-        raise VectorError(f"none of the {gate.rows:,} rows can be used", hint="see on_bad")
+        raise VectorError(f"none of the {gate.rows:,} rows can be used: {gate.complaint}")
 
 
 def stage(parts: Iterator[Part], rows: Rows) -> None:

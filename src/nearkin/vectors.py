@@ -290,10 +290,15 @@ class Gate:
 
     def need_good(self) -> None:
         """Raise VectorError if bad rows came that are not to be left out: the first kind, with all their numbers."""
-        for told, found in zip(self._told, self._found, strict=True):
-            if self._fails and found:
-                bad = np.concatenate(found)
-                raise VectorError(f"{told}{name_rows(bad, self.rows)}", hint=_without_them(bad, self.rows))
+        if self.failed:
+            bad = np.concatenate(next(filter(None, self._found)))
+            raise VectorError(self.complaint, hint=_without_them(bad, self.rows))
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with the bad rows of the first kind that came, and their numbers; nothing if there are none."""
+        kinds = zip(self._told, self._found, strict=True)
+        return next((f"{told}{name_rows(np.concatenate(found), self.rows)}" for told, found in kinds if found), "")
 
 
 def _told_not_finite(given: Any, bad: np.ndarray) -> str:

@@ -398,3 +398,21 @@ def test_under_cosine_a_row_is_itself_in_a_batch_of_any_size(plan):
     for query in range(0, 300, 7):
         single = mine.search(vectors[query : query + 1], 4, **params)
         assert single.distances[0].tolist() == whole.distances[query].tolist()
+
+
+@pytest.mark.parametrize("plan", ["flat,pq3", "ivf4,pq3", "hnsw4,pq3", "ivf4,pq3,refine-f16"])
+def test_rows_that_are_all_equal_have_distances(plan: str) -> None:
+    same = np.full((60, 6), 2, dtype=np.float32)
+    asked = np.stack([same[0], same[0] + 1])
+    found = nk.build(same, plan=plan).search(asked, 5)
+    np.testing.assert_allclose(found.distances, np.repeat([[0], [6**0.5]], 5, axis=1), atol=5e-3)
+
+
+@pytest.mark.parametrize("plan", ["flat,pq3", "ivf4,pq3", "ivf4,pq3,refine-f16"])
+def test_a_query_of_zeros_is_at_0_from_everything_under_inner_product(plan: str) -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
+    found = nk.build(rows, metric="inner-product", plan=plan, search={"nprobe": 4} if "ivf" in plan else None).search(
+        np.zeros((2, 6), dtype=np.float32), 5
+    )
+    assert (found.positions >= 0).all()
+    np.testing.assert_allclose(found.distances, 0, atol=1e-6)

@@ -433,7 +433,7 @@ def test_categories_are_compared_on_rows_that_no_codec_has_rounded() -> None:
     rows = np.float32([[kind, size] for kind in range(3) for size in range(10)])
     for plan in ("flat,int8", "flat,f16", "flat,pruned50", "flat,int8,refine-f32"):
         with pytest.raises(
-            NotSupportedError, match="asks whether values are equal, and .* nearest legal plan: surrogate,"
+            NotSupportedError, match=r"asks whether values are equal, and .* nearest legal plan: surrogate,"
         ):
             nk.build(rows, metric="gower:categorical=0", plan=plan)
         nk.build(rows, metric="gower", plan=plan)  # numbers that are rounded are near still
