@@ -135,12 +135,12 @@ class FaissIndex(Index):
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         if mask is not None and not self.masks:
             return masked_by_growing(lambda ask: self._search(queries, ask, None, params), k, mask, self.n)
-        zeros = ~queries.any(axis=1) if self._lost_on_zeros else None
-        if zeros is not None and zeros.any():
-            queries = np.where(zeros[:, None], np.float32(1e-6), queries)
+        zeros = np.flatnonzero(~queries.any(axis=1)) if self._lost_on_zeros else np.empty(0, dtype=np.int64)
+        if zeros.size:
+            queries = queries.copy()
+            queries[zeros] = 1e-6
         distances, positions = self._faiss.search(queries, k, params=self._search_parameters(k, mask, params))
-        if zeros is not None:
-            distances[zeros] = 0.0
+        distances[zeros] = 0.0
         return self._found(distances, positions)
 
     def _found(self, distances: np.ndarray, positions: np.ndarray) -> Found:

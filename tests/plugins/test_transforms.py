@@ -197,7 +197,9 @@ def test_plans_that_make_no_sense_are_refused(plan: str, message: str) -> None:
 def test_a_refinement_keeps_the_order_of_the_metric_too():
     """Signs around a centre decode to negative values, and a distribution has none."""
     shares = np.abs(rows())
-    with pytest.raises(NotSupportedError, match="rabitq keeps the order of inner-product, l2, not of kernel") as error:
+    with pytest.raises(
+        NotSupportedError, match="rabitq keeps the order of inner-product, l2, not of a compiled formula"
+    ) as error:
         nk.build(shares, metric="jensen-shannon", plan="flat,pq1x4,refine-rabitq")
     assert error.value.hint is not None
     nk.build(shares, metric="jensen-shannon", plan=error.value.hint.removeprefix("nearest legal plan: "))
