@@ -293,7 +293,7 @@ rows = np.load(sys.argv[1], mmap_mode="r")
 if sys.argv[2] == "formula":
     from formulas import manhattan as metric
 else:
-    metric = "manhattan"
+    metric = "euclidean"
 mine = nk.build(rows, metric=metric, plan=sys.argv[3])
 mine.search(rows[:1], 10)
 print(time.perf_counter() - start)

@@ -1,16 +1,67 @@
-"""How many cells an ivf index has and looks into where nobody says, whatever scans them."""
+"""What every ivf index shares, whatever scans its cells: how many it has and looks into, and the rows to find them in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from math import sqrt
+from typing import ClassVar
+
+import numpy as np
 
 from nearkin.errors import VectorError
+from nearkin.indexes import Index, Layout
 from nearkin.search_parameters import SearchParameter
 
 NPROBE: Mapping[str, SearchParameter] = {
     "nprobe": SearchParameter("cells looked into for each query; more find more and take longer")
 }
+
+ROWS_PER_CENTROID = 100
+"""Training on more rows a cell hardly places the centroids better: on 300,000 SIFT rows in 1,024 cells, 256 a cell and twenty
+iterations took six times as long as 100 and ten, and recall@10 at nprobe 32 was 0.963 instead of 0.961."""
+
+
+class CellIndex(Index):
+    """An ivf index whose centroids a clusterer finds.
+
+    Parameters
+    ----------
+    nlist
+        Cells; left out, the square root of the number of rows.
+    """
+
+    name = "ivf"
+    search_params: ClassVar[Mapping[str, SearchParameter]] = NPROBE
+
+    def __init__(self, layout: Layout, *, nlist: int | None = None, clusterer: str = "kmeans") -> None:
+        super().__init__(layout)
+        self.nlist = nlist or usual_nlist(layout.rows)
+        self._options = "" if clusterer == "kmeans" else f":clusterer={clusterer}"
+
+    @property
+    def label(self) -> str:
+        return f"ivf{self.nlist}{self._options}"
+
+    def train_rows(self) -> int:
+        return max(self.nlist, super().train_rows())
+
+    def sample_rows(self, n: int) -> int:
+        return min(n, max(super().sample_rows(n), ROWS_PER_CENTROID * self.nlist))
+
+    def search_defaults(self, n: int) -> dict[str, int]:
+        return {"nprobe": usual_nprobe(self.nlist)}
+
+    def check_rows_suffice(self, n: int) -> None:
+        need_rows_for_cells(self.nlist, n)
+        super().check_rows_suffice(n)
+
+    def _rows_to_cluster(self, vectors: np.ndarray) -> np.ndarray:
+        """At random and not the first ones: rows often come sorted, and cells are wanted wherever there are rows."""
+        most = ROWS_PER_CENTROID * self.nlist
+        if len(vectors) <= most:
+            return vectors
+        chosen = np.random.default_rng(self.layout.seed).choice(len(vectors), most, replace=False)
+        return np.asarray(vectors[np.sort(chosen)])
 
 
 def usual_nlist(rows: int) -> int:

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from threading import Lock
-from typing import ClassVar
 
 import numpy as np
 
 from nearkin.centroids import Lloyd
 from nearkin.flat_index import FlatIndex
-from nearkin.indexes import Found, Index, Layout, Mask, empty_found, merge_found
-from nearkin.search_parameters import SearchParameter
+from nearkin.indexes import Found, Layout, Mask, empty_found, merge_found
 from nearkin.state import State, nested_state, restore_nested
 from nearkin.vectors import block_rows
-from nearkin_plugins.cells import NPROBE, need_rows_for_cells, usual_nlist, usual_nprobe
+from nearkin_plugins.cells import CellIndex
 from nearkin_plugins.faiss_index import cell_centroids
-from nearkin_plugins.faiss_ivf import rows_for_centroids
 
 SCANNED = 4096
 """Rows that are decoded at a time: few enough for the values of a batch of queries to stay small."""
@@ -64,7 +61,7 @@ class DecodedFlatIndex(FlatIndex):
         self._centre = np.ascontiguousarray(state.arrays["centre"])
 
 
-class DecodedIVFIndex(Index):
+class DecodedIVFIndex(CellIndex):
     """Codes in `nlist` cells, each around a centroid; the rows of the probed cells are decoded and compared.
 
     Parameters
@@ -73,38 +70,18 @@ class DecodedIVFIndex(Index):
         Cells; left out, the square root of the number of rows.
     """
 
-    name = "ivf"
-    search_params: ClassVar[Mapping[str, SearchParameter]] = NPROBE
-
     def __init__(self, layout: Layout, *, nlist: int | None = None, clusterer: str = "kmeans") -> None:
-        super().__init__(layout)
-        self.nlist = nlist or usual_nlist(layout.rows)
-        self._options = "" if clusterer == "kmeans" else f":clusterer={clusterer}"
+        super().__init__(layout, nlist=nlist, clusterer=clusterer)
         self._centroids = np.empty((0, layout.dim), dtype=np.float32)
         self._lists = np.zeros(self.nlist + 1, np.int64), np.empty((0, layout.codec.code_size), np.uint8), _nowhere()
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._ordering = Lock()
 
-    @property
-    def label(self) -> str:
-        return f"ivf{self.nlist}{self._options}"
-
-    def train_rows(self) -> int:
-        return max(self.nlist, super().train_rows())
-
-    def sample_rows(self, n: int) -> int:
-        return min(n, max(super().sample_rows(n), rows_for_centroids(self.nlist)))
-
-    def search_defaults(self, n: int) -> dict[str, int]:
-        return {"nprobe": usual_nprobe(self.nlist)}
-
-    def check_rows_suffice(self, n: int) -> None:
-        need_rows_for_cells(self.nlist, n)
-        super().check_rows_suffice(n)
-
     def _train(self, vectors: np.ndarray) -> None:
         self.layout.codec.train(vectors)
-        self._centroids = cell_centroids(self.layout.clusterer or Lloyd(), vectors, self.nlist, self.layout)
+        self._centroids = cell_centroids(
+            self.layout.clusterer or Lloyd(), self._rows_to_cluster(vectors), self.nlist, self.layout
+        )
 
     def _add(self, vectors: np.ndarray) -> None:
         cells = np.empty(len(vectors), dtype=np.int64)

@@ -135,12 +135,15 @@ class FaissIndex(Index):
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         if mask is not None and not self.masks:
             return masked_by_growing(lambda ask: self._search(queries, ask, None, params), k, mask, self.n)
-        zeros = np.flatnonzero(~queries.any(axis=1)) if self._lost_on_zeros else np.empty(0, dtype=np.int64)
-        if zeros.size:
-            queries = queries.copy()
-            queries[zeros] = 1e-6
-        distances, positions = self._faiss.search(queries, k, params=self._search_parameters(k, mask, params))
-        distances[zeros] = 0.0
+        parameters = self._search_parameters(k, mask, params)
+        if self._lost_on_zeros and not queries.any(axis=1).all():
+            zeros = np.flatnonzero(~queries.any(axis=1))
+            moved = queries.copy()
+            moved[zeros] = 1e-6
+            distances, positions = self._faiss.search(moved, k, params=parameters)
+            distances[zeros] = 0.0
+        else:
+            distances, positions = self._faiss.search(queries, k, params=parameters)
         return self._found(distances, positions)
 
     def _found(self, distances: np.ndarray, positions: np.ndarray) -> Found:

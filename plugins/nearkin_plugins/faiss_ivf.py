@@ -6,28 +6,18 @@ Source: J. Sivic and A. Zisserman, "Video Google" (2003); H. Jégou et al., "Pro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from nearkin.centroids import Lloyd
 from nearkin.indexes import Layout, Mask, RangeFound
-from nearkin.search_parameters import SearchParameter
-from nearkin_plugins.cells import NPROBE, need_rows_for_cells, usual_nlist, usual_nprobe
+from nearkin_plugins.cells import CellIndex
 from nearkin_plugins.faiss_index import FaissIndex, cell_centroids, faiss_metric, quiet
 from nearkin_plugins.indexes import FAST_SCANS
 
-ROWS_PER_CENTROID = 100
-"""Training on more rows a cell hardly places the centroids better: on 300,000 SIFT rows in 1,024 cells, 256 a cell and twenty
-iterations took six times as long as 100 and ten, and recall@10 at nprobe 32 was 0.963 instead of 0.961."""
 
-
-def rows_for_centroids(nlist: int) -> int:
-    """Rows that so many centroids are found in."""
-    return ROWS_PER_CENTROID * nlist
-
-
-class IVFIndex(FaissIndex):
+class IVFIndex(CellIndex, FaissIndex):
     """Rows in `nlist` cells, each around a centroid; a search scans the `nprobe` cells whose centroids are nearest.
 
     Parameters
@@ -36,37 +26,17 @@ class IVFIndex(FaissIndex):
         Cells; left out, the square root of the number of rows.
     """
 
-    name = "ivf"
-    search_params: ClassVar[Mapping[str, SearchParameter]] = NPROBE
-
     def __init__(self, layout: Layout, *, nlist: int | None = None, clusterer: str = "kmeans") -> None:
-        super().__init__(layout)
-        self.nlist = nlist or usual_nlist(layout.rows)
-        self._options = "" if clusterer == "kmeans" else f":clusterer={clusterer}"
+        super().__init__(layout, nlist=nlist, clusterer=clusterer)
         self.masks = layout.space.dtype != "bits"
-
-    @property
-    def label(self) -> str:
-        return f"ivf{self.nlist}{self._options}"
-
-    def train_rows(self) -> int:
-        return max(self.nlist, super().train_rows())
-
-    def sample_rows(self, n: int) -> int:
-        return min(n, max(super().sample_rows(n), rows_for_centroids(self.nlist)))
-
-    def search_defaults(self, n: int) -> dict[str, int]:
-        return {"nprobe": usual_nprobe(self.nlist)}
-
-    def check_rows_suffice(self, n: int) -> None:
-        need_rows_for_cells(self.nlist, n)
-        super().check_rows_suffice(n)
 
     def _make(self, sample: np.ndarray) -> Any:
         """Lists around centroids that a clusterer found, so that faiss trains the codec only."""
         import faiss
 
-        centroids = cell_centroids(self.layout.clusterer or Lloyd(), self._some(sample), self.nlist, self.layout)
+        centroids = cell_centroids(
+            self.layout.clusterer or Lloyd(), self._rows_to_cluster(sample), self.nlist, self.layout
+        )
         if self._binary:
             quantizer = faiss.IndexBinaryFlat(8 * self.layout.dim)
             index = faiss.IndexBinaryIVF(quantizer, 8 * self.layout.dim, self.nlist)
@@ -79,14 +49,6 @@ class IVFIndex(FaissIndex):
             quiet(index)
         index.quantizer.add(centroids)
         return index
-
-    def _some(self, vectors: np.ndarray) -> np.ndarray:
-        """At random and not the first ones: rows often come sorted, and cells are wanted wherever there are rows."""
-        most = rows_for_centroids(self.nlist)
-        if len(vectors) <= most:
-            return vectors
-        chosen = np.random.default_rng(self.layout.seed).choice(len(vectors), most, replace=False)
-        return vectors[np.sort(chosen)]
 
     def _parameters(self, selector: Any, params: Mapping[str, int]) -> Any:
         import faiss
