@@ -11,6 +11,7 @@ from tests.unit.offered_metrics import Offers, Params, metric
 
 from nearkin.errors import (
     PluginLoadError,
+    UnknownNameError,
 )
 from nearkin.hooks import CodecSpec, MetricSpec, hookimpl
 from nearkin.registry import Registry
