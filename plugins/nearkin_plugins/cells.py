@@ -31,6 +31,7 @@ class CellIndex(Index):
     """
 
     name = "ivf"
+    rows_apart = True
     search_params: ClassVar[Mapping[str, SearchParameter]] = NPROBE
 
     def __init__(self, layout: Layout, *, nlist: int | None = None, clusterer: str = "kmeans") -> None:

@@ -82,12 +82,15 @@ def nearkin_codecs() -> Iterable[CodecSpec]:
             params=PQParams,
             shorthand=("M", "bits"),
             examples=({}, {"bits": 8}),
+            suggests=("ivf,pq",),
+            scales={"M": (0.5, 2.0)},
         ),
         CodecSpec(
             name="rabitq",
             summary="one bit a column around a centre, with unbiased distances; rows are rotated first",
             make="nearkin_plugins.faiss_codecs:RaBitQ",
             transform="rotate",
+            suggests=("ivf,rabitq,refine-f16",),
         ),
         CodecSpec(
             name="pruned",

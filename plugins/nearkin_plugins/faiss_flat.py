@@ -32,6 +32,7 @@ class FaissFlatIndex(FaissIndex):
     """Exhaustive scan by faiss over float32 rows, scalar or product quantized codes, or packed bits."""
 
     name = "flat"
+    rows_apart = True
 
     def __init__(self, layout: Layout, **params: Any) -> None:
         super().__init__(layout, **params)

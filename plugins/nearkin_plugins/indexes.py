@@ -127,6 +127,7 @@ def nearkin_indexes() -> Iterable[IndexSpec]:
             refines=REFINES,
             transforms=True,
             exact=True,
+            suggests=("flat", "flat,pq,refine-f16", "flat,int8"),
         ),
         IndexSpec(
             name="ivf",
@@ -146,6 +147,8 @@ def nearkin_indexes() -> Iterable[IndexSpec]:
             refines=REFINES,
             transforms=True,
             examples=({}, {"nlist": 4}),
+            suggests=("ivf,pq,refine-f16", "ivf,pq,refine-int8", "ivf,int8", "ivf"),
+            scales={"nlist": (0.5, 2.0)},
         ),
         IndexSpec(
             name="hnsw",
@@ -163,6 +166,8 @@ def nearkin_indexes() -> Iterable[IndexSpec]:
             refines=REFINES,
             transforms=True,
             examples=({}, {"M": 8}),
+            suggests=("hnsw16,int8", "hnsw16", "hnsw,int8"),
+            scales={"M": (0.5, 2.0)},
         ),
         IndexSpec(
             name="surrogate",
@@ -171,6 +176,7 @@ def nearkin_indexes() -> Iterable[IndexSpec]:
             params=SurrogateParams,
             accepts={"decoded": frozenset({"pairwise"})},
             inner="ivf,pq",
+            suggests=("surrogate",),
             examples=({"space": "l2"}, {"space": "linear"}, {"space": "landmarks"}),
         ),
         IndexSpec(

@@ -67,6 +67,7 @@ class SurrogateIndex(Index):
         self._threads = 1
         self._own = None if layout.stored is not None else OwnRows(layout.dim, self._row_type())
         self._space, self.wrapped = self._provisional()
+        self.rows_apart = self._wrapped.rows_apart
 
     def _provisional(self) -> tuple[SurrogateSpace, Index]:
         """The first space that the inner plan can be made in: what it is called and what it takes is known before training."""

@@ -53,6 +53,7 @@ def nearkin_transforms() -> Iterable[TransformSpec]:
             params=PCAParams,
             shorthand=("D",),
             examples=({}, {"D": 3}),
+            suggests=("pca,ivf,int8,refine-f16",),
         ),
         TransformSpec(
             name="opq",

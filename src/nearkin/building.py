@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearkin.axioms import SAMPLE_ROWS, need_axioms
+from nearkin.budgets import Budget, Optimize
 from nearkin.collection import Collection
 from nearkin.errors import (
     CorruptFileError,
@@ -24,9 +25,12 @@ from nearkin.errors import (
 from nearkin.indexing import Recipe
 from nearkin.kernel_source import need_in_bounds
 from nearkin.metrics import Metric
+from nearkin.plan_search import Progress
+from nearkin.planning import Chooser
 from nearkin.plans import Plan, as_plan
 from nearkin.registry import Registry, default_registry
 from nearkin.rows import MemoryRows, Metadata
+from nearkin.search_parameters import whole_number
 from nearkin.settings import load_settings
 from nearkin.vectors import OnBad, Screened, as_matrix
 
@@ -41,17 +45,29 @@ def build(
     vectors: Any,
     *,
     metric: str | Metric = "euclidean",
-    plan: str | Plan = "flat",
+    plan: str | Plan | None = None,
+    recall: float | None = None,
+    memory: int | str | None = None,
+    latency: float | str | None = None,
+    optimize: Optimize = "batch",
+    queries: Any = None,
+    k: int = 10,
     ids: Sequence[Any] | None = None,
     metadata: Sequence[Metadata] | None = None,
     search: Mapping[str, int] | None = None,
     on_bad: OnBad = "fail",
     keep_vectors: bool = True,
+    seconds: float | None = None,
     seed: int | None = None,
     threads: int | None = None,
     registry: Registry | None = None,
+    progress: Progress | None = None,
 ) -> Collection:
-    """Build a collection in memory.
+    """Build a collection in memory, by a plan or within a budget.
+
+    With any of `recall`, `memory` and `latency` the plan is found by measuring (`nearkin.plan` tells how), built, and its recall
+    shown on queries that had no say in the choice; `Collection.choice` has the numbers. A plan given besides is kept to, and only
+    its search parameters are found.
 
     Parameters
     ----------
@@ -62,7 +78,20 @@ def build(
         Name with options, ``"cosine"`` or ``"mahalanobis:shrinkage=0.1"``, or a `Metric` object, which is copied and, if
         it `needs_fit`, fitted to the rows. A collection is saved only if the name alone brings the same metric back.
     plan
-        ``"flat"``, ``"ivf,pq,refine-f16"``, ...; see `nearkin.plans`.
+        ``"flat"``, ``"ivf,pq,refine-f16"``, ...; see `nearkin.plans`. Left out, ``"flat"``, or what a budget allows.
+    recall
+        Share of the k nearest rows that must be found, such as 0.95: the lower end of its 95 % interval.
+    memory
+        Bytes of the index in memory, at most: a number, or ``"200MB"``. Rows that are kept beside it are not counted.
+    latency
+        Time within which 95 of 100 queries asked alone are answered: seconds, or ``"2ms"``.
+    optimize
+        What is to be fast within the budget: ``"batch"``, or ``"single"`` queries.
+    queries
+        (nq, dim) queries such as will be asked; the promise holds for queries like these. Left out, rows are held out to ask with,
+        and it holds for queries like the rows.
+    k
+        Neighbours that the recall counts.
     ids
         One a row, whole numbers or strings; left out, 0 to n - 1.
     metadata
@@ -73,13 +102,19 @@ def build(
         ``"fail"`` refuses rows with NaN or infinite values, ``"skip"`` leaves them out (`Collection.skipped`).
     keep_vectors
         False keeps only the index: less memory, but no adding, no optimizing, no checking of distances.
+    seconds
+        For the search for a plan; left out, some seconds and twice what building takes.
     seed
         Seed of sampling and clustering; None for the setting.
     threads
         Threads for building and searching; None for the setting.
+    progress
+        Called with a sentence on what is being done, where a plan is searched for.
 
     Raises
     ------
+    BudgetError
+        No plan meets the budget; where memory alone rules all of them out, before any work.
     NotSupportedError
         The plan would be wrong under this metric; refused before any work.
     VectorError, ParameterError, UnknownNameError
@@ -95,6 +130,43 @@ def build(
     >>> mine.search(rows[:1], k=1, nprobe=8).ids.tolist()
     [[0]]
     """
+    budget = Budget.of(recall, memory, latency, optimize)
+    collection = unbuilt(
+        vectors, metric, plan or "flat", ids, metadata, search, on_bad, seed=seed, threads=threads, registry=registry
+    )
+    if budget.given:
+        chooser = chooser_of(
+            collection,
+            budget,
+            k=k,
+            fixed=plan is not None,
+            queries=queries,
+            keep_vectors=keep_vectors,
+            seconds=seconds,
+            progress=progress,
+        )
+        collection.take_over(*chooser.build())
+    else:
+        collection._build(rows_stay=keep_vectors)
+    if not keep_vectors:
+        collection.forget_vectors()
+    return collection
+
+
+def unbuilt(
+    vectors: Any,
+    metric: str | Metric,
+    plan: str | Plan,
+    ids: Sequence[Any] | None = None,
+    metadata: Sequence[Metadata] | None = None,
+    search: Mapping[str, int] | None = None,
+    on_bad: OnBad = "fail",
+    *,
+    seed: int | None = None,
+    threads: int | None = None,
+    registry: Registry | None = None,
+) -> Collection:
+    """A collection in memory that has its rows and no index yet; arguments as for `build`."""
     registry = registry or default_registry()
     settings = load_settings({"seed": seed, "threads": threads})
     made, text = make_metric(metric, registry)
@@ -113,10 +185,20 @@ def build(
             screened = _usable(collection, matrix, on_bad, vectors)
     need_sound(made, screened.vectors.__getitem__, len(screened.vectors), screened.skipped, settings.seed)
     collection.skipped = collection._store(screened, vectors, ids, metadata).skipped
-    collection._build(rows_stay=keep_vectors)
-    if not keep_vectors:
-        collection.forget_vectors()
     return collection
+
+
+def chooser_of(collection: Collection, budget: Budget, *, k: int = 10, queries: Any = None, **options: Any) -> Chooser:
+    """What finds a plan for the rows of a collection; `options` are those of `Chooser`, None for its defaults."""
+    return Chooser(
+        collection.rows,
+        collection.recipe,
+        budget,
+        k=whole_number("k", k, 1),
+        queries=None if queries is None else collection.checked_queries(queries),
+        threads=collection.threads,
+        **{name: value for name, value in options.items() if value is not None},
+    )
 
 
 def open_collection(

@@ -46,6 +46,7 @@ class FlatIndex(Index):
     """
 
     name = "flat"
+    rows_apart = True
 
     def __init__(self, layout: Layout, **params: Any) -> None:
         super().__init__(layout, **params)

@@ -50,6 +50,10 @@ class Spec:
         Small sets of params that the contract kit runs.
     known_failures
         Check name to reason, for checks of the kit that this component is known not to pass.
+    suggests
+        Whole plans with this component that the planner tries before others, the most promising first.
+    scales
+        Options that are numbers, with factors by which the planner varies what a plan fills in: ``{"nlist": (0.5, 2)}``.
     """
 
     name: str
@@ -62,6 +66,8 @@ class Spec:
     aliases: tuple[str, ...] = ()
     examples: tuple[Mapping[str, Any], ...] = ({},)
     known_failures: Mapping[str, str] = field(default_factory=dict)
+    suggests: tuple[str, ...] = ()
+    scales: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     kind: ClassVar[str]
 

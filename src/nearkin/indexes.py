@@ -140,6 +140,9 @@ class Index(ABC):
     tidy: ClassVar[bool] = False
     wrapped: Index | None = None
     """The index that this one gets its candidates from, where a plan names both."""
+    rows_apart: bool = False
+    """Whether adding a row changes nothing for other rows, so that masking a row is the same as never having added it; links
+    between rows break that."""
     promised_recall: float = 0.0
     """Recall@10 that its search parameters are to be set for once all rows are in; 0 leaves them as they are."""
     fallback: str = ""

@@ -83,8 +83,8 @@ class Recipe:
         """
         if 0 < rows.count < FEW_ROWS and self.make(rows.dim, rows.count, rows).fallback:
             few = f"{rows.count:,} rows are too few to choose an index by measuring, so every row is compared"
-            return replace(self._exactly()._filled(rows, threads, rows_stay), notes=(few,))
-        built = self._filled(rows, threads, rows_stay)
+            return replace(self._exactly().filled(rows, threads, rows_stay), notes=(few,))
+        built = self.filled(rows, threads, rows_stay)
         if built.index is None or not built.index.promised_recall or rows.count < 3:
             return built
         wanted = built.index.promised_recall
@@ -93,7 +93,7 @@ class Recipe:
         if not fallback or self.plan.search:
             return built
         for recipe in self._instead(fallback, rows.dim) if shortfall else ():
-            other = recipe._filled(rows, threads, rows_stay)
+            other = recipe.filled(rows, threads, rows_stay)
             notes = (*built.notes, f"{shortfall}, so {recipe.plan.index.name.rpartition('/')[2]} is tried instead")
             shortfall = ""
             if other.index is not None and recipe.plan != self._exactly().plan:
@@ -124,8 +124,12 @@ class Recipe:
             return exact
         return replace(exact, plan=Plan(plain)) if same else exact
 
-    def _filled(self, rows: Rows, threads: int, rows_stay: bool) -> Built:
+    def filled(self, rows: Rows, threads: int, rows_stay: bool = True, *, left_out: np.ndarray | None = None) -> Built:
+        """The index over every position with its usual search parameters; rows at the positions `left_out` take no part in
+        training."""
         alive = np.flatnonzero(rows.alive)
+        if left_out is not None:
+            alive = np.setdiff1d(alive, left_out, assume_unique=True)
         if not alive.size:
             return Built()
         index = self.make(rows.dim, len(alive), rows if rows_stay else None)

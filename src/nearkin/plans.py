@@ -250,6 +250,18 @@ def make_index(
     return index
 
 
+def serves(plan: Plan, metric: Metric, dim: int, registry: Registry) -> Verdict:
+    """Whether a plan is right for prepared rows of `dim` columns under a metric, and if not, why.
+
+    >>> from nearkin.registry import default_registry
+    >>> serves(Plan(Part("ivf"), Part("pq")), SquaredEuclidean(), 64, default_registry()).legal
+    True
+    """
+    spec = registry.resolve("index", plan.index.name)
+    assert isinstance(spec, IndexSpec)
+    return _verdict_on(_layout(_with_inner(plan, registry), metric.space, dim, registry), spec)
+
+
 def _transform_of(plan: Plan, space: Space, dim: int, registry: Registry) -> Transform | None:
     """The transform of a plan, or the one that its codec expects where that keeps the order of the space."""
     if plan.transform is not None:

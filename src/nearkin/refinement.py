@@ -34,6 +34,7 @@ class RefinedIndex(Index):
             raise ParameterError("a refined index needs a refinement codec in its layout")
         super().__init__(layout)
         self.inner = inner
+        self.rows_apart = inner.rows_apart
         self._threads = 1
         self._copy = FlatIndex(Layout(layout.space, layout.dim, layout.refinement, seed=layout.seed))
 

@@ -324,10 +324,10 @@ def _is_hook(plugin: object, name: str) -> bool:
 def _check_spec(spec: Any, hook: str, kind: type[Spec]) -> None:
     if not isinstance(spec, kind):
         raise PluginLoadError(f"{hook} gave a {type(spec).__name__}, {kind.__name__} expected")
-    for field in ("aliases", "shorthand", "needs"):
+    for field in ("aliases", "shorthand", "needs", "suggests"):
         value = getattr(spec, field)
         if not isinstance(value, tuple | list) or not all(isinstance(each, str) for each in value):
-            raise PluginLoadError(f"{spec.kind} {spec.name!r} has {field}={value!r}, a tuple of names expected")
+            raise PluginLoadError(f"{spec.kind} {spec.name!r} has {field}={value!r}, a tuple of texts expected")
     for known in (spec.name, *spec.aliases):
         if not is_component_name(known):
             raise PluginLoadError(
@@ -351,10 +351,11 @@ def _check_params(spec: Spec) -> None:
             raise PluginLoadError(
                 f"option {name} of {spec.kind} {spec.name!r} is of type {hints[name]}, int, float, bool or str expected"
             )
-    unknown = [name for name in spec.shorthand if name not in names]
+    unknown = [name for name in (*spec.shorthand, *spec.scales) if name not in names]
     if unknown:
+        field = "shorthand" if unknown[0] in spec.shorthand else "scales"
         raise PluginLoadError(
-            f"{spec.kind} {spec.name!r} has shorthand for {unknown[0]!r}, which is none of its options"
+            f"{spec.kind} {spec.name!r} has {field} for {unknown[0]!r}, which is none of its options"
             + (f" ({', '.join(names)})" if names else "")
         )
 

@@ -29,6 +29,7 @@ class TransformedIndex(Index):
         super().__init__(layout)
         self._transform = layout.transform
         self.inner = inner
+        self.rows_apart = inner.rows_apart
 
     @property
     def label(self) -> str:

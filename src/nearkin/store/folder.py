@@ -183,7 +183,7 @@ class Folder(Rows):
             self._vectors.accept(grown)
         self._committed, self._unsure = after, False
 
-    def publish(self, label: str, state: State, covered: int) -> None:
+    def publish(self, label: str, state: State, covered: int, *, header: Header | None = None) -> None:
         """Write a built index and make it the collection's; the one before is removed.
 
         Parameters
@@ -192,6 +192,8 @@ class Folder(Rows):
             The plan with its numbers filled in.
         covered
             The index has positions 0 to covered - 1.
+        header
+            Takes the place of the one before in the same commit, where the plan was chosen after the folder was made.
 
         Raises
         ------
@@ -206,12 +208,14 @@ class Folder(Rows):
         after = replace(self._committed, generation=generation, built=built)
         try:
             with self._transaction() as connection:
+                if header is not None:
+                    write_header(connection, header)
                 write_committed(connection, after)
         except BaseException:
             if not self._unsure:
                 remove_folders([self._built_folder / built.folder])
             raise
-        self._committed, self._unsure = after, False
+        self.header, self._committed, self._unsure = header or self.header, after, False
         remove_folders(other_builds(self._built_folder, built))
 
     def forget_vectors(self) -> None:

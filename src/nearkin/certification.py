@@ -1,0 +1,86 @@
+"""The last step to a promise: search parameters of a built index that half of the queries choose and the other half certifies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nearkin.accuracy import Interval
+from nearkin.examination import Examination
+from nearkin.indexes import Index
+from nearkin.operating_points import Params, ladder
+from nearkin.trials import Tester, Timing
+
+RAISES = 12
+"""Times that effort is raised where the certifying half finds too little."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was promised of an index and shown.
+
+    Attributes
+    ----------
+    recall
+        On the queries that certify; they had no say in the choice of the plan, and only a yes or no on the effort.
+    search
+        Search parameters.
+    raised
+        How many times the effort was raised because the certifying half found too little.
+    shortfall
+        What speaks against it, in words; nothing if the lower end of the recall is what was wanted and the latency is kept.
+    """
+
+    wanted: float
+    recall: Interval
+    search: Mapping[str, int] = field(default_factory=dict)
+    timing: Timing | None = None
+    raised: int = 0
+    shortfall: str = ""
+
+
+def certify(
+    index: Index, exam: Examination, wanted: float, tester: Tester, seed: int, *, exact: bool = False
+) -> Certificate:
+    """Set the search parameters of an index to the fastest that give a recall with certainty, and say how it was shown.
+
+    Parameters
+    ----------
+    exact
+        The index finds every neighbour by its construction, so that no number of queries is too small to show it.
+    """
+    choosing, certifying = exam.halves(seed)
+    limit = 4 * exam.exact_seconds
+    found, quality = tester.choices(index, exam, choosing, 0.0 if exact else wanted, certain=True, limit=limit)
+    fitting = [params for timing, params in found if tester.in_time(timing)]
+    if not fitting:
+        recall = _recall(index, exam, dict(found[0][1]) if found else quality.best(), certifying, tester)
+        late = f"takes {found[0][0].p95 * 1e3:.3g} ms for one query" if found else ""
+        return Certificate(wanted, recall, shortfall=late or f"gives a recall of {recall.mean:.3f} at most")
+    params, recall, raised = dict(fitting[0]), None, 0
+    while (recall := _recall(index, exam, params, certifying, tester)).low < wanted and raised < RAISES and not exact:
+        higher = _raised(index, params, tester.fixed)
+        if higher == params:
+            break
+        params, raised = higher, raised + 1
+    index.set_defaults(params)
+    timing = tester.time(index, exam.asked, exam.k, params)
+    shortfall = "" if tester.in_time(timing) else f"takes {timing.p95 * 1e3:.3g} ms for one query"
+    if recall.low < wanted and not exact:
+        shortfall = f"gives a recall of {recall.mean:.3f} ({recall.low:.3f} to {recall.high:.3f})"
+    return Certificate(wanted, recall, params, timing, raised, shortfall)
+
+
+def _recall(index: Index, exam: Examination, params: Params, queries: np.ndarray, tester: Tester) -> Interval:
+    return Interval.of(exam.recalls(index, dict(params), queries, tester.threads))
+
+
+def _raised(index: Index, params: dict[str, int], fixed: Params) -> dict[str, int]:
+    """Every search parameter one step higher, as far as it goes."""
+    higher = dict(params)
+    for name, value in params.items():
+        if name not in fixed:
+            higher[name] = next((each for each in ladder(index, name) if each > value), value)
+    return higher

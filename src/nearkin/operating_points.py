@@ -1,0 +1,158 @@
+"""Search parameters at which an index gives a wanted recall, the fastest of them.
+
+More of a search parameter never finds less and never takes less time. So for each depth of re-ranking there is a least effort that
+is enough, and both are found by doubling and halving; only those pairs are timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from nearkin.indexes import Index
+
+STEPS_TO_DOUBLE = 4
+"""Values of a search parameter that are tried between one and twice as many."""
+
+NO_GAIN = 0.02
+"""Doubling a parameter is given up where it brings less than this share of what is missing."""
+
+DEEPEST = 64
+"""A parameter is raised to so many times its default, at most."""
+
+TIMED = 6
+"""Choices that are timed, at most."""
+
+Params = Mapping[str, int]
+
+
+@dataclass
+class Quality:
+    """Recall at search parameters, each asked once.
+
+    Attributes
+    ----------
+    recall_at
+        Search parameters to the recall that counts, on whatever scale `wanted` is on.
+    wanted
+        Recall that is enough.
+    too_slow
+        Whether search parameters take too long to be worth asking further.
+    """
+
+    recall_at: Callable[[Params], float]
+    wanted: float
+    too_slow: Callable[[Params], bool] = lambda params: False
+    known: dict[tuple[tuple[str, int], ...], float] = field(default_factory=dict)
+
+    def __call__(self, params: Params) -> float:
+        key = tuple(sorted(params.items()))
+        if key not in self.known:
+            self.known[key] = self.recall_at(params)
+        return self.known[key]
+
+    def enough(self, params: Params) -> bool:
+        """Whether the recall is what is wanted."""
+        return self(params) >= self.wanted
+
+    def best(self) -> dict[str, int]:
+        """Of what was asked, what gave the highest recall."""
+        return dict(max(self.known, key=lambda key: self.known[key]))
+
+
+def ladder(index: Index, name: str) -> list[int]:
+    """Values of a search parameter to try, ascending, from the least to `DEEPEST` times its default.
+
+    """
+    default, least = index.resolve({})[name], index.knobs[name].least
+    most = max(least, min(DEEPEST * max(default, 1), max(index.n, 1)))
+    values, value = [], float(least)
+    while value < most:
+        values.append(round(value))
+        value *= 2 ** (1 / STEPS_TO_DOUBLE)
+    return sorted({*values, most})
+
+
+def sufficient(index: Index, quality: Quality, *, fixed: Params, rerank_least: int) -> list[dict[str, int]]:
+    """Search parameters that are enough, of which none is more in every parameter than another; empty if none are.
+
+    Parameters
+    ----------
+    fixed
+        Search parameters that stay as they are.
+    rerank_least
+        The least `rerank` that makes sense.
+    """
+    free = [name for name in index.resolve({}) if name not in fixed]
+    efforts = [name for name in free if name != "rerank"]
+    if not free:
+        return [dict(fixed)] if quality.enough(fixed) else []
+    effort = efforts[0] if efforts else "rerank"
+    start = {**index.resolve({}), **fixed}
+    values = ladder(index, effort)
+    if effort == "rerank" or "rerank" not in free:
+        if effort == "rerank":
+            values = [value for value in values if value >= rerank_least] or values[-1:]
+        place = _least(values, start[effort], lambda value: {**start, effort: value}, quality)
+        return [] if place is None else [{**start, effort: values[place]}]
+    depths = [value for value in ladder(index, "rerank") if value >= rerank_least] or [index.n]
+    return list(_staircase(quality, start, (effort, values), depths))
+
+
+def _staircase(
+    quality: Quality, start: Params, effort: tuple[str, list[int]], depths: list[int]
+) -> Iterator[dict[str, int]]:
+    """For less and less depth the least effort that is enough, as long as there is one that is worth it."""
+    name, values = effort
+    place = None
+    deepest = _at_least(depths, start["rerank"])
+    while place is None:
+        base = {**start, "rerank": depths[deepest]}
+        place = _least(values, start[name], lambda value, base=base: {**base, name: value}, quality)  # type: ignore[misc]
+        if place is None and deepest == len(depths) - 1:
+            return
+        deepest = deepest if place is not None else min(len(depths) - 1, deepest + 2 * STEPS_TO_DOUBLE)
+    most = min(len(values), place + 2 * STEPS_TO_DOUBLE)
+    for depth in reversed(depths[: deepest + 1]):
+        while place < most and not quality.enough({**start, name: values[place], "rerank": depth}):
+            place += 1
+        if place == most:
+            return
+        yield {**start, name: values[place], "rerank": depth}
+
+
+def _least(values: list[int], usual: int, params: Callable[[int], Params], quality: Quality) -> int | None:
+    """The place of the least value that is enough, or None."""
+    high = _at_least(values, usual)
+    low = 0
+    while not quality.enough(params(values[high])):
+        missing = quality.wanted - quality(params(values[high]))
+        raised = min(len(values) - 1, high + STEPS_TO_DOUBLE)
+        if raised == high or quality.too_slow(params(values[high])):
+            return None
+        if quality(params(values[raised])) < quality(params(values[high])) + NO_GAIN * missing:
+            return None
+        low, high = high + 1, raised
+    while low < high:
+        middle = (low + high) // 2
+        if quality.enough(params(values[middle])):
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+def _at_least(values: list[int], wanted: int) -> int:
+    return next((place for place, value in enumerate(values) if value >= wanted), len(values) - 1)
+
+
+def spread(choices: list[dict[str, int]]) -> list[dict[str, int]]:
+    """Of many choices, some that lie evenly among them, the first and the last included: those that are worth timing.
+
+    >>> [each["nprobe"] for each in spread([{"nprobe": number} for number in range(11)])]
+    [0, 2, 4, 6, 8, 10]
+    """
+    if len(choices) <= TIMED:
+        return choices
+    step = (len(choices) - 1) / (TIMED - 1)
+    return [choices[round(number * step)] for number in range(TIMED)]

@@ -1,0 +1,276 @@
+"""The plan that meets a budget: tried on samples, extrapolated, built, and certified on queries that had no say in the choice.
+
+1. Plans that serve the metric and fit the memory (`nearkin.candidates`) are tried on a small sample of the rows.
+2. The best of them, and variants of the best, are tried on a larger sample; what a query takes at all rows follows from the two.
+3. The winner is built over all rows. Half of the queries choose its search parameters; with the other half the lower end of the
+   recall's interval must be what was wanted, or effort is raised until it is, or the next plan is built.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nearkin.budgets import Budget
+from nearkin.candidates import Candidate, Shape, variants
+from nearkin.examination import Examination
+from nearkin.hooks import IndexSpec
+from nearkin.trials import Tester, Trial
+
+SMALL, LARGE = 8192, 32_768
+"""Rows of the samples."""
+
+TRIAL_QUERIES = 300
+MARGIN = 0.25
+"""Share of what the wanted recall leaves that a trial must give more: it counts the mean, and what is built the lower end."""
+
+LEAST_SECONDS = 8.0
+"""A search may take so long however quickly an index is built, and twice as long as building besides."""
+
+SCREENING = 0.5
+"""Share of the time that goes to the small sample."""
+
+WORTH_A_LOOK = 3.0
+"""Plans that took so many times the best on the small sample are still tried on the large one."""
+
+FINALISTS = 4
+ALIKE = 1.08
+"""Of plans whose time differs by less, the one that comes first is taken: so little may be noise."""
+
+SLOW_TO_BUILD = 5.0
+IMPATIENCE = 1.3
+"""A plan that takes `SLOW_TO_BUILD` times as long to build as another one must be so many times as fast."""
+
+USUAL_GROWTH = 0.5
+"""A query over twice the rows takes 2 to this power as long, of plans that were tried on one sample only and are not exact."""
+
+TRAINING_GROWTH = 0.5
+"""Training takes samples: of twice the rows it takes 2 to this power as long."""
+
+Progress = Callable[[str], None]
+
+
+def print_nothing(sentence: str) -> None:
+    """Progress that nobody looks at."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A candidate with what is known of it.
+
+    Attributes
+    ----------
+    trials
+        By number of rows.
+    """
+
+    candidate: Candidate
+    trials: Mapping[int, Trial]
+
+    @property
+    def latest(self) -> Trial:
+        """The trial on the most rows."""
+        return self.trials[max(self.trials)]
+
+    def seconds(self, rows: int, budget: Budget, exponent: float) -> float:
+        """What a query will take over so many rows: by the growth between two trials, or else the one that is given."""
+        reached = {n: trial.timing.of(budget) for n, trial in self.trials.items() if trial.reached and trial.timing}
+        if not reached or not self.latest.reached:
+            return math.inf
+        return _extrapolated(reached, rows, exponent)
+
+    def build_seconds(self, rows: int) -> float:
+        """What building over so many rows will take."""
+        last = self.latest
+        factor = max(1.0, rows / last.rows)
+        return last.train_seconds * factor**TRAINING_GROWTH + last.add_seconds * factor
+
+
+def _extrapolated(known: Mapping[int, float], rows: int, exponent: float) -> float:
+    """A power law through the values at the two largest sizes, growing no faster than in proportion; a little faster at most."""
+    sizes = sorted(known)
+    if len(sizes) > 1 and min(known.values()) > 0:
+        low, high = sizes[-2:]
+        exponent = float(np.clip(math.log(known[high] / known[low]) / math.log(high / low), 0.0, 1.1))
+    return known[sizes[-1]] * (rows / sizes[-1]) ** exponent
+
+
+class Search:
+    """The search for a plan over the rows of an examination, before anything is built over all of them.
+
+    Parameters
+    ----------
+    found
+        Candidates for all rows, the most promising first.
+    shape
+        Of all rows.
+    seconds
+        How long the search may take; None for `LEAST_SECONDS` and twice what building the best will take.
+    """
+
+    def __init__(
+        self,
+        exam: Examination,
+        found: list[Candidate],
+        shape: Shape,
+        tester: Tester,
+        *,
+        seconds: float | None = None,
+        progress: Progress = print_nothing,
+    ) -> None:
+        self.exam = exam
+        self.found = found
+        self.shape = shape
+        self.tester = tester
+        self.known: dict[str, Ranked] = {}
+        self.order: list[str] = []
+        self._given_seconds = seconds
+        self._progress = progress
+        self._start = time.perf_counter()
+        self._seed = found[0].recipe.seed
+        self._choosing, _ = exam.halves(self._seed)
+        self._samples: dict[int, Examination] = {}
+
+    # ---- time ------------------------------------------------------------------------------------------------------
+
+    def _allowed(self) -> float:
+        if self._given_seconds is not None:
+            return self._given_seconds
+        best = self.best()
+        return LEAST_SECONDS + 2 * (best.build_seconds(self.shape.rows) if best else 0.0)
+
+    def _left(self, share: float = 1.0) -> float:
+        return share * self._allowed() - (time.perf_counter() - self._start)
+
+    # ---- trials ----------------------------------------------------------------------------------------------------
+
+    def run(self, wanted: float) -> list[Ranked]:
+        """Plans that are expected to give the recall, the best first."""
+        may = len(self.exam.rows) - len(self.exam.left_out)
+        small, large = min(SMALL, may), min(LARGE, may)
+        if may <= 2 * SMALL:
+            small = large = may
+        goal = wanted + MARGIN * (1 - wanted)
+        self._screen(small, goal)
+        if large > small:
+            self._compare(large, goal)
+        self._vary(large, goal)
+        return self.ranking()
+
+    def _screen(self, rows: int, goal: float) -> None:
+        exam = self._sample(rows)
+        for number, one in enumerate(self.found):
+            if self._left(SCREENING) <= 0 and self.best() is not None:
+                break
+            self._progress(f"trying {one.text}, plan {number + 1} of {len(self.found)}, {max(0, self._left()):.0f} s left")
+            self._try(one, exam, goal)
+
+    def _compare(self, rows: int, goal: float) -> None:
+        """The best plans of the small sample on the large one, one of each index among them."""
+        exam = self._sample(rows)
+        for ranked in self._finalists():
+            if self._costs_too_much(ranked, rows):
+                continue
+            self._progress(f"trying {ranked.candidate.text} on {rows:,} rows, {max(0, self._left()):.0f} s left")
+            self._try(ranked.candidate, exam, goal)
+
+    def _finalists(self) -> list[Ranked]:
+        ranking = self.ranking()
+        firsts = {ranked.candidate.asked.index.name: ranked for ranked in reversed(ranking)}
+        near = [each for each in firsts.values() if self.cost(each) <= WORTH_A_LOOK * self.cost(ranking[0])]
+        names = [each.candidate.text for each in [*ranking[: FINALISTS - 1], *near]]
+        return [each for each in ranking if each.candidate.text in names]
+
+    def _vary(self, rows: int, goal: float) -> None:
+        """Variants of the best plan on the same sample, as long as there is time and one is better."""
+        exam = self._sample(rows)
+        tried: set[str] = set()
+        while (best := self.best()) is not None and best.candidate.text not in tried:
+            tried.add(best.candidate.text)
+            for one in variants(best.candidate, self.shape):
+                if one.text in self.known or self._costs_too_much(best, rows) or not self._fits(one):
+                    continue
+                self._progress(f"trying {one.text}, a variant of the best, {max(0, self._left()):.0f} s left")
+                self._try(one, exam, goal)
+
+    def _fits(self, one: Candidate) -> bool:
+        memory = self.tester.budget.memory
+        return memory is None or one.bytes <= memory
+
+    def _costs_too_much(self, ranked: Ranked, rows: int) -> bool:
+        """Whether there is not the time to build it over so many rows."""
+        return ranked.build_seconds(rows) > self._left()
+
+    def _try(self, one: Candidate, exam: Examination, goal: float) -> None:
+        sampled = one.at(Shape(len(exam.rows), self.shape.dim, exam.rows if self.shape.stored is not None else None))
+        if sampled is None:
+            return
+        best = self.best()
+        limit = 2 * WORTH_A_LOOK * self.cost(best) if best is not None else math.inf
+        trial = self.tester.try_out(sampled, exam, goal, max(limit, 4 * exam.exact_seconds))
+        before = self.known.get(one.text)
+        trials = {**(before.trials if before else {}), len(exam.rows): replace(trial, plan=one.text, bytes=one.bytes)}
+        if before is None:
+            self.order.append(one.text)
+        self.known[one.text] = Ranked(one, trials)
+
+    def _sample(self, rows: int) -> Examination:
+        if rows not in self._samples:
+            asked = self._choosing[:TRIAL_QUERIES]
+            self._samples[rows] = self.exam.sampled(rows, asked, self.found[0].recipe, self.tester.threads)
+        return self._samples[rows]
+
+    # ---- judging ---------------------------------------------------------------------------------------------------
+
+    def cost(self, ranked: Ranked) -> float:
+        """Seconds that a query will take over all rows."""
+        index = ranked.candidate.recipe.registry.resolve("index", ranked.candidate.asked.index.name)
+        exponent = 1.0 if isinstance(index, IndexSpec) and index.exact else USUAL_GROWTH
+        return ranked.seconds(self.shape.rows, self.tester.budget, exponent)
+
+    def ranking(self) -> list[Ranked]:
+        """Plans that are expected to give the recall, the best first: the fastest, unless one that is nearly as fast came before
+        it or is built much sooner."""
+        able = [self.known[text] for text in self.order if self.known[text].latest.reached]
+        ranking = sorted(able, key=self.cost)
+        if len(ranking) > 1:
+            first = self._preferred(ranking)
+            ranking.remove(first)
+            ranking.insert(0, first)
+        return ranking
+
+    def _preferred(self, ranking: list[Ranked]) -> Ranked:
+        least = self.cost(ranking[0])
+        patience = ranking[0].build_seconds(self.shape.rows) / SLOW_TO_BUILD
+        sooner = [
+            each
+            for each in ranking
+            if self.cost(each) <= IMPATIENCE * least and each.build_seconds(self.shape.rows) < patience
+        ]
+        if patience > 1.0 and sooner:
+            return sooner[0]
+        alike = [each for each in ranking if self.cost(each) <= ALIKE * least]
+        return min(alike, key=lambda each: self.order.index(each.candidate.text))
+
+    def latency(self, ranked: Ranked) -> float:
+        """Seconds that 95 of 100 queries asked alone will take at most; 0 where that was not measured."""
+        timing = ranked.latest.timing
+        return 0.0 if timing is None else timing.p95 * self.cost(ranked) / timing.of(self.tester.budget)
+
+    def trials(self) -> list[Trial]:
+        """The latest trial of each plan, those that reached the recall first, in order of what a query will take."""
+        ranking = self.ranking()
+        known = [ranked.candidate.text for ranked in ranking]
+        return [
+            *(ranked.latest for ranked in ranking),
+            *(self.known[text].latest for text in self.order if text not in known),
+        ]
+
+    def best(self) -> Ranked | None:
+        """The first of the ranking, if any plan gave the recall."""
+        ranking = self.ranking()
+        return ranking[0] if ranking else None

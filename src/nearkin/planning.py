@@ -1,0 +1,331 @@
+"""From a budget to a plan, and to an index whose recall was shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nearkin.accuracy import Interval
+from nearkin.budgets import Budget
+from nearkin.candidates import Candidate, Shape, candidate, candidates, within
+from nearkin.certification import Certificate, certify
+from nearkin.errors import BudgetError, NearkinError
+from nearkin.examination import HELD_OUT, Examination, examine
+from nearkin.hooks import IndexSpec
+from nearkin.indexes import FEW_ROWS
+from nearkin.indexing import Built, Recipe
+from nearkin.plan_search import Progress, Ranked, Search, print_nothing
+from nearkin.rows import Rows
+from nearkin.subsets import Subset
+from nearkin.trials import Tester, Trial
+
+BUILT = 3
+"""Plans that are built over all rows before an exact one is."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The plan that was chosen for a budget, and why.
+
+    Attributes
+    ----------
+    plan
+        With every number filled in.
+    search
+        Search parameters.
+    wanted
+        Recall@k that was aimed at.
+    recall
+        What was measured, on all rows where `certified`, else on a sample of `measured_rows`.
+    certified
+        Whether the index was built and its recall shown on queries that had no say in the choice.
+    held_out
+        Whether the queries were rows held out; otherwise they were given.
+    seconds_a_query, latency
+        Measured where certified, otherwise expected; `latency` is what 95 of 100 single queries take, 0 if nobody asked.
+    build_seconds
+        Building alone; expected where nothing was built.
+    planning_seconds
+        All the rest: truth, trials, certification.
+    predicted
+        Bytes of the index by component.
+    trials
+        Everything that was tried, the best first.
+    left_out
+        Plans that serve the metric and fit the memory, and were not tried for lack of time.
+    notes
+        What else there is to know, in words.
+    """
+
+    plan: str
+    search: Mapping[str, int]
+    budget: Budget
+    metric: str
+    rows: int
+    dim: int
+    k: int
+    queries: int
+    held_out: bool
+    wanted: float
+    recall: Interval
+    certified: bool
+    measured_rows: int
+    seconds_a_query: float
+    latency: float
+    build_seconds: float
+    planning_seconds: float
+    predicted: Mapping[str, int]
+    trials: tuple[Trial, ...] = ()
+    left_out: int = 0
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+    @property
+    def sentence(self) -> str:
+        """What was chosen and how sure it is, in a sentence."""
+        where = f"on {self.queries:,} " + ("rows held out" if self.held_out else "of your queries")
+        how = "shown " + where if self.certified else f"on a sample of {self.measured_rows:,} rows, {where}"
+        settings = ", ".join(f"{name}={value}" for name, value in self.search.items())
+        return (
+            f"{self.plan}{' with ' + settings if settings else ''}: recall@{self.k} {self.recall.mean:.3f} "
+            f"({self.recall.low:.3f} to {self.recall.high:.3f}), {how}"
+        )
+
+
+@dataclass
+class Chooser:
+    """Finds, builds and certifies a plan for rows.
+
+    Attributes
+    ----------
+    recipe
+        Metric, registry and seed; its plan counts only where `fixed`.
+    fixed
+        Keep to the plan of the recipe and set its search parameters only.
+    queries
+        (nq, dim) checked queries; None to hold out rows.
+    keep_vectors
+        Whether the rows stay where an index can read them again.
+    seconds
+        For the search; None for a time that follows from what building takes.
+    """
+
+    rows: Rows
+    recipe: Recipe
+    budget: Budget
+    k: int = 10
+    fixed: bool = False
+    queries: np.ndarray | None = None
+    keep_vectors: bool = True
+    threads: int = 1
+    seconds: float | None = None
+    progress: Progress = print_nothing
+    notes: list[str] = field(default_factory=list)
+    _nearest: list[tuple[Certificate, Candidate, int]] = field(default_factory=list)
+    _last: tuple[str, Built] | None = None
+
+    def __post_init__(self) -> None:
+        self._start = time.perf_counter()
+        self._shape = Shape(self.rows.count, self.rows.dim, self.rows if self.keep_vectors else None)
+        self._tester = Tester(self.budget, self.threads, self.recipe.plan.search)
+        self._found = within(self._candidates(), self.budget.memory, self._shape)
+
+    def _candidates(self) -> list[Candidate]:
+        if self.fixed:
+            self.recipe.make(self._shape.dim, self._shape.rows, self._shape.stored)  # a refusal says why
+            one = candidate(self.recipe, self.recipe.plan, self._shape)
+            return [one] if one is not None else []
+        return candidates(self.recipe, self._shape)
+
+    # ---- choosing only ---------------------------------------------------------------------------------------------
+
+    def choose(self) -> Choice:
+        """The plan that is expected to meet the budget; only samples are built.
+
+        Raises
+        ------
+        BudgetError
+            No plan meets it.
+        """
+        exam, search = self._begin()
+        for wanted in self.budget.levels:
+            for ranked in search.run(wanted):
+                if self.budget.latency is None or search.latency(ranked) <= self.budget.latency:
+                    return self._expected(exam, search, ranked, wanted)
+        raise self._nothing(search)
+
+    def _begin(self) -> tuple[Examination, Search]:
+        self.progress("finding the right answers")
+        exam = examine(self.rows, self.queries, self.k, self.recipe, self.threads, self._queries_wanted())
+        few = least_queries(max(self.budget.levels))
+        if self.queries is not None and len(exam.asked) < 2 * few:
+            self.notes.append(
+                f"{len(exam.asked):,} queries are too few to show a recall of {max(self.budget.levels):g} of anything but an "
+                f"exact plan: pass {2 * few:,} or more, or none, so that rows are held out"
+            )
+        search = Search(exam, self._found, self._shape, self._tester, seconds=self.seconds, progress=self.progress)
+        return exam, search
+
+    def _queries_wanted(self) -> int:
+        return max(HELD_OUT, 4 * least_queries(max(self.budget.levels)))
+
+    def _expected(self, exam: Examination, search: Search, ranked: Ranked, wanted: float) -> Choice:
+        trial, one = ranked.latest, ranked.candidate
+        assert trial.recall is not None
+        facts = self._facts(exam, search, one, wanted)
+        return Choice(
+            **facts,
+            search=trial.search,
+            recall=trial.recall,
+            certified=False,
+            measured_rows=trial.rows,
+            seconds_a_query=search.cost(ranked),
+            latency=search.latency(ranked),
+            build_seconds=ranked.build_seconds(self._shape.rows),
+            planning_seconds=time.perf_counter() - self._start,
+        )
+
+    def _facts(self, exam: Examination, search: Search | None, one: Candidate, wanted: float) -> dict[str, Any]:
+        trials = search.trials() if search is not None else []
+        return {
+            "plan": one.text,
+            "budget": self.budget,
+            "metric": self.recipe.metric.name,
+            "rows": self._shape.rows,
+            "dim": self._shape.dim,
+            "k": exam.k,
+            "queries": len(exam.asked),
+            "held_out": self.queries is None,
+            "wanted": wanted,
+            "predicted": one.predicted,
+            "trials": tuple(trials),
+            "left_out": len(self._found) - len(trials) if search is not None else 0,
+            "notes": tuple(self.notes),
+        }
+
+    # ---- building --------------------------------------------------------------------------------------------------
+
+    def build(self) -> tuple[Recipe, Built, Choice]:
+        """The index over all rows with its recall shown, what built it, and how it was chosen.
+
+        Raises
+        ------
+        BudgetError
+            No plan meets the budget; the message names the nearest that was found.
+        """
+        exam, search = self._begin()
+        for wanted in self.budget.levels:
+            for one in self._in_turn(search, wanted):
+                made = self._attempt(one, exam, wanted)
+                if made is not None:
+                    built, certificate = made
+                    return one.recipe, built, self._certified(exam, search, one, built, certificate)
+        raise self._nothing(search)
+
+    def _in_turn(self, search: Search, wanted: float) -> Iterator[Candidate]:
+        """The best plans, and exact ones after them."""
+        if len(self._found) == 1:
+            yield self._found[0]
+            return
+        few = self._shape.rows < FEW_ROWS  # a recall cannot be measured on so few
+        best = [] if few else [ranked.candidate for ranked in search.run(wanted)[:BUILT]]
+        yield from best
+        yield from (one for one in self._found if is_exact(one) and one.text not in [each.text for each in best])
+
+    def _attempt(self, one: Candidate, exam: Examination, wanted: float) -> tuple[Built, Certificate] | None:
+        """Build and certify; None, and a note, if it does not meet the budget."""
+        self.progress(f"building {one.text} over {self._shape.rows:,} rows")
+        try:
+            built = self._filled(one, exam)
+            assert built.index is not None
+            self.progress(f"certifying {one.text}")
+            certificate = certify(built.index, exam, wanted, self._tester, self.recipe.seed, exact=is_exact(one))
+            taken = sum(built.index.allocated().values())
+        except Exception as error:
+            if self.fixed or isinstance(error, MemoryError):
+                raise
+            self.notes.append(f"{one.text} failed: {error.message if isinstance(error, NearkinError) else repr(error)}")
+            return None
+        over = self.budget.memory is not None and taken > self.budget.memory
+        shortfall = f"takes {taken:,} bytes" if over else certificate.shortfall
+        if shortfall:
+            self.notes.append(f"{one.text} over all rows {shortfall}")
+            self._nearest.append((certificate, one, taken))
+            return None
+        if built.index.n < len(self.rows):  # rows that asked were not in it
+            again = one.recipe.filled(self.rows, self.threads, self.keep_vectors)
+            assert again.index is not None
+            again.index.set_defaults(certificate.search)
+            built = Built(again.index, built.timings + again.timings)
+        return built, certificate
+
+    def _filled(self, one: Candidate, exam: Examination) -> Built:
+        """Over all rows, unless those that ask must be left out for the others to be found as if they were not there."""
+        if self._last is not None and self._last[0] == one.text:
+            return self._last[1]
+        self._last = None  # two at a time may not fit into memory
+        index = one.recipe.make(self._shape.dim, self._shape.rows, self._shape.stored)
+        if index.rows_apart or not len(exam.left_out):
+            built = one.recipe.filled(self.rows, self.threads, self.keep_vectors, left_out=exam.left_out)
+        else:
+            built = one.recipe.filled(Subset(self.rows, exam.kept), self.threads, self.keep_vectors)
+        self._last = one.text, built
+        return built
+
+    def _certified(
+        self, exam: Examination, search: Search, one: Candidate, built: Built, shown: Certificate
+    ) -> Choice:
+        if shown.raised:
+            self.notes.append(f"effort was raised {shown.raised} times, since the certifying queries found too little")
+        seconds, timing = time.perf_counter() - self._start, shown.timing
+        return Choice(
+            **self._facts(exam, search, one, shown.wanted),
+            search=shown.search,
+            recall=shown.recall,
+            certified=True,
+            measured_rows=self._shape.rows,
+            seconds_a_query=timing.of(self.budget) if timing else 0.0,
+            latency=timing.p95 if timing else 0.0,
+            build_seconds=built.timings.total,
+            planning_seconds=seconds - built.timings.total,
+        )
+
+    def _nothing(self, search: Search) -> BudgetError:
+        """What to say if no plan meets the budget."""
+        wanted = min(self.budget.levels)
+        recalls = [(each.recall.mean, each.plan) for each in search.trials() if each.recall is not None]
+        recalls += [(shown.recall.mean, one.text) for shown, one, _ in self._nearest]
+        tried = f"{len(search.trials()) or len(self._nearest)} plans were tried"
+        nearest = "" if not recalls else f"; the best recall was {max(recalls)[0]:.3f}, by {max(recalls)[1]}"
+        hints = ["a lower recall"] + ["more memory"] * (self.budget.memory is not None)
+        hints += ["more time for a query"] * (self.budget.latency is not None)
+        reasons = f" ({self.notes[-1]})" if self.notes else ""
+        return BudgetError(
+            f"no plan meets {self.budget} at a recall of {wanted:g}: {tried}{nearest}{reasons}",
+            hint="ask for " + " or ".join(hints),
+        )
+
+
+def is_exact(one: Candidate) -> bool:
+    """Whether a plan compares every row as it is."""
+    spec = one.recipe.registry.resolve("index", one.asked.index.name)
+    return isinstance(spec, IndexSpec) and spec.exact and not (one.asked.codec or one.asked.transform)
+
+
+def least_queries(wanted: float) -> int:
+    """The fewest queries of which all must be right for the lower end of the interval to be a wanted recall.
+
+    >>> least_queries(0.95)
+    103
+    """
+    count = 10
+    while Interval.of(np.ones(count)).low < wanted and count < 100_000:
+        count = int(1.1 * count) + 1
+    return count
