@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nearkin.description import Description, describe
     from nearkin.embedders import Embedder
     from nearkin.errors import NearkinError
+    from nearkin.evaluation import Evaluation, evaluate
     from nearkin.files import convert, read_vectors
     from nearkin.folder_building import build_folder
     from nearkin.formats import Block, FileSummary, VectorFormat
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
+    from nearkin.paired import compare
     from nearkin.plans import Plan
+    from nearkin.quality import Quality
     from nearkin.registry import Registry
     from nearkin.results import RangeResult, SearchResult
     from nearkin.search_parameters import SearchParameter
@@ -64,6 +67,7 @@ _WHERE = {
     "Description": "description",
     "Embedder": "embedders",
     "EmbedderSpec": "hooks",
+    "Evaluation": "evaluation",
     "FileSummary": "formats",
     "FormatSpec": "hooks",
     "Found": "indexes",
@@ -76,6 +80,7 @@ _WHERE = {
     "NativeCodec": "codecs",
     "NearkinError": "errors",
     "Plan": "plans",
+    "Quality": "quality",
     "RangeFound": "indexes",
     "RangeResult": "results",
     "Registry": "registry",
@@ -90,9 +95,11 @@ _WHERE = {
     "bit_counts": "bits",
     "build": "building",
     "build_folder": "folder_building",
+    "compare": "paired",
     "convert": "files",
     "describe": "description",
     "errors": "",
+    "evaluate": "evaluation",
     "exact_neighbours": "measurement",
     "hold_out": "measurement",
     "hookimpl": "hooks",
@@ -115,6 +122,7 @@ __all__ = [
     "Description",
     "Embedder",
     "EmbedderSpec",
+    "Evaluation",
     "FileSummary",
     "FormatSpec",
     "Found",
@@ -127,6 +135,7 @@ __all__ = [
     "NativeCodec",
     "NearkinError",
     "Plan",
+    "Quality",
     "RangeFound",
     "RangeResult",
     "Registry",
@@ -141,9 +150,11 @@ __all__ = [
     "bit_counts",
     "build",
     "build_folder",
+    "compare",
     "convert",
     "describe",
     "errors",
+    "evaluate",
     "exact_neighbours",
     "hold_out",
     "hookimpl",

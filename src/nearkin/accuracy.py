@@ -8,6 +8,7 @@ from math import sqrt
 import numpy as np
 
 from nearkin.errors import ParameterError, VectorError
+from nearkin.indexes import Found
 from nearkin.vectors import block_rows
 
 CONFIDENCE_Z = 1.959964
@@ -106,3 +107,22 @@ def tie_recall(true_distances_of_found: np.ndarray, truth_distances: np.ndarray)
         allowed = last + TIE_TOLERANCE * np.abs(last) + 1e-9
     wanted = np.maximum(1, np.isfinite(truth_distances).sum(axis=1))
     return np.asarray(np.minimum(1.0, (true_distances_of_found <= allowed).sum(axis=1) / wanted))
+
+
+def without_itself(found: Found, asked: np.ndarray, k: int) -> Found:
+    """The k nearest besides the row that asked, of the k + 1 nearest.
+
+    Parameters
+    ----------
+    asked
+        (nq,) positions of the rows that ask.
+
+    Examples
+    --------
+    >>> without_itself(Found(np.array([[7, 3, 5]]), np.float32([[0, 1, 2]])), np.array([7]), 2).positions.tolist()
+    [[3, 5]]
+    """
+    own = found.positions == asked[:, None]
+    own[~own.any(axis=1), -1] = True  # among ties it may be left out itself: then the last one goes
+    keep = ~own
+    return Found(found.positions[keep].reshape(-1, k), found.distances[keep].reshape(-1, k))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nearkin.accuracy import Interval, tie_recall
+from nearkin.accuracy import Interval, tie_recall, without_itself
 from nearkin.indexes import Found, Index, Mask
 
 K = 10
@@ -101,12 +101,12 @@ def calibrate(
     k = min(K, index.n - 1)
     prepared, asked = _affordable(prepared, asked, exact, k + 1)
     start = time.perf_counter()
-    truth = _without_itself(exact(prepared, k + 1), asked, k).distances.astype(np.float64)
+    truth = without_itself(exact(prepared, k + 1), asked, k).distances.astype(np.float64)
     exact_seconds = time.perf_counter() - start
 
     def recall_at(params: Mapping[str, int]) -> Interval:
         found = index.search(prepared, k + 1, mask=mask, params=params, threads=threads)
-        return Interval.of(tie_recall(_without_itself(found, asked, k).distances, truth))
+        return Interval.of(tie_recall(without_itself(found, asked, k).distances, truth))
 
     def seconds_at(params: Mapping[str, int]) -> float:
         turns = []
@@ -171,11 +171,3 @@ def _ladder(index: Index, name: str) -> list[int]:
     default = index.resolve({})[name]
     values = {max(index.knobs[name].least, round(step * default)) for step in STEPS}
     return sorted(min(value, max(index.n, 1)) for value in values)
-
-
-def _without_itself(found: Found, asked: np.ndarray, k: int) -> Found:
-    """The k nearest besides the row that asked."""
-    own = found.positions == asked[:, None]
-    own[~own.any(axis=1), -1] = True  # among ties it may be left out itself: then the last one goes
-    keep = ~own
-    return Found(found.positions[keep].reshape(-1, k), found.distances[keep].reshape(-1, k))

@@ -14,22 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from nearkin.errors import (
-    ClosedError,
-    NotSupportedError,
-    ParameterError,
-    ReadOnlyError,
-    StateError,
-)
-from nearkin.indexes import FLOAT32_MAX, Found, Index
-from nearkin.indexing import Recipe, Timings, exact_over
+from nearkin.errors import ClosedError, NotSupportedError, ParameterError, ReadOnlyError, StateError
+from nearkin.indexes import Found, Index
+from nearkin.indexing import Recipe, Timings
 from nearkin.intake import PADDED, Added, gate_of, ids_of_kept, metadata_of_kept, owned, real_number
+from nearkin.memory_accounting import disk_bytes, kept_bytes
 from nearkin.metrics import Metric
 from nearkin.results import RangeResult, SearchResult, why_fewer
 from nearkin.rows import ForgottenRows, Metadata, Row, Rows
 from nearkin.search_parameters import whole_number
 from nearkin.settings import THREADS
-from nearkin.true_distances import RangeMargins, checked_range, true_distances
+from nearkin.true_distances import RangeMargins, true_distances
+from nearkin.truths import exact_truth
 from nearkin.vectors import OnBad, Screened, as_vectors
 from nearkin.views import View
 
@@ -128,6 +124,21 @@ class Collection:
         """Threads that searches and building use."""
         return self._threads
 
+    @property
+    def rows(self) -> Rows:
+        """Rows, ids and metadata by position, and which are deleted; not to be changed."""
+        return self._rows
+
+    @property
+    def recipe(self) -> Recipe:
+        """Everything that decides what index is built over the rows."""
+        return self._recipe
+
+    @property
+    def index(self) -> Index | None:
+        """The index as built, which knows positions only; None where there is none yet."""
+        return self._index
+
     def predicted_bytes(self) -> dict[str, int]:
         """Bytes by component of the index over the present rows, as predicted before building."""
         recipe = self._recipe.filled_in(self.plan)
@@ -137,10 +148,13 @@ class Collection:
         """Bytes by component of the index as built."""
         return self._index.allocated() if self._index is not None else {}
 
+    def kept_bytes(self) -> dict[str, int]:
+        """Bytes by component of what is kept in memory besides the index: rows, ids, tombstones, metadata."""
+        return kept_bytes(self._rows)
+
     def disk_bytes(self) -> dict[str, int]:
         """Bytes by component in the folder; empty for a collection in memory."""
-        sizes = getattr(self._rows, "sizes", None)
-        return sizes() if sizes is not None else {}
+        return disk_bytes(self._rows)
 
     def verify(self) -> list[str]:
         """Read every byte of a collection's folder again and compare it with its checksums; what is wrong, in words."""
@@ -195,13 +209,18 @@ class Collection:
         prepared = self._prepared_queries(queries)
         return self._result(view.count, view.search(prepared, k, self._threads_for(threads), params), k)
 
-    def exact_search(self, queries: Any, k: int = 10, *, threads: int | None = None) -> SearchResult:
-        """The k nearest rows by comparing every row, block by block, whatever the plan; needs the rows to be kept."""
+    def exact_search(
+        self, queries: Any, k: int = 10, *, threads: int | None = None, cached: bool = False
+    ) -> SearchResult:
+        """The k nearest rows by comparing every row, block by block, whatever the plan; needs the rows to be kept.
+
+        With `cached`, an answer that took long is kept in the user's cache folder and found there again (`nearkin.truths`).
+        """
         self._need_open()
         self._need_vectors("exact_search")
         k = self._asked(k)
         prepared, alive = self._prepared_queries(queries), self._rows.alive
-        found = exact_over(self._rows, alive, prepared, k, self._threads_for(threads), self._recipe)
+        found = exact_truth(self._rows, alive, prepared, k, self._threads_for(threads), self._recipe, cache=cached)
         return self._result(int(np.count_nonzero(alive)), found, k)
 
     def true_distances(self, queries: Any, positions: np.ndarray) -> np.ndarray:
@@ -232,16 +251,7 @@ class Collection:
                 hint="build with keep_vectors=True",
             )
         asked = self._checked_queries(queries)
-        radius = min(max(float(self._metric.unfinish(limit)), -FLOAT32_MAX), FLOAT32_MAX)
-        prepared = self._metric.prepare_queries(asked)
-        candidates = view.range_search(
-            prepared,
-            radius + self._margins.of_rounding(radius, prepared),
-            self._margins.of_codes(view.index, view.covered),
-            self._threads_for(threads),
-            params,
-        )
-        found = checked_range(self._metric, self._rows, asked, candidates, limit)
+        found = self._margins.range_search(view, asked, limit, self._threads_for(threads), params)
         ids = self._rows.ids.at(found.positions)
         return RangeResult(found.limits, found.positions, found.distances, ids, self._metric.similarity)
 
@@ -270,17 +280,7 @@ class Collection:
         StateError
             Rows were added since it was built, or deleted, so that it answers something else.
         """
-        self._need_open()
-        if self._index is None or self.uncovered:
-            raise StateError(
-                f"{self.uncovered:,} rows are not in the index yet", hint="call optimize() to build it over all of them"
-            )
-        if self.deleted:
-            raise StateError(
-                f"{self.deleted:,} rows were deleted, and the faiss index still finds them",
-                hint="build a new collection of the rows that are left",
-            )
-        return self._index.to_faiss()
+        return self._current().to_faiss()
 
     # ---- changing --------------------------------------------------------------------------------------------------
 

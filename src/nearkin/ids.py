@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from sys import getsizeof
 from threading import Lock
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from nearkin.errors import ParameterError, UnknownIdError
 
 INT64 = np.iinfo(np.int64)
+NUMBER_BYTES = getsizeof(1 << 20)
 
 
 class IdTable:
@@ -59,6 +61,17 @@ class IdTable:
     def kind(self) -> str:
         """``"int"`` or ``"str"``."""
         return "str" if self._table is not None and self._table.dtype == object else "int"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the table and of the index from ids to positions, which is made when an id is first looked up."""
+        table, where = self._table, self._where
+        size = 0 if table is None else table.nbytes
+        if table is not None and table.dtype == object:
+            size += sum(map(getsizeof, table.tolist()))
+        if where is not None:  # its texts are those of the table; its numbers are objects of their own
+            size += getsizeof(where) + NUMBER_BYTES * len(where) * (2 if self.kind == "int" else 1)
+        return size
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """Ids at positions."""

@@ -26,6 +26,7 @@ import numpy as np
 
 from nearkin.errors import MissingDependencyError, NotTrainedError, PluginContractError
 from nearkin.kernel_source import TEMPLATE, WAY_OUT, KernelSource
+from nearkin.user_cache import cache_folder
 
 SPLIT_WORK = 1 << 20
 """Pairs of values compared above which the rows of a few queries are worth splitting over threads."""
@@ -308,13 +309,6 @@ if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's t
     os.register_at_fork(after_in_child=pool.cache_clear)
 
 
-def cache_folder() -> Path:
-    """Where rendered kernels and their machine code are kept."""
-    given = os.environ.get("NEARKIN_CACHE")
-    base = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nearkin"
-    return base / "kernels"
-
-
 def numba_is_installed() -> bool:
     """Whether kernels can be compiled here."""
     return importlib.util.find_spec("numba") is not None
@@ -369,7 +363,7 @@ def _rendered(source: KernelSource, *, whole_words: bool) -> Path:
         text = text.replace(place, filling)
     name = re.sub(r"\W", "_", source.name)
     digest = KernelSource(source.name, text, source.takes_params).digest
-    path = cache_folder() / f"kernel_{name}_{digest}.py"
+    path = cache_folder("kernels") / f"kernel_{name}_{digest}.py"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")

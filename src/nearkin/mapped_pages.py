@@ -33,6 +33,15 @@ def let_go(array: np.ndarray) -> None:
     mapped.madvise(mmap.MADV_DONTNEED, start, first + length - start)
 
 
+def is_mapped(array: np.ndarray) -> bool:
+    """Whether an array lies in a file that is mapped for reading.
+
+    >>> is_mapped(np.zeros(3))
+    False
+    """
+    return _map_of(array) is not None
+
+
 def _map_of(array: np.ndarray) -> mmap.mmap | None:
     """What an array that cannot be written to lies in; changes to a private map would be lost."""
     base: Any = array

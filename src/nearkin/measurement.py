@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nearkin.accuracy import Interval, recall, tie_recall
+from nearkin.accuracy import Interval
 from nearkin.building import build
 from nearkin.collection import Collection
 from nearkin.errors import VectorError
+from nearkin.memory_accounting import float32_bytes
 from nearkin.metrics import Metric
 from nearkin.plans import Plan
+from nearkin.quality import Quality
+from nearkin.questions import Questions
 from nearkin.registry import Registry
+from nearkin.resident_memory import resident_bytes, watch_peak
 from nearkin.search_parameters import whole_number
 from nearkin.vectors import as_vectors
 
@@ -119,12 +123,15 @@ class Measurement:
 
     Attributes
     ----------
-    recall
-        k@k against the exact answer.
-    tie_recall
-        The same with ties of the k-th neighbour counted as right.
+    quality
+        Recall in its several senses with intervals, distances, order, and the recall of each query.
     predicted, allocated
         Bytes by component of the index, before and after building.
+    kept
+        Bytes by component of what a collection keeps besides: rows, ids, tombstones, metadata.
+    resident_bytes, peak_bytes
+        What the whole process takes after building, and the most while building; None where that is not known. The peak counts
+        from the start of the process where `peak_since_start`.
     float32_bytes
         What the rows take as plain float32 (or packed bits).
     held_out
@@ -137,20 +144,35 @@ class Measurement:
     dim: int
     k: int
     search: Mapping[str, int]
-    recall: Interval
-    tie_recall: Interval
+    quality: Quality
     speed: Speed
     train_seconds: float
     build_seconds: float
     predicted: Mapping[str, int]
     allocated: Mapping[str, int]
     float32_bytes: int
+    kept: Mapping[str, int]
     threads: int
     held_out: bool
+    resident_bytes: int | None = None
+    peak_bytes: int | None = None
+    peak_since_start: bool = False
+
+    @property
+    def recall(self) -> Interval:
+        """k@k against the exact answer."""
+        return self.quality.recall
+
+    @property
+    def tie_recall(self) -> Interval:
+        """The same with ties of the k-th neighbour counted as right."""
+        return self.quality.tie_recall
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return asdict(self)
+        """JSON-able, with both recalls in the first place too."""
+        facts = asdict(self)
+        facts["quality"]["recalls"] = list(self.quality.recalls)
+        return {**facts, "recall": asdict(self.recall), "tie_recall": asdict(self.tie_recall)}
 
 
 def measure(
@@ -183,18 +205,24 @@ def measure(
     if held_out:
         vectors, queries, _ = hold_out(vectors, queries_held_out, seed=seed)
         vectors.flags.writeable = False  # nobody else has them, so that building needs no copy
-    collection = build(vectors, metric=metric, plan=plan, search=search, seed=seed, threads=threads, registry=registry)
-    return measure_collection(collection, queries, k=k, held_out=held_out)
+    with watch_peak() as peak:
+        collection = build(
+            vectors, metric=metric, plan=plan, search=search, seed=seed, threads=threads, registry=registry
+        )
+    resident = resident_bytes()
+    found = measure_collection(collection, queries, k=k, held_out=held_out)
+    return replace(
+        found,
+        resident_bytes=resident,
+        peak_bytes=peak.bytes,
+        peak_since_start=peak.since_start and peak.bytes is not None,
+    )
 
 
 def measure_collection(collection: Collection, queries: Any, *, k: int = 10, held_out: bool = False) -> Measurement:
     """Measure a collection that keeps its rows, with queries it does not contain."""
-    asked = as_vectors(queries, dim=collection.dim, dtype=collection.metric.dtype, what="queries")
-    if not len(asked):
-        raise VectorError("there are no queries to measure with", hint="pass at least one")
-    k = min(whole_number("k", k, 1), len(collection))
-    truth = collection.exact_search(asked, k)
-    found = collection.search(asked, k)
+    questions = Questions.of(collection, queries, k)
+    k = questions.k
     return Measurement(
         plan=collection.plan,
         metric=collection.metric_text,
@@ -202,16 +230,14 @@ def measure_collection(collection: Collection, queries: Any, *, k: int = 10, hel
         dim=collection.dim,
         k=k,
         search=collection.search_defaults,
-        recall=Interval.of(recall(found.positions, truth.positions)),
-        tie_recall=Interval.of(
-            tie_recall(collection.true_distances(asked, found.positions), truth.distances.astype(np.float64))
-        ),
-        speed=measure_speed(lambda batch: collection.search(batch, k), asked),
+        quality=questions.quality(collection, {}),
+        speed=measure_speed(lambda batch: collection.search(batch, k), questions.asked),
         train_seconds=collection.timings.train,
         build_seconds=collection.timings.total,
         predicted=collection.predicted_bytes(),
         allocated=collection.allocated_bytes(),
-        float32_bytes=len(collection) * collection.dim * (4 if collection.metric.dtype == "float32" else 1),
+        float32_bytes=float32_bytes(len(collection), collection.dim, collection.metric.dtype),
+        kept=collection.kept_bytes(),
         threads=collection.threads,
         held_out=held_out,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from sys import getsizeof
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,6 +169,10 @@ class MemoryRows(Rows):
     def metadata(self, positions: np.ndarray) -> list[dict[str, Any]]:
         return [dict(self._metadata.get(position, {})) for position in positions.tolist()]
 
+    def metadata_bytes(self) -> int:
+        """Bytes of all metadata as the objects that they are."""
+        return object_bytes(self._metadata) if self._metadata else 0
+
     def close(self) -> None:
         self._blocks = (self._blocks[0][:0].copy(),)
 
@@ -178,6 +183,20 @@ def _appended(blocks: tuple[np.ndarray, ...], rows: np.ndarray) -> tuple[np.ndar
     while kept and len(kept[-1]) <= len(rows) and kept[-1].nbytes + rows.nbytes <= BLOCK_BYTES:
         rows = np.concatenate([kept.pop(), rows])
     return (*kept, rows)
+
+
+def object_bytes(value: Any) -> int:
+    """Bytes of an object as JSON has them, with everything in it.
+
+    >>> object_bytes({"a": ["b"]}) > object_bytes({"a": []}) > 0
+    True
+    """
+    size = getsizeof(value)
+    if isinstance(value, Mapping):
+        return size + sum(object_bytes(key) + object_bytes(each) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return size + sum(map(object_bytes, value))
+    return size
 
 
 def _starts(blocks: Sequence[np.ndarray]) -> np.ndarray:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from nearkin.indexes import Index, RangeFound
+from nearkin.indexes import FLOAT32_MAX, Index, RangeFound
 from nearkin.metrics import Metric
 from nearkin.rows import Rows
+from nearkin.views import View
 
 SAMPLE = 64
 NEIGHBOURS = 50
@@ -52,6 +55,22 @@ class RangeMargins:
         self._seed = seed
         self._code_error: tuple[Index | None, float] = None, 0.0
         self._longest: tuple[int, float] = 0, 0.0
+
+    def range_search(
+        self, view: View, queries: np.ndarray, limit: float, threads: int, params: Mapping[str, int]
+    ) -> RangeFound:
+        """Rows of a view within a distance, computed on the stored rows; candidates come from a little farther.
+
+        Parameters
+        ----------
+        queries
+            (nq, dim) checked queries, not prepared.
+        """
+        radius = min(max(float(self._metric.unfinish(limit)), -FLOAT32_MAX), FLOAT32_MAX)
+        prepared = self._metric.prepare_queries(queries)
+        around = radius + self.of_rounding(radius, prepared)
+        candidates = view.range_search(prepared, around, self.of_codes(view.index, view.covered), threads, params)
+        return checked_range(self._metric, self._rows, queries, candidates, limit)
 
     def of_rounding(self, radius: float, prepared: np.ndarray) -> float:
         """Rounding of a value near `radius` between these queries and any row, computed in float32.

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from nearkin.errors import ParameterError
+from nearkin.errors import ParameterError, StateError
 from nearkin.indexes import Found, Index, Mask, RangeFound, empty_found, merge_found
 from nearkin.indexing import Recipe, flat_over
 from nearkin.rows import Rows
@@ -70,6 +71,20 @@ class View:
         if not found:
             return RangeFound(np.zeros(len(prepared) + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
         return found[0] if len(found) == 1 else _merged(found[0], found[1])
+
+    def to_faiss(self) -> Any:
+        """The faiss index behind it, refused where that would answer something else; see `Collection.to_faiss`."""
+        if self.index is None or self.tail is not None:
+            left = 0 if self.tail is None else self.tail.n
+            raise StateError(
+                f"{left:,} rows are not in the index yet", hint="call optimize() to build it over all of them"
+            )
+        if self.index_mask is not None:
+            raise StateError(
+                f"{self.covered - self.index_mask.count:,} rows were deleted, and the faiss index still finds them",
+                hint="build a new collection of the rows that are left",
+            )
+        return self.index.to_faiss()
 
     def _refuse_params(self, params: Mapping[str, int]) -> None:
         if params and self.index is None:

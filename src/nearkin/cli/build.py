@@ -9,13 +9,13 @@ import click
 
 from nearkin.cli.options import format_option, json_option, metric_option, on_bad_option, set_option
 from nearkin.cli.rendering import (
-    float32_bytes,
     listed,
     note,
     parameters,
     print_facts,
     print_json,
     print_memory,
+    process_memory,
     seconds,
     working,
 )
@@ -63,9 +63,14 @@ def build(
     nearkin build shop.csv --format csv:id=sku --plan hnsw32,int8 --set ef_search=80 -o indexes/shop
     """
     from nearkin.folder_building import build_folder
+    from nearkin.resident_memory import resident_bytes, watch_peak
 
     _check_output(output, overwrite=overwrite)
-    with session.source(vectors, format) as (source, named), working(f"building {plan} from {vectors}"):
+    with (
+        session.source(vectors, format) as (source, named),
+        working(f"building {plan} from {vectors}"),
+        watch_peak() as peak,
+    ):
         collection = build_folder(
             source,
             output,
@@ -82,6 +87,7 @@ def build(
         )
     with collection:
         report = _report(collection, output)
+        report["process"] = process_memory(resident_bytes(), peak.bytes, since_start=peak.since_start)
     print_json(report) if as_json else _print_report(report)
 
 
@@ -99,6 +105,8 @@ def _check_output(output: str, *, overwrite: bool) -> None:
 
 
 def _report(collection: Collection, output: str) -> dict[str, Any]:
+    from nearkin.memory_accounting import memory_of
+
     took = collection.timings
     return {
         "path": output,
@@ -109,12 +117,7 @@ def _report(collection: Collection, output: str) -> dict[str, Any]:
         "search": collection.search_defaults,
         "notes": collection.notes,
         "skipped": collection.skipped.tolist(),
-        "bytes": {
-            "predicted": collection.predicted_bytes(),
-            "allocated": collection.allocated_bytes(),
-            "disk": collection.disk_bytes(),
-            "float32": float32_bytes(len(collection), collection.dim, collection.metric.dtype),
-        },
+        "bytes": memory_of(collection),
         "seconds": {"read": took.read, "build": took.total, "save": took.save},
     }
 
@@ -133,7 +136,14 @@ def _print_report(report: dict[str, Any]) -> None:
     )
     click.echo()
     sizes = report["bytes"]
-    print_memory(sizes["predicted"], sizes["allocated"], sizes["disk"], sizes["float32"])
+    print_memory(
+        sizes["predicted"],
+        sizes["allocated"],
+        sizes["disk"],
+        sizes["float32"],
+        kept=sizes["kept"],
+        process=report["process"],
+    )
     for each in report["notes"]:
         note(each)
     if report["skipped"]:

@@ -9,12 +9,12 @@ import click
 
 from nearkin.cli.options import json_option
 from nearkin.cli.rendering import (
-    float32_bytes,
     note,
     parameters,
     print_facts,
     print_json,
     print_memory,
+    process_memory,
     seconds,
     working,
 )
@@ -76,6 +76,8 @@ def _facts(collection: Collection, directory: str) -> dict[str, Any]:
     import numpy
 
     from nearkin import __version__
+    from nearkin.memory_accounting import memory_of
+    from nearkin.resident_memory import resident_bytes
 
     return {
         "path": str(collection.path or directory),
@@ -88,12 +90,8 @@ def _facts(collection: Collection, directory: str) -> dict[str, Any]:
         "plan": collection.plan,
         "search": collection.search_defaults,
         "keeps_vectors": collection.keeps_vectors,
-        "bytes": {
-            "predicted": collection.predicted_bytes(),
-            "allocated": collection.allocated_bytes(),
-            "disk": collection.disk_bytes(),
-            "float32": float32_bytes(len(collection), collection.dim, collection.metric.dtype),
-        },
+        "bytes": memory_of(collection),
+        "process": process_memory(resident_bytes(), None),
         "versions": {"nearkin": __version__, "numpy": numpy.__version__, "faiss": faiss.__version__},
         "problems": collection.problems,
     }
@@ -117,6 +115,13 @@ def _print_facts(facts: dict[str, Any]) -> None:
     )
     click.echo()
     sizes = facts["bytes"]
-    print_memory(sizes["predicted"], sizes["allocated"], sizes["disk"], sizes["float32"])
+    print_memory(
+        sizes["predicted"],
+        sizes["allocated"],
+        sizes["disk"],
+        sizes["float32"],
+        kept=sizes["kept"],
+        process=facts["process"],
+    )
     if any(f"{os.sep}built{os.sep}" in each for each in facts["problems"]):
         note("an index that is damaged or missing is built again by nearkin optimize")

@@ -26,6 +26,7 @@ COMMANDS = {
     "delete": Entry("rows", "Delete rows from an index."),
     "demo": Entry("demo", "Index the documentation of Python's standard library and ask it questions."),
     "describe": Entry("files", "Describe a file of vectors before building anything from it."),
+    "evaluate": Entry("evaluate", "Say how good an index is now, and where it loses recall."),
     "get": Entry("rows", "Print rows of an index."),
     "info": Entry("info", "Show what an index is, what it costs, and whether it is sound."),
     "measure": Entry("measure", "Measure recall, speed and memory of a plan on your vectors."),

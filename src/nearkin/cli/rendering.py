@@ -169,32 +169,48 @@ def listed(values: Sequence[Any], limit: int = 20) -> str:
 
 
 def print_memory(
-    predicted: Mapping[str, int], allocated: Mapping[str, int], disk: Mapping[str, int], float32: int
+    predicted: Mapping[str, int],
+    allocated: Mapping[str, int],
+    disk: Mapping[str, int],
+    float32: int,
+    *,
+    kept: Mapping[str, int] | None = None,
+    process: Mapping[str, int | None] | None = None,
 ) -> None:
-    """Bytes by component: predicted before building, allocated since, and on disk, beside plain float32 rows."""
+    """Bytes by component of the index, predicted before building and allocated since, with the error of the prediction; then of
+    what is kept besides, on disk, and of the whole process, beside plain float32 rows."""
 
     def share(count: int) -> str:
         return f"{count / float32:.1%}" if float32 else ""
 
     rows = [
-        [name, _size_or_dash(predicted, name), _size_or_dash(allocated, name), share(allocated.get(name, 0))]
+        [name, *_both(predicted.get(name), allocated.get(name)), share(allocated.get(name, 0))]
         for name in {**predicted, **allocated}
     ]
     total = sum(allocated.values())
-    rows.append(["index in memory", size(sum(predicted.values())), size(total), share(total)])
-    rows += [[f"{name} on disk", "", size(count), share(count)] for name, count in disk.items() if count]
-    rows.append(["rows as float32", "", size(float32), share(float32)])
-    headers = ("component", "predicted", "real", "of float32")
+    rows.append(["index in memory", *_both(sum(predicted.values()), total), share(total)])
+    besides = {
+        **{f"{name} kept": count for name, count in (kept or {}).items()},
+        **{f"{name} on disk": count for name, count in disk.items()},
+        "rows as float32": float32,
+    }
+    rows += [[name, "", size(count), "", share(count)] for name, count in besides.items() if count]
+    rows += [[name, "", size(count), "", ""] for name, count in (process or {}).items() if count]
+    headers = ("component", "predicted", "real", "error", "of float32")
     print_table(headers, rows, right=headers[1:])
 
 
-def _size_or_dash(sizes: Mapping[str, int], name: str) -> str:
-    return size(sizes[name]) if name in sizes else "-"
+def process_memory(resident: int | None, peak: int | None, *, since_start: bool = False) -> dict[str, int | None]:
+    """What the process takes now and took at most, as rows of `print_memory`."""
+    of = "peak of the process" if since_start else "peak while building"
+    return {"process resident": resident, of: peak}
 
 
-def float32_bytes(rows: int, dim: int, dtype: str) -> int:
-    """Bytes of rows as they came: float32, or packed bits."""
-    return rows * dim * (4 if dtype == "float32" else 1)
+def _both(predicted: int | None, real: int | None) -> list[str]:
+    """Two sizes and by how much the first is off, in per cent of the second."""
+    sizes = ["-" if each is None else size(each) for each in (predicted, real)]
+    off = f"{(predicted - real) / real:+.1%}" if predicted is not None and real else ""
+    return [*sizes, off.lstrip("+-") if off[1:] == "0.0%" else off]
 
 
 def short_floats(values: Any) -> list[float]:

@@ -1,0 +1,89 @@
+"""Queries with their true answers, put to a collection again and again under other search parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nearkin.accuracy import tie_recall, without_itself
+from nearkin.collection import Collection
+from nearkin.errors import VectorError
+from nearkin.indexes import Found
+from nearkin.quality import Quality
+from nearkin.search_parameters import whole_number
+from nearkin.vectors import as_vectors
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Queries, and the exact neighbours of each.
+
+    Attributes
+    ----------
+    asked
+        (nq, dim) queries.
+    own
+        (nq,) positions of the rows that ask, which are left out of their own answers; None where the queries are no rows.
+    truth
+        (nq, k) positions of the true neighbours and their distances in float64, nearest first.
+    """
+
+    asked: np.ndarray
+    own: np.ndarray | None
+    truth: Found
+
+    @classmethod
+    def of(cls, collection: Collection, queries: Any, k: int) -> Questions:
+        """Queries that the collection does not contain, with at most as many neighbours as there are rows."""
+        asked = as_vectors(queries, dim=collection.dim, dtype=collection.metric.dtype, what="queries")
+        if not len(asked):
+            raise VectorError("there are no queries to measure with", hint="pass at least one")
+        return cls._answered(collection, asked, None, min(whole_number("k", k, 1), len(collection)))
+
+    @classmethod
+    def of_rows(cls, collection: Collection, count: int, k: int, seed: int) -> Questions:
+        """Random rows of the collection, each left out of its own answer."""
+        alive = np.flatnonzero(collection.rows.alive)
+        if len(alive) < 2:
+            raise VectorError(
+                f"a collection of {len(alive)} rows has none that could ask about others", hint="pass queries="
+            )
+        chosen = np.sort(np.random.default_rng(seed).choice(alive, min(count, len(alive)), replace=False))
+        if not collection.keeps_vectors:  # refused in the words of what is missing
+            collection.exact_search(np.empty((0, collection.dim)))
+        asked = np.ascontiguousarray(collection.rows.take(chosen))
+        return cls._answered(collection, asked, chosen, min(whole_number("k", k, 1), len(alive) - 1))
+
+    @classmethod
+    def _answered(cls, collection: Collection, asked: np.ndarray, own: np.ndarray | None, k: int) -> Questions:
+        found = collection.exact_search(asked, k if own is None else k + 1, cached=True)
+        truth = Found(found.positions, found.distances)
+        truth = truth if own is None else without_itself(truth, own, k)
+        distances = collection.true_distances(asked, truth.positions)
+        order = np.argsort(distances, axis=1, kind="stable")  # float32 may have put nearly equal ones in another
+        sorted_truth = (np.take_along_axis(each, order, axis=1) for each in (truth.positions, distances))
+        return cls(asked, own, Found(*sorted_truth))
+
+    @property
+    def k(self) -> int:
+        """Neighbours of each query."""
+        return int(self.truth.positions.shape[1])
+
+    def answers(self, collection: Collection, params: Mapping[str, int]) -> Found:
+        """(nq, k) positions and distances of what the collection finds."""
+        found = collection.search(self.asked, self.k + (self.own is not None), **params)
+        answer = Found(found.positions, found.distances)
+        return answer if self.own is None else without_itself(answer, self.own, self.k)
+
+    def recalls(self, collection: Collection, params: Mapping[str, int]) -> np.ndarray:
+        """(nq,) recall of each query, rows as near as the k-th true neighbour counted as right."""
+        found = self.answers(collection, params)
+        return tie_recall(collection.true_distances(self.asked, found.positions), self.truth.distances)
+
+    def quality(self, collection: Collection, params: Mapping[str, int]) -> Quality:
+        """Everything about the answers beside the truth."""
+        found = self.answers(collection, params)
+        return Quality.of(found, collection.true_distances(self.asked, found.positions), self.truth)
