@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -101,21 +102,26 @@ def points_of(
 
 def least_step(steps: int, recall_at: Callable[[int], float], target: float) -> int | None:
     """First step of a ladder whose recall reaches the target, found by halving, since more effort seldom finds less."""
-    if not steps or recall_at(steps - 1) < target:
+    if not steps or not reaches(recall_at(steps - 1), target):
         return None
     low, high = 0, steps - 1
     while low < high:
         middle = (low + high) // 2
-        if recall_at(middle) >= target:
+        if reaches(recall_at(middle), target):
             high = middle
         else:
             low = middle + 1
     return high
 
 
+def reaches(recall: float, target: float) -> bool:
+    """Whether a mean over queries is as high as the target, whatever its last digit is."""
+    return recall >= target - 1e-9
+
+
 def fastest(points: Iterable[Point], target: float, count: int = FINALISTS) -> list[Point]:
     """The fastest of the points whose recall reaches the target, fastest first."""
-    return sorted((each for each in points if each.recall >= target), key=lambda each: each.seconds)[:count]
+    return sorted((each for each in points if reaches(each.recall, target)), key=lambda each: each.seconds)[:count]
 
 
 def paired_seconds(calls: Sequence[Callable[[], Any]], rounds: int, pause: float = PAUSE) -> np.ndarray:
@@ -225,3 +231,16 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [headers, ["---"] * len(headers), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def json_line(found: Mapping[str, Any]) -> str:
+    """One line of JSON; what is not finite is null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(each) for each in value]
+        return None if isinstance(value, float) and not np.isfinite(value) else value
+
+    return json.dumps(plain(found))

@@ -13,7 +13,6 @@ in a third of hnswlib's time, with planning in no longer than hnswlib's.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -31,6 +30,7 @@ from equal_recall import (
     frozen,
     geometric_mean,
     halves,
+    json_line,
     paired_seconds,
     planned,
     points_of,
@@ -135,7 +135,6 @@ def timed(finalists: list[Point], field: Field, target: float, rounds: int) -> d
     winner = int(seconds[1:].argmin())
     point = finalists[winner]
     peer = point.searcher
-    assert isinstance(peer, Peer)
     count = len(field.judge.queries)
     return {
         "setting": str(point),
@@ -275,7 +274,7 @@ def main() -> None:
         )
     alone, with_planning = found["build_over_hnswlib_most"], found["planned_over_hnswlib_most"]
     show(f"built in {alone:.2f} of hnswlib's time at most, {with_planning:.2f} with planning")
-    show(json.dumps({**found, "results": results}))
+    show(json_line({**found, "results": results}))
 
 
 if __name__ == "__main__":
