@@ -278,9 +278,9 @@ def main() -> None:
     found = summary(results)
     show("")
     for words, key in (("best peer", "over_best_peer"), ("faiss grid", "over_faiss_grid")):
-        show(
-            f"over the {words}: {found[f'{key}_mean']:.2f} x in geometric mean, {found[f'{key}_least']:.2f} x at least"
-        )
+        mean, least = found[f"{key}_mean"], found[f"{key}_least"]
+        if found[key]:
+            show(f"over the {words}: {mean:.2f} x in geometric mean, {least:.2f} x at least")
     if found["nearkin_missed"]:
         show(f"nearkin's recall on the judges was below the target at {', '.join(found['nearkin_missed'])}")
     alone, with_planning = found["build_over_hnswlib_most"], found["planned_over_hnswlib_most"]
