@@ -201,10 +201,12 @@ class Scann(Peer):
 
     def ladders(self) -> list[list[Setting]]:
         leaves = [each for each in PROBES if each <= self.parameters["leaves"]]
-        return [[{"leaves": n, "reorder": depth} for n in leaves] for depth in (15, 20, 30, 40, 60, 80, 120, 200, 300)]
+        return [
+            [{"searched": n, "reorder": depth} for n in leaves] for depth in (15, 20, 30, 40, 60, 80, 120, 200, 300)
+        ]
 
     def search(self, queries: np.ndarray, k: int, setting: Setting) -> np.ndarray:
-        return self.index.search_batched_parallel(queries, k, setting["reorder"], setting["leaves"])[0]
+        return self.index.search_batched_parallel(queries, k, setting["reorder"], setting["searched"])[0]
 
 
 class Svs(Peer):
