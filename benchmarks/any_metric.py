@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,24 +27,11 @@ from scipy.spatial.distance import cdist
 import formulas
 import nearkin as nk
 from datasets import load, load_fingerprints
+from equal_recall import paired_seconds
 from nearkin.settings import available_cores
 
 K = 10
 WANTED = 0.95
-
-
-def paired_seconds(calls: Sequence[Callable[[], Any]], rounds: int) -> np.ndarray:
-    """(rounds, calls) seconds, each round in another order, after a warm-up."""
-    rng = np.random.default_rng(0)
-    for call in calls:
-        call()
-    seconds = np.empty((rounds, len(calls)))
-    for turn in range(rounds):
-        for side in rng.permutation(len(calls)):
-            start = time.perf_counter()
-            calls[side]()
-            seconds[turn, side] = time.perf_counter() - start
-    return seconds
 
 
 # ---- exact scans ---------------------------------------------------------------------------------------------------
