@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nearkin import errors
     from nearkin.accuracy import recall
+    from nearkin.affording import plan, predicted_plans
     from nearkin.bits import bit_counts
     from nearkin.building import build
     from nearkin.building import open_collection as open
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from nearkin.metric_functions import metric
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
     from nearkin.paired import compare
+    from nearkin.planning import Choice
     from nearkin.plans import Plan
     from nearkin.quality import Quality
     from nearkin.registry import Registry
@@ -58,6 +60,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "ALL_AXIOMS": "metrics",
     "Block": "formats",
+    "Choice": "planning",
     "Clusterer": "centroids",
     "ClustererSpec": "hooks",
     "Clustering": "centroids",
@@ -106,6 +109,8 @@ _WHERE = {
     "measure": "measurement",
     "metric": "metric_functions",
     "open": "building:open_collection",
+    "plan": "affording",
+    "predicted_plans": "affording",
     "read_vectors": "files",
     "recall": "accuracy",
 }
@@ -113,6 +118,7 @@ _WHERE = {
 __all__ = [
     "ALL_AXIOMS",
     "Block",
+    "Choice",
     "Clusterer",
     "ClustererSpec",
     "Clustering",
@@ -161,6 +167,8 @@ __all__ = [
     "measure",
     "metric",
     "open",
+    "plan",
+    "predicted_plans",
     "read_vectors",
     "recall",
 ]

@@ -23,16 +23,17 @@ from nearkin.errors import (
     VectorError,
 )
 from nearkin.indexing import Recipe
+from nearkin.intake import real_number
 from nearkin.kernel_source import need_in_bounds
 from nearkin.metrics import Metric
 from nearkin.plan_search import Progress
 from nearkin.planning import Chooser
 from nearkin.plans import Plan, as_plan
 from nearkin.registry import Registry, default_registry
-from nearkin.rows import MemoryRows, Metadata
+from nearkin.rows import MemoryRows, Metadata, Rows
 from nearkin.search_parameters import whole_number
 from nearkin.settings import load_settings
-from nearkin.vectors import OnBad, Screened, as_matrix
+from nearkin.vectors import OnBad, Screened, as_matrix, as_vectors
 
 if TYPE_CHECKING:
     from nearkin.store.folder import Folder, Header
@@ -136,12 +137,14 @@ def build(
     )
     if budget.given:
         chooser = chooser_of(
-            collection,
+            collection.rows,
+            collection.recipe,
             budget,
             k=k,
-            fixed=plan is not None,
             queries=queries,
+            fixed=plan is not None,
             keep_vectors=keep_vectors,
+            threads=collection.threads,
             seconds=seconds,
             progress=progress,
         )
@@ -188,17 +191,18 @@ def unbuilt(
     return collection
 
 
-def chooser_of(collection: Collection, budget: Budget, *, k: int = 10, queries: Any = None, **options: Any) -> Chooser:
-    """What finds a plan for the rows of a collection; `options` are those of `Chooser`, None for its defaults."""
-    return Chooser(
-        collection.rows,
-        collection.recipe,
-        budget,
-        k=whole_number("k", k, 1),
-        queries=None if queries is None else collection.checked_queries(queries),
-        threads=collection.threads,
-        **{name: value for name, value in options.items() if value is not None},
-    )
+def chooser_of(rows: Rows, recipe: Recipe, budget: Budget, *, k: int, queries: Any, **options: Any) -> Chooser:
+    """What finds a plan for rows; `options` are those of `Chooser`, None for its defaults."""
+    metric = recipe.metric
+    if queries is not None:
+        queries = as_vectors(queries, dim=rows.dim, dtype=metric.dtype, what="queries", longest=metric.longest_row)
+        if not len(queries):
+            raise VectorError("there are no queries to measure with", hint="pass some, or none to hold out rows")
+    seconds = options.get("seconds")
+    if seconds is not None and real_number("seconds", seconds) <= 0:
+        raise ParameterError(f"seconds is {seconds!r}, the time for the search is to be above 0")
+    given = {name: value for name, value in options.items() if value is not None}
+    return Chooser(rows, recipe, budget, k=whole_number("k", k, 1), queries=queries, **given)
 
 
 def open_collection(

@@ -125,6 +125,12 @@ def _filled_in(recipe: Recipe, shape: Shape) -> Candidate:
     return Candidate(recipe.plan, (), recipe, recipe.label_of(index), index.cost(shape.rows))
 
 
+def is_exact(one: Candidate) -> bool:
+    """Whether a plan compares every row as it is."""
+    spec = one.recipe.registry.resolve("index", one.asked.index.name)
+    return isinstance(spec, IndexSpec) and spec.exact and not (one.asked.codec or one.asked.transform)
+
+
 def within(found: list[Candidate], memory: int | None, shape: Shape) -> list[Candidate]:
     """Those that take no more bytes than allowed.
 
@@ -231,4 +237,3 @@ def _parts(spec: Spec) -> Iterator[Part]:
     """A codec with its options left out, and with each set of options that it gives as an example."""
     for example in spec.examples:
         yield Part(spec.name, dict(example))
-

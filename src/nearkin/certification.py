@@ -59,7 +59,7 @@ def certify(
         recall = _recall(index, exam, dict(found[0][1]) if found else quality.best(), certifying, tester)
         late = f"takes {found[0][0].p95 * 1e3:.3g} ms for one query" if found else ""
         return Certificate(wanted, recall, shortfall=late or f"gives a recall of {recall.mean:.3f} at most")
-    params, recall, raised = dict(fitting[0]), None, 0
+    params, raised = dict(fitting[0]), 0
     while (recall := _recall(index, exam, params, certifying, tester)).low < wanted and raised < RAISES and not exact:
         higher = _raised(index, params, tester.fixed)
         if higher == params:

@@ -10,13 +10,13 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nearkin.errors import ClosedError, NotSupportedError, ParameterError, ReadOnlyError, StateError
 from nearkin.indexes import Found, Index
-from nearkin.indexing import Recipe, Timings
+from nearkin.indexing import Built, Recipe, Timings
 from nearkin.intake import PADDED, Added, gate_of, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.memory_accounting import disk_bytes, kept_bytes
 from nearkin.metrics import Metric
@@ -28,6 +28,9 @@ from nearkin.true_distances import RangeMargins, true_distances
 from nearkin.truths import exact_truth
 from nearkin.vectors import OnBad, Screened, as_vectors
 from nearkin.views import View
+
+if TYPE_CHECKING:
+    from nearkin.planning import Choice
 
 
 class Collection:
@@ -71,6 +74,7 @@ class Collection:
         self.skipped = np.empty(0, dtype=np.int64)
         self.problems: list[str] = []
         self.notes: list[str] = []
+        self.choice: Choice | None = None
 
     # ---- facts -----------------------------------------------------------------------------------------------------
 
@@ -350,7 +354,11 @@ class Collection:
             self._publish()
 
     def _build(self, *, rows_stay: bool = True) -> None:
-        built = self._recipe.build(self._rows, self._threads, rows_stay=rows_stay)
+        self.take_over(self._recipe, self._recipe.build(self._rows, self._threads, rows_stay=rows_stay))
+
+    def take_over(self, recipe: Recipe, built: Built, choice: Choice | None = None) -> None:
+        """Use an index that was built over all rows by a recipe, chosen for a budget or not."""
+        self._recipe, self.choice = recipe, choice
         self._index, self.timings, self.notes = built.index, built.timings, list(built.notes)
         self._covered = len(self._rows) if self._index is not None else 0
         self._view = None

@@ -16,6 +16,7 @@ from nearkin.indexing import Recipe, exact_over
 from nearkin.metrics import Metric
 from nearkin.rows import Rows
 from nearkin.subsets import Subset
+from nearkin.truths import exact_truth
 
 HELD_OUT = 1000
 """Rows held out to ask with, but no more than one in `ROWS_A_QUERY`."""
@@ -123,8 +124,10 @@ class Examination:
         if count < len(may):
             may = np.sort(np.random.default_rng(recipe.seed).choice(may, count, replace=False))
         rows = Subset(self.rows, may)
-        truth, seconds = _truth(rows, rows.alive, self.asked[queries], self.k, recipe, threads)
-        return Examination(rows, self.asked[queries], truth, np.empty(0, np.int64), self.k, seconds)
+        asked, k = self.asked[queries], min(self.k, len(may))
+        truth = _truth(rows, rows.alive, asked, k, recipe, threads, cache=False)
+        seconds = self.exact_seconds * len(may) / max(1, self.rows.count)
+        return Examination(rows, asked, truth, np.empty(0, np.int64), k, seconds)
 
 
 def examine(
@@ -154,24 +157,22 @@ def examine(
     may = rows.alive.copy()
     may[left_out] = False
     k = min(k, int(np.count_nonzero(may)))
-    asked = asked[: _affordable(rows, may, asked, k, recipe, threads)]
-    truth, seconds = _truth(rows, may, asked, k, recipe, threads)
+    seconds = _exact_seconds(rows, may, asked, k, recipe, threads)
+    asked = asked[: max(FEWEST_QUERIES, int(TRUTH_SECONDS / max(seconds, 1e-9)))]
+    truth = _truth(rows, may, asked, k, recipe, threads, cache=True)
     return Examination(rows, asked, truth, np.sort(left_out), k, seconds)
 
 
-def _affordable(rows: Rows, may: np.ndarray, asked: np.ndarray, k: int, recipe: Recipe, threads: int) -> int:
-    """How many queries can be answered exactly in the time there is."""
+def _exact_seconds(rows: Rows, may: np.ndarray, asked: np.ndarray, k: int, recipe: Recipe, threads: int) -> float:
+    """Seconds that the exact answer to a query takes, among many."""
     exact_over(rows, may, asked[:1], k, threads, recipe)  # what is compiled or loaded on first use
     start = time.perf_counter()
     exact_over(rows, may, asked[:FEWEST_QUERIES], k, threads, recipe)
-    each = (time.perf_counter() - start) / len(asked[:FEWEST_QUERIES])
-    return max(FEWEST_QUERIES, int(TRUTH_SECONDS / max(each, 1e-9)))
+    return (time.perf_counter() - start) / len(asked[:FEWEST_QUERIES])
 
 
 def _truth(
-    rows: Rows, may: np.ndarray, asked: np.ndarray, k: int, recipe: Recipe, threads: int
-) -> tuple[Truth, float]:
-    start = time.perf_counter()
-    found = exact_over(rows, may, asked, min(TIES * k, int(np.count_nonzero(may))), threads, recipe)
-    seconds = (time.perf_counter() - start) / max(1, len(asked))
-    return Truth.of(found, recipe.metric, k), seconds
+    rows: Rows, may: np.ndarray, asked: np.ndarray, k: int, recipe: Recipe, threads: int, *, cache: bool
+) -> Truth:
+    wanted = min(TIES * k, int(np.count_nonzero(may)))
+    return Truth.of(exact_truth(rows, may, asked, wanted, threads, recipe, cache=cache), recipe.metric, k)

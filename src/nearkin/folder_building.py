@@ -7,15 +7,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from nearkin.building import FIT_ROWS, make_metric, need_sound, open_collection
+from nearkin.budgets import Budget, Optimize
+from nearkin.building import FIT_ROWS, chooser_of, make_metric, need_sound, open_collection
 from nearkin.collection import Collection
 from nearkin.errors import VectorError
-from nearkin.indexing import Recipe, Timings
+from nearkin.indexing import Built, Recipe, Timings
 from nearkin.intake import gate_of
 from nearkin.metrics import Metric
+from nearkin.plan_search import Progress
+from nearkin.planning import Choice
 from nearkin.plans import Plan, as_plan
 from nearkin.registry import Registry, default_registry
 from nearkin.saving import header_of, need_named
@@ -32,15 +36,23 @@ def build_folder(
     path: str | os.PathLike[str],
     *,
     metric: str | Metric = "euclidean",
-    plan: str | Plan = "flat",
+    plan: str | Plan | None = None,
+    recall: float | None = None,
+    memory: int | str | None = None,
+    latency: float | str | None = None,
+    optimize: Optimize = "batch",
+    queries: Any = None,
+    k: int = 10,
     format: str | None = None,
     search: Mapping[str, int] | None = None,
     on_bad: OnBad = "fail",
     keep_vectors: bool = True,
     overwrite: bool = False,
+    seconds: float | None = None,
     seed: int | None = None,
     threads: int | None = None,
     registry: Registry | None = None,
+    progress: Progress | None = None,
 ) -> Collection:
     """Build a collection from a file into a folder, and open it.
 
@@ -59,19 +71,19 @@ def build_folder(
         Format of the file, such as ``"csv:id=sku"``; None for that of its name.
     overwrite
         Replace the collection that is at `path`.
-    metric, plan, search, on_bad, keep_vectors, seed, threads
+    metric, plan, recall, memory, latency, optimize, queries, k, search, on_bad, keep_vectors, seconds, seed, threads, progress
         As for `nearkin.build`.
 
     Returns
     -------
     Collection
-        Opened for reading and writing: close it. `skipped`, `notes` and `timings` tell of the building.
+        Opened for reading and writing: close it. `skipped`, `notes`, `timings` and `choice` tell of the building.
 
     Raises
     ------
     ParameterError
         Something is at `path` that may not be replaced; two rows have one id; or as for `nearkin.build`.
-    NotSupportedError, VectorError, UnknownNameError, PluginContractError
+    BudgetError, NotSupportedError, VectorError, UnknownNameError, PluginContractError
         As for `nearkin.build`; what can be refused by the head of the file is refused before its rows are read.
     StorageError, CorruptFileError
         The file cannot be read or is damaged, or the folder not written; what was at `path` is intact.
@@ -92,14 +104,16 @@ def build_folder(
     settings = load_settings({"seed": seed, "threads": threads})
     blocks = open_source(source, registry=registry, format=format)
     made, text = make_metric(metric, registry)
-    recipe = Recipe(as_plan(plan, search, registry), made, registry, settings.seed)
-    building = _Building(blocks, recipe, text, on_bad, keep_vectors, settings.cores)
+    recipe = Recipe(as_plan(plan or "flat", search, registry), made, registry, settings.seed)
+    budget = Budget.of(recall, memory, latency, optimize)
+    asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress, "fixed": plan is not None}
+    building = _Building(blocks, recipe, text, on_bad, keep_vectors, settings.cores, budget, asked)
     start = time.perf_counter()
     building.fit()
     write_folder(path, building.fill, overwrite=overwrite)
     given = metric if isinstance(metric, Metric) else None
     collection = open_collection(path, metric=given, threads=threads, registry=registry)
-    collection.skipped, collection.notes = building.skipped, building.notes
+    collection.skipped, collection.notes, collection.choice = building.skipped, building.notes, building.choice
     read, indexed = building.timings.read, building.timings.total
     collection.timings = replace(building.timings, save=time.perf_counter() - start - read - indexed)
     return collection
@@ -108,13 +122,26 @@ def build_folder(
 class _Building:
     """What is known between the steps of a build."""
 
-    def __init__(self, source: Source, recipe: Recipe, text: str, on_bad: OnBad, keep: bool, threads: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        recipe: Recipe,
+        text: str,
+        on_bad: OnBad,
+        keep: bool,
+        threads: int,
+        budget: Budget,
+        asked: Mapping[str, Any],
+    ) -> None:
         self._source = source
         self._recipe = recipe
         self._text = text
         self._on_bad = on_bad
         self._keep = keep
         self._threads = threads
+        self._budget = budget
+        self._asked = asked
+        self.choice: Choice | None = None
         self.skipped = np.empty(0, dtype=np.int64)
         self.notes: list[str] = []
         self.timings = Timings()
@@ -148,12 +175,22 @@ class _Building:
             self._stage(rows)
             self.timings += Timings(read=time.perf_counter() - start)
             need_named(self._recipe, self._text, rows if self._keep else None)
-            built = self._recipe.build(rows, self._threads, rows_stay=self._keep)
+            recipe, built = self._built(rows)
             self.notes, self.timings = list(built.notes), self.timings + built.timings
             if built.index is not None:
-                rows.publish(self._recipe.label_of(built.index), built.index.state(), len(rows))
+                header = header_of(recipe, self._text, self._source.dim, keep_vectors=True)
+                rows.publish(recipe.label_of(built.index), built.index.state(), len(rows), header=header)
             if not self._keep:
                 rows.forget_vectors()
+
+    def _built(self, rows: Folder) -> tuple[Recipe, Built]:
+        if not self._budget.given:
+            return self._recipe, self._recipe.build(rows, self._threads, rows_stay=self._keep)
+        chooser = chooser_of(
+            rows, self._recipe, self._budget, threads=self._threads, keep_vectors=self._keep, **self._asked
+        )
+        recipe, built, self.choice = chooser.build()
+        return recipe, built
 
     def _stage(self, rows: Folder) -> None:
         gate = self._gate()

@@ -132,7 +132,7 @@ class Recipe:
             alive = np.setdiff1d(alive, left_out, assume_unique=True)
         if not alive.size:
             return Built()
-        index = self.make(rows.dim, len(alive), rows if rows_stay else None)
+        index = self.make(rows.dim, rows.count, rows if rows_stay else None)
         index.use_threads(threads)
         start = time.perf_counter()
         index.train(self._training_sample(index, rows, alive))

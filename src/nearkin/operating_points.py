@@ -46,7 +46,7 @@ class Quality:
     known: dict[tuple[tuple[str, int], ...], float] = field(default_factory=dict)
 
     def __call__(self, params: Params) -> float:
-        key = tuple(sorted(params.items()))
+        key: tuple[tuple[str, int], ...] = tuple(sorted(params.items()))
         if key not in self.known:
             self.known[key] = self.recall_at(params)
         return self.known[key]
@@ -57,13 +57,11 @@ class Quality:
 
     def best(self) -> dict[str, int]:
         """Of what was asked, what gave the highest recall."""
-        return dict(max(self.known, key=lambda key: self.known[key]))
+        return dict(max(self.known.items(), key=lambda pair: pair[1])[0])
 
 
 def ladder(index: Index, name: str) -> list[int]:
-    """Values of a search parameter to try, ascending, from the least to `DEEPEST` times its default.
-
-    """
+    """Values of a search parameter to try, ascending, from the least to `DEEPEST` times its default."""
     default, least = index.resolve({})[name], index.knobs[name].least
     most = max(least, min(DEEPEST * max(default, 1), max(index.n, 1)))
     values, value = [], float(least)

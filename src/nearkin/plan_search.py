@@ -87,7 +87,7 @@ class Ranked:
         """What building over so many rows will take."""
         last = self.latest
         factor = max(1.0, rows / last.rows)
-        return last.train_seconds * factor**TRAINING_GROWTH + last.add_seconds * factor
+        return float(last.train_seconds * factor**TRAINING_GROWTH + last.add_seconds * factor)
 
 
 def _extrapolated(known: Mapping[int, float], rows: int, exponent: float) -> float:
@@ -96,7 +96,7 @@ def _extrapolated(known: Mapping[int, float], rows: int, exponent: float) -> flo
     if len(sizes) > 1 and min(known.values()) > 0:
         low, high = sizes[-2:]
         exponent = float(np.clip(math.log(known[high] / known[low]) / math.log(high / low), 0.0, 1.1))
-    return known[sizes[-1]] * (rows / sizes[-1]) ** exponent
+    return float(known[sizes[-1]] * (rows / sizes[-1]) ** exponent)
 
 
 class Search:
@@ -166,7 +166,9 @@ class Search:
         for number, one in enumerate(self.found):
             if self._left(SCREENING) <= 0 and self.best() is not None:
                 break
-            self._progress(f"trying {one.text}, plan {number + 1} of {len(self.found)}, {max(0, self._left()):.0f} s left")
+            self._progress(
+                f"trying {one.text}, plan {number + 1} of {len(self.found)}, {max(0, self._left()):.0f} s left"
+            )
             self._try(one, exam, goal)
 
     def _compare(self, rows: int, goal: float) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from nearkin.accuracy import Interval
 from nearkin.budgets import Budget
-from nearkin.candidates import Candidate, Shape, candidate, candidates, within
+from nearkin.candidates import Candidate, Shape, candidate, candidates, is_exact, within
 from nearkin.certification import Certificate, certify
 from nearkin.errors import BudgetError, NearkinError
 from nearkin.examination import HELD_OUT, Examination, examine
-from nearkin.hooks import IndexSpec
 from nearkin.indexes import FEW_ROWS
 from nearkin.indexing import Built, Recipe
 from nearkin.plan_search import Progress, Ranked, Search, print_nothing
@@ -226,7 +225,10 @@ class Chooser:
                 made = self._attempt(one, exam, wanted)
                 if made is not None:
                     built, certificate = made
-                    return one.recipe, built, self._certified(exam, search, one, built, certificate)
+                    choice = self._certified(exam, search, one, built, certificate)
+                    recipe = replace(one.recipe, plan=replace(one.recipe.plan, search=dict(certificate.search)))
+                    took = replace(built.timings, calibrate=choice.planning_seconds)
+                    return recipe, replace(built, timings=took, notes=choice.notes), choice
         raise self._nothing(search)
 
     def _in_turn(self, search: Search, wanted: float) -> Iterator[Candidate]:
@@ -279,9 +281,7 @@ class Chooser:
         self._last = one.text, built
         return built
 
-    def _certified(
-        self, exam: Examination, search: Search, one: Candidate, built: Built, shown: Certificate
-    ) -> Choice:
+    def _certified(self, exam: Examination, search: Search, one: Candidate, built: Built, shown: Certificate) -> Choice:
         if shown.raised:
             self.notes.append(f"effort was raised {shown.raised} times, since the certifying queries found too little")
         seconds, timing = time.perf_counter() - self._start, shown.timing
@@ -311,12 +311,6 @@ class Chooser:
             f"no plan meets {self.budget} at a recall of {wanted:g}: {tried}{nearest}{reasons}",
             hint="ask for " + " or ".join(hints),
         )
-
-
-def is_exact(one: Candidate) -> bool:
-    """Whether a plan compares every row as it is."""
-    spec = one.recipe.registry.resolve("index", one.asked.index.name)
-    return isinstance(spec, IndexSpec) and spec.exact and not (one.asked.codec or one.asked.transform)
 
 
 def least_queries(wanted: float) -> int:

@@ -81,6 +81,11 @@ class Trial:
     failure: str = ""
 
     @property
+    def build_seconds(self) -> float:
+        """Seconds that building over its rows took."""
+        return self.train_seconds + self.add_seconds
+
+    @property
     def reached(self) -> bool:
         """Whether it gave the recall, within the latency."""
         return self.timing is not None and not self.failure
@@ -180,4 +185,3 @@ class Tester:
             return replace(tried, failure="does not reach it")
         late = "" if fitting else f"takes {found[0][0].p95 * 1e3:.3g} ms"
         return replace(tried, timing=(fitting or found)[0][0], failure=late)
-

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nearkin.cli.options import format_option, json_option, metric_option, on_bad_option, set_option
+from nearkin.cli.options import budget_options, format_option, json_option, metric_option, on_bad_option, set_option
+from nearkin.cli.plan import choice_facts
 from nearkin.cli.rendering import (
     listed,
     note,
@@ -24,12 +25,14 @@ from nearkin.errors import ParameterError
 
 if TYPE_CHECKING:
     from nearkin.collection import Collection
+    from nearkin.planning import Choice
 
 
 @click.command()
 @click.argument("vectors")
 @metric_option
-@click.option("--plan", default="flat", show_default=True, help="Index, codec and refinement; see nearkin components.")
+@click.option("--plan", help="Index, codec and refinement; by default flat, or what the budget allows.")
+@budget_options
 @click.option("-o", "--output", required=True, metavar="DIR", help="Folder to write.")
 @format_option
 @set_option
@@ -42,7 +45,7 @@ def build(
     session: Session,
     vectors: str,
     metric: str,
-    plan: str,
+    plan: str | None,
     output: str,
     format: str | None,
     search: dict[str, int],
@@ -50,6 +53,8 @@ def build(
     overwrite: bool,
     no_vectors: bool,
     as_json: bool,
+    queries: str | None,
+    **budget: Any,
 ) -> None:
     """Build an index from a file of vectors and save it.
 
@@ -58,7 +63,11 @@ def build(
     plan with every number filled in, the seconds, and the bytes of each component, predicted and real. --set stores
     search parameters as defaults of the index.
 
+    With --recall, --memory or --latency the plan is found by measuring, and its recall is shown on queries that had no
+    say in the choice; see nearkin plan. With --plan besides, only its search parameters are found.
+
     \b
+    nearkin build vectors.npy --metric cosine --recall 0.95 --memory 200MB -o indexes/mine
     nearkin build vectors.npy --metric cosine --plan ivf,pq,refine-f16 -o indexes/mine
     nearkin build shop.csv --format csv:id=sku --plan hnsw32,int8 --set ef_search=80 -o indexes/shop
     """
@@ -68,7 +77,7 @@ def build(
     _check_output(output, overwrite=overwrite)
     with (
         session.source(vectors, format) as (source, named),
-        working(f"building {plan} from {vectors}"),
+        working(f"building {plan or 'an index'} from {vectors}") as progress,
         watch_peak() as peak,
     ):
         collection = build_folder(
@@ -76,6 +85,9 @@ def build(
             output,
             metric=metric,
             plan=plan,
+            queries=None if queries is None else session.read(queries).vectors,
+            progress=progress,
+            **budget,
             format=named,
             search=search,
             on_bad=on_bad,
@@ -86,9 +98,9 @@ def build(
             registry=session.registry,
         )
     with collection:
-        report = _report(collection, output)
+        report, choice = _report(collection, output), collection.choice
         report["process"] = process_memory(resident_bytes(), peak.bytes, since_start=peak.since_start)
-    print_json(report) if as_json else _print_report(report)
+    print_json(report) if as_json else _print_report(report, choice)
 
 
 def _check_output(output: str, *, overwrite: bool) -> None:
@@ -115,6 +127,7 @@ def _report(collection: Collection, output: str) -> dict[str, Any]:
         "metric": collection.metric_text,
         "plan": collection.plan,
         "search": collection.search_defaults,
+        "choice": None if collection.choice is None else collection.choice.to_dict(),
         "notes": collection.notes,
         "skipped": collection.skipped.tolist(),
         "bytes": memory_of(collection),
@@ -122,8 +135,9 @@ def _report(collection: Collection, output: str) -> dict[str, Any]:
     }
 
 
-def _print_report(report: dict[str, Any]) -> None:
+def _print_report(report: dict[str, Any], choice: Choice | None) -> None:
     took = report["seconds"]
+    shown = {} if choice is None else choice_facts(choice)
     print_facts(
         {
             "built": report["path"],
@@ -131,6 +145,7 @@ def _print_report(report: dict[str, Any]) -> None:
             "metric": report["metric"],
             "plan": report["plan"],
             "search": parameters(report["search"]),
+            **{name: value for name, value in shown.items() if name not in ("plan", "search", "bytes")},
             "seconds": ", ".join(f"{name} {seconds(value)}" for name, value in took.items()),
         }
     )

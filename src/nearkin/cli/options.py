@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 
@@ -31,6 +34,37 @@ on_bad_option = click.option(
     show_default=True,
     help="What to do with rows that cannot be compared (NaN, infinite, zero under cosine).",
 )
+memory_option = click.option("--memory", metavar="SIZE", help="Bytes of the index, at most, such as 200MB.")
+_budget_options = (
+    click.option("--recall", type=float, metavar="SHARE", help="Recall to keep, such as 0.95."),
+    memory_option,
+    click.option("--latency", metavar="TIME", help="Time for one query (of 95 in 100), at most, such as 2ms."),
+    click.option(
+        "--optimize",
+        type=click.Choice(["batch", "single"]),
+        default="batch",
+        show_default=True,
+        help="What is to be fast within the budget: batches, or single queries.",
+    ),
+    click.option(
+        "--queries", metavar="FILE", help="Queries such as will be asked; by default rows are held out to ask with."
+    ),
+    click.option(
+        "-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours that recall counts."
+    ),
+    click.option(
+        "--seconds", type=float, metavar="N", help="Time for the search for a plan; by default about twice a build."
+    ),
+)
+
+
+def budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What an index may cost and must give; the same for all commands that look for a plan."""
+    for option in reversed(_budget_options):
+        command = option(command)
+    return command
+
+
 set_option = click.option(
     "--set",
     "search",
