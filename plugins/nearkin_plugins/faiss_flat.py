@@ -12,7 +12,7 @@ from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
 from nearkin_plugins.compiled_flat import CompiledFlatIndex
 from nearkin_plugins.decoded_scan import DecodedFlatIndex
 from nearkin_plugins.faiss_exact_l2 import search_l2
-from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, quiet
+from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, with_own_training
 from nearkin_plugins.indexes import FAST_SCANS, FLAT_SCANS, L2_AND_IP
 
 
@@ -58,7 +58,7 @@ class FaissFlatIndex(FaissIndex):
             return faiss.IndexBinaryFlat(8 * self.layout.dim)
         text = self.layout.codec.native.text if self.layout.codec.native else ""
         index = faiss.index_factory(self.layout.width, text, faiss_metric(self.layout.space.label))
-        quiet(index)
+        with_own_training(index)
         return index
 
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:

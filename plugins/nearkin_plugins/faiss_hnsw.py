@@ -14,7 +14,14 @@ import numpy as np
 from nearkin.indexes import Found, Layout, Mask, masked_by_growing
 from nearkin.search_parameters import SearchParameter
 from nearkin_plugins.faiss_exact_l2 import search_l2
-from nearkin_plugins.faiss_index import FaissIndex, after_transform, base_of, faiss_metric, quiet, refine_parameters
+from nearkin_plugins.faiss_index import (
+    FaissIndex,
+    after_transform,
+    base_of,
+    faiss_metric,
+    refine_parameters,
+    with_own_training,
+)
 
 
 class HNSWIndex(FaissIndex):
@@ -58,7 +65,7 @@ class HNSWIndex(FaissIndex):
             text = (self.layout.codec.native.text if self.layout.codec.native else "").replace("x4fs", "x4np")
             metric = faiss_metric(self.layout.space.label)
             index = faiss.index_factory(self.layout.width, f"HNSW{self.M},{text}", metric)
-            quiet(faiss.downcast_index(index.storage))
+            with_own_training(faiss.downcast_index(index.storage))
         index.hnsw.efConstruction = self.ef_construction
         return index
 

@@ -21,7 +21,7 @@ from nearkin.mapped_pages import let_go
 from nearkin.metrics import unit_rows
 from nearkin.state import State
 from nearkin.vectors import block_rows
-from nearkin_plugins.faiss_codecs import one_thread
+from nearkin_plugins.faiss_codecs import one_thread, set_clustering
 from nearkin_plugins.faiss_exact_l2 import range_l2
 
 IO_BYTES = 1 << 20
@@ -332,6 +332,14 @@ def quiet(index: Any) -> None:
         parameters = getattr(owner, "cp", None)
         if parameters is not None:
             parameters.min_points_per_centroid = 1
+
+
+def with_own_training(index: Any) -> Any:
+    """The same index, whose product quantizer, if it has one, trains as the codec of that name does."""
+    quiet(index)
+    if hasattr(index, "pq"):
+        set_clustering(index.pq)
+    return index
 
 
 def cell_centroids(clusterer: Clusterer, vectors: np.ndarray, nlist: int, layout: Layout) -> np.ndarray:

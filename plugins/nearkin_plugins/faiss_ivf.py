@@ -13,7 +13,7 @@ import numpy as np
 from nearkin.centroids import Lloyd
 from nearkin.indexes import Layout, Mask, RangeFound
 from nearkin_plugins.cells import CellIndex
-from nearkin_plugins.faiss_index import FaissIndex, cell_centroids, faiss_metric, quiet
+from nearkin_plugins.faiss_index import FaissIndex, cell_centroids, faiss_metric, with_own_training
 from nearkin_plugins.indexes import FAST_SCANS
 
 
@@ -46,7 +46,7 @@ class IVFIndex(CellIndex, FaissIndex):
             text = self.layout.codec.native.text if self.layout.codec.native else ""
             metric = faiss_metric(self.layout.space.label)
             index = faiss.index_factory(self.layout.width, f"IVF{self.nlist},{text}", metric)
-            quiet(index)
+            with_own_training(index)
         index.quantizer.add(centroids)
         return index
 

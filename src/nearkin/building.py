@@ -136,21 +136,13 @@ def build(
         vectors, metric, plan or "flat", ids, metadata, search, on_bad, seed=seed, threads=threads, registry=registry
     )
     if budget.given:
-        chooser = chooser_of(
-            collection.rows,
-            collection.recipe,
-            budget,
-            k=k,
-            queries=queries,
-            fixed=plan is not None,
-            keep_vectors=keep_vectors,
-            threads=collection.threads,
-            seconds=seconds,
-            progress=progress,
-        )
+        asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress, "fixed": plan is not None}
+        rows, recipe, cores = collection.rows, collection.recipe, collection.threads
+        chooser = chooser_of(rows, recipe, budget, threads=cores, keep_vectors=keep_vectors, **asked)
         collection.take_over(*chooser.build())
     else:
-        collection._build(rows_stay=keep_vectors)
+        recipe = collection.recipe
+        collection.take_over(recipe, recipe.build(collection.rows, collection.threads, rows_stay=keep_vectors))
     if not keep_vectors:
         collection.forget_vectors()
     return collection

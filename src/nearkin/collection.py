@@ -210,7 +210,7 @@ class Collection:
         view = self._current()
         if type(k) is not int or not 1 <= k <= PADDED:
             k = self._asked(k)
-        prepared = self._prepared_queries(queries)
+        prepared = self._metric.prepare_queries(self._checked_queries(queries))
         return self._result(view.count, view.search(prepared, k, self._threads_for(threads), params), k)
 
     def exact_search(
@@ -223,7 +223,7 @@ class Collection:
         self._need_open()
         self._need_vectors("exact_search")
         k = self._asked(k)
-        prepared, alive = self._prepared_queries(queries), self._rows.alive
+        prepared, alive = self._metric.prepare_queries(self._checked_queries(queries)), self._rows.alive
         found = exact_truth(self._rows, alive, prepared, k, self._threads_for(threads), self._recipe, cache=cached)
         return self._result(int(np.count_nonzero(alive)), found, k)
 
@@ -350,11 +350,8 @@ class Collection:
         with self._lock:
             self._need_writable()
             self._need_vectors("optimize")
-            self._build()
+            self.take_over(self._recipe, self._recipe.build(self._rows, self._threads))
             self._publish()
-
-    def _build(self, *, rows_stay: bool = True) -> None:
-        self.take_over(self._recipe, self._recipe.build(self._rows, self._threads, rows_stay=rows_stay))
 
     def take_over(self, recipe: Recipe, built: Built, choice: Choice | None = None) -> None:
         """Use an index that was built over all rows by a recipe, chosen for a budget or not."""
@@ -464,9 +461,6 @@ class Collection:
         publish = getattr(self._rows, "publish", None)
         if publish is not None and self._index is not None:
             publish(self.plan, self._index.state(), self._covered)
-
-    def _prepared_queries(self, queries: Any) -> np.ndarray:
-        return self._metric.prepare_queries(self._checked_queries(queries))
 
     def _checked_queries(self, queries: Any) -> np.ndarray:
         metric = self._metric

@@ -99,23 +99,23 @@ def build_folder(
     ...         mine.search(rows[:1], k=1, nprobe=8).positions.shape, len(mine)
     ((1, 1), 500)
     """
+    given = Budget.of(recall, memory, latency, optimize)
     check_place(path, overwrite=overwrite)
     registry = registry or default_registry()
     settings = load_settings({"seed": seed, "threads": threads})
     blocks = open_source(source, registry=registry, format=format)
     made, text = make_metric(metric, registry)
     recipe = Recipe(as_plan(plan or "flat", search, registry), made, registry, settings.seed)
-    budget = Budget.of(recall, memory, latency, optimize)
     asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress, "fixed": plan is not None}
-    building = _Building(blocks, recipe, text, on_bad, keep_vectors, settings.cores, budget, asked)
+    building = _Building(blocks, recipe, text, on_bad, keep_vectors, settings.cores, given, asked)
     start = time.perf_counter()
     building.fit()
     write_folder(path, building.fill, overwrite=overwrite)
-    given = metric if isinstance(metric, Metric) else None
-    collection = open_collection(path, metric=given, threads=threads, registry=registry)
+    formula = metric if isinstance(metric, Metric) else None
+    collection = open_collection(path, metric=formula, threads=threads, registry=registry)
     collection.skipped, collection.notes, collection.choice = building.skipped, building.notes, building.choice
-    read, indexed = building.timings.read, building.timings.total
-    collection.timings = replace(building.timings, save=time.perf_counter() - start - read - indexed)
+    done = building.timings
+    collection.timings = replace(done, save=time.perf_counter() - start - done.read - done.total)
     return collection
 
 

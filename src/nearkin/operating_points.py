@@ -26,6 +26,11 @@ TIMED = 6
 Params = Mapping[str, int]
 
 
+def never(params: Params) -> bool:
+    """No search parameters take too long."""
+    return False
+
+
 @dataclass
 class Quality:
     """Recall at search parameters, each asked once.
@@ -42,7 +47,7 @@ class Quality:
 
     recall_at: Callable[[Params], float]
     wanted: float
-    too_slow: Callable[[Params], bool] = lambda params: False
+    too_slow: Callable[[Params], bool] = never
     known: dict[tuple[tuple[str, int], ...], float] = field(default_factory=dict)
 
     def __call__(self, params: Params) -> float:

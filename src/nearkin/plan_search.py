@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nearkin.budgets import Budget
-from nearkin.candidates import Candidate, Shape, variants
+from nearkin.candidates import Candidate, Shape, candidate, variants
 from nearkin.examination import Examination
 from nearkin.hooks import IndexSpec
 from nearkin.trials import Tester, Trial
@@ -33,6 +33,9 @@ LEAST_SECONDS = 8.0
 
 SCREENING = 0.5
 """Share of the time that goes to the small sample."""
+
+HARDEST = 2.0
+"""Where no plan has given the recall yet, the small sample may take so many times all the time besides."""
 
 WORTH_A_LOOK = 3.0
 """Plans that took so many times the best on the small sample are still tried on the large one."""
@@ -134,6 +137,7 @@ class Search:
         self._seed = found[0].recipe.seed
         self._choosing, _ = exam.halves(self._seed)
         self._samples: dict[int, Examination] = {}
+        self._ceilings: dict[str, float] = {}
 
     # ---- time ------------------------------------------------------------------------------------------------------
 
@@ -164,12 +168,27 @@ class Search:
     def _screen(self, rows: int, goal: float) -> None:
         exam = self._sample(rows)
         for number, one in enumerate(self.found):
-            if self._left(SCREENING) <= 0 and self.best() is not None:
+            if self._left(SCREENING) <= (0 if self.best() is not None else -HARDEST * self._allowed()):
                 break
+            if self._hopeless(one, exam, goal):
+                continue
             self._progress(
                 f"trying {one.text}, plan {number + 1} of {len(self.found)}, {max(0, self._left()):.0f} s left"
             )
             self._try(one, exam, goal)
+
+    def _hopeless(self, one: Candidate, exam: Examination, goal: float) -> bool:
+        """Whether the copy of the rows that has the last word loses too much, however many rows are compared with it."""
+        finest = one.asked.refinement or one.asked.codec
+        if finest is None or one.asked.inner or (one.asked.transform and not one.asked.refinement):
+            return False
+        label = str(finest)
+        if label not in self._ceilings:
+            scan = replace(one.recipe.exact().plan, codec=finest)
+            bound = candidate(one.recipe, scan, Shape(len(exam.rows), self.shape.dim))
+            trial = None if bound is None else self.tester.try_out(bound, exam, 0.0, math.inf)
+            self._ceilings[label] = 1.0 if trial is None or trial.recall is None else trial.recall.mean
+        return self._ceilings[label] < goal
 
     def _compare(self, rows: int, goal: float) -> None:
         """The best plans of the small sample on the large one, one of each index among them."""

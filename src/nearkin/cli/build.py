@@ -43,18 +43,15 @@ if TYPE_CHECKING:
 @click.pass_obj
 def build(
     session: Session,
+    /,
     vectors: str,
-    metric: str,
-    plan: str | None,
     output: str,
     format: str | None,
-    search: dict[str, int],
-    on_bad: Any,
     overwrite: bool,
     no_vectors: bool,
     as_json: bool,
     queries: str | None,
-    **budget: Any,
+    **given: Any,
 ) -> None:
     """Build an index from a file of vectors and save it.
 
@@ -77,25 +74,21 @@ def build(
     _check_output(output, overwrite=overwrite)
     with (
         session.source(vectors, format) as (source, named),
-        working(f"building {plan or 'an index'} from {vectors}") as progress,
+        working(f"building an index from {vectors}") as progress,
         watch_peak() as peak,
     ):
         collection = build_folder(
             source,
             output,
-            metric=metric,
-            plan=plan,
-            queries=None if queries is None else session.read(queries).vectors,
-            progress=progress,
-            **budget,
             format=named,
-            search=search,
-            on_bad=on_bad,
+            queries=None if queries is None else session.read(queries).vectors,
             keep_vectors=not no_vectors,
             overwrite=overwrite,
             seed=session.settings.seed,
             threads=session.settings.threads,
             registry=session.registry,
+            progress=progress,
+            **given,
         )
     with collection:
         report, choice = _report(collection, output), collection.choice

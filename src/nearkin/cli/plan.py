@@ -106,23 +106,23 @@ def print_choice(found: Choice) -> None:
 
 def choice_facts(found: Choice) -> dict[str, Any]:
     """A choice in words, by what it is about."""
+    recall, certified = found.recall, found.certified
     asked = "rows held out" if found.held_out else "of your queries"
-    where = "all rows" if found.certified else f"a sample of {found.measured_rows:,} rows"
-    speed = "measured" if found.certified else "expected"
+    where = "all rows, half of them without a say" if certified else f"a sample of {found.measured_rows:,} rows"
+    expected = "" if certified else " expected"
+    how = "in batches" if found.budget.optimize == "batch" else "alone"
     facts = {
         "budget": str(found.budget),
         "plan": found.plan,
         "search": parameters(found.search),
-        f"recall@{found.k}": f"{found.recall.mean:.3f} ({found.recall.low:.3f} to {found.recall.high:.3f}), {found.wanted:g} wanted",
-        "measured": f"with {found.queries:,} {asked} on {where}"
-        + (", half of which had no say in the choice" if found.certified else ""),
-        "a query": f"{duration(found.seconds_a_query)} {speed}, "
-        + ("in batches" if found.budget.optimize == "batch" else "alone"),
+        f"recall@{found.k}": f"{recall.mean:.3f} ({recall.low:.3f} to {recall.high:.3f}), {found.wanted:g} wanted",
+        "measured": f"with {found.queries:,} {asked} on {where}",
+        "a query": f"{duration(found.seconds_a_query)}{expected}, asked {how}",
         "bytes": f"{size(sum(found.predicted.values()))} predicted",
-        "building": f"{seconds(found.build_seconds)}{'' if found.certified else ' expected'}, looking for it {seconds(found.planning_seconds)}",
+        "building": f"{seconds(found.build_seconds)}{expected}, and {seconds(found.planning_seconds)} to find it",
     }
     if found.latency:
-        facts["one query"] = f"p95 {duration(found.latency)} {speed}"
+        facts["one query"] = f"{duration(found.latency)}{expected} at most, 95 times in 100"
     return facts
 
 
