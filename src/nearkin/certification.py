@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,10 +12,13 @@ from nearkin.accuracy import Interval
 from nearkin.examination import Examination
 from nearkin.indexes import Index
 from nearkin.operating_points import Params, ladder
-from nearkin.trials import Tester, Timing
+from nearkin.trials import Examiner, Timing
 
 RAISES = 12
 """Times that effort is raised where the certifying half finds too little."""
+
+TOO_SLOW = 4.0
+"""A plan is given up where a query takes so many times as long as comparing every row."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Certificate:
 
 
 def certify(
-    index: Index, exam: Examination, wanted: float, tester: Tester, seed: int, *, exact: bool = False
+    index: Index, exam: Examination, wanted: float, examiner: Examiner, seed: int, *, exact: bool = False
 ) -> Certificate:
     """Set the search parameters of an index to the fastest that give a recall with certainty, and say how it was shown.
 
@@ -52,29 +56,29 @@ def certify(
         The index finds every neighbour by its construction, so that no number of queries is too small to show it.
     """
     choosing, certifying = exam.halves(seed)
-    limit = 4 * exam.exact_seconds
-    found, quality = tester.choices(index, exam, choosing, 0.0 if exact else wanted, certain=True, limit=limit)
-    fitting = [params for timing, params in found if tester.in_time(timing)]
+    limit = math.inf if examiner.patient else TOO_SLOW * exam.exact_seconds
+    found, quality = examiner.choices(index, exam, choosing, 0.0 if exact else wanted, certain=True, limit=limit)
+    fitting = [params for timing, params in found if examiner.in_time(timing)]
     if not fitting:
-        recall = _recall(index, exam, dict(found[0][1]) if found else quality.best(), certifying, tester)
+        recall = _recall(index, exam, dict(found[0][1]) if found else quality.best(), certifying, examiner)
         late = f"takes {found[0][0].p95 * 1e3:.3g} ms for one query" if found else ""
         return Certificate(wanted, recall, shortfall=late or f"gives a recall of {recall.mean:.3f} at most")
     params, raised = dict(fitting[0]), 0
-    while (recall := _recall(index, exam, params, certifying, tester)).low < wanted and raised < RAISES and not exact:
-        higher = _raised(index, params, tester.fixed)
+    while (recall := _recall(index, exam, params, certifying, examiner)).low < wanted and raised < RAISES and not exact:
+        higher = _raised(index, params, examiner.fixed)
         if higher == params:
             break
         params, raised = higher, raised + 1
     index.set_defaults(params)
-    timing = tester.time(index, exam.asked, exam.k, params)
-    shortfall = "" if tester.in_time(timing) else f"takes {timing.p95 * 1e3:.3g} ms for one query"
+    timing = examiner.time(index, exam.asked, exam.k, params)
+    shortfall = "" if examiner.in_time(timing) else f"takes {timing.p95 * 1e3:.3g} ms for one query"
     if recall.low < wanted and not exact:
         shortfall = f"gives a recall of {recall.mean:.3f} ({recall.low:.3f} to {recall.high:.3f})"
     return Certificate(wanted, recall, params, timing, raised, shortfall)
 
 
-def _recall(index: Index, exam: Examination, params: Params, queries: np.ndarray, tester: Tester) -> Interval:
-    return Interval.of(exam.recalls(index, dict(params), queries, tester.threads))
+def _recall(index: Index, exam: Examination, params: Params, queries: np.ndarray, examiner: Examiner) -> Interval:
+    return Interval.of(exam.recalls(index, dict(params), queries, examiner.threads))
 
 
 def _raised(index: Index, params: dict[str, int], fixed: Params) -> dict[str, int]:

@@ -111,12 +111,15 @@ def build_folder(
     start = time.perf_counter()
     building.fit()
     write_folder(path, building.fill, overwrite=overwrite)
-    formula = metric if isinstance(metric, Metric) else None
-    collection = open_collection(path, metric=formula, threads=threads, registry=registry)
+    collection = open_collection(path, metric=_formula(metric), threads=threads, registry=registry)
     collection.skipped, collection.notes, collection.choice = building.skipped, building.notes, building.choice
-    done = building.timings
-    collection.timings = replace(done, save=time.perf_counter() - start - done.read - done.total)
+    took = building.timings.read + building.timings.total
+    collection.timings = replace(building.timings, save=time.perf_counter() - start - took)
     return collection
+
+
+def _formula(metric: str | Metric) -> Metric | None:
+    return metric if isinstance(metric, Metric) else None
 
 
 class _Building:

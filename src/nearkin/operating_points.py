@@ -14,7 +14,7 @@ from nearkin.indexes import Index
 STEPS_TO_DOUBLE = 4
 """Values of a search parameter that are tried between one and twice as many."""
 
-NO_GAIN = 0.02
+NO_GAIN = 0.005
 """Doubling a parameter is given up where it brings less than this share of what is missing."""
 
 DEEPEST = 64

@@ -19,7 +19,7 @@ from nearkin.budgets import Budget
 from nearkin.candidates import Candidate, Shape, candidate, variants
 from nearkin.examination import Examination
 from nearkin.hooks import IndexSpec
-from nearkin.trials import Tester, Trial
+from nearkin.trials import Examiner, Trial
 
 SMALL, LARGE = 8192, 32_768
 """Rows of the samples."""
@@ -120,7 +120,7 @@ class Search:
         exam: Examination,
         found: list[Candidate],
         shape: Shape,
-        tester: Tester,
+        examiner: Examiner,
         *,
         seconds: float | None = None,
         progress: Progress = print_nothing,
@@ -128,7 +128,7 @@ class Search:
         self.exam = exam
         self.found = found
         self.shape = shape
-        self.tester = tester
+        self.examiner = examiner
         self.known: dict[str, Ranked] = {}
         self.order: list[str] = []
         self._given_seconds = seconds
@@ -154,6 +154,7 @@ class Search:
 
     def run(self, wanted: float) -> list[Ranked]:
         """Plans that are expected to give the recall, the best first."""
+        self._start, self.known, self.order = time.perf_counter(), {}, []
         may = len(self.exam.rows) - len(self.exam.left_out)
         small, large = min(SMALL, may), min(LARGE, may)
         if may <= 2 * SMALL:
@@ -186,7 +187,7 @@ class Search:
         if label not in self._ceilings:
             scan = replace(one.recipe.exact().plan, codec=finest)
             bound = candidate(one.recipe, scan, Shape(len(exam.rows), self.shape.dim))
-            trial = None if bound is None else self.tester.try_out(bound, exam, 0.0, math.inf)
+            trial = None if bound is None else self.examiner.try_out(bound, exam, 0.0, math.inf)
             self._ceilings[label] = 1.0 if trial is None or trial.recall is None else trial.recall.mean
         return self._ceilings[label] < goal
 
@@ -219,7 +220,7 @@ class Search:
                 self._try(one, exam, goal)
 
     def _fits(self, one: Candidate) -> bool:
-        memory = self.tester.budget.memory
+        memory = self.examiner.budget.memory
         return memory is None or one.bytes <= memory
 
     def _costs_too_much(self, ranked: Ranked, rows: int) -> bool:
@@ -232,7 +233,7 @@ class Search:
             return
         best = self.best()
         limit = 2 * WORTH_A_LOOK * self.cost(best) if best is not None else math.inf
-        trial = self.tester.try_out(sampled, exam, goal, max(limit, 4 * exam.exact_seconds))
+        trial = self.examiner.try_out(sampled, exam, goal, max(limit, 4 * exam.exact_seconds))
         before = self.known.get(one.text)
         trials = {**(before.trials if before else {}), len(exam.rows): replace(trial, plan=one.text, bytes=one.bytes)}
         if before is None:
@@ -242,7 +243,7 @@ class Search:
     def _sample(self, rows: int) -> Examination:
         if rows not in self._samples:
             asked = self._choosing[:TRIAL_QUERIES]
-            self._samples[rows] = self.exam.sampled(rows, asked, self.found[0].recipe, self.tester.threads)
+            self._samples[rows] = self.exam.sampled(rows, asked, self.found[0].recipe, self.examiner.threads)
         return self._samples[rows]
 
     # ---- judging ---------------------------------------------------------------------------------------------------
@@ -251,7 +252,7 @@ class Search:
         """Seconds that a query will take over all rows."""
         index = ranked.candidate.recipe.registry.resolve("index", ranked.candidate.asked.index.name)
         exponent = 1.0 if isinstance(index, IndexSpec) and index.exact else USUAL_GROWTH
-        return ranked.seconds(self.shape.rows, self.tester.budget, exponent)
+        return ranked.seconds(self.shape.rows, self.examiner.budget, exponent)
 
     def ranking(self) -> list[Ranked]:
         """Plans that are expected to give the recall, the best first: the fastest, unless one that is nearly as fast came before
@@ -280,7 +281,7 @@ class Search:
     def latency(self, ranked: Ranked) -> float:
         """Seconds that 95 of 100 queries asked alone will take at most; 0 where that was not measured."""
         timing = ranked.latest.timing
-        return 0.0 if timing is None else timing.p95 * self.cost(ranked) / timing.of(self.tester.budget)
+        return 0.0 if timing is None else timing.p95 * self.cost(ranked) / timing.of(self.examiner.budget)
 
     def trials(self) -> list[Trial]:
         """The latest trial of each plan, those that reached the recall first, in order of what a query will take."""

@@ -20,7 +20,7 @@ from nearkin.indexing import Built, Recipe
 from nearkin.plan_search import Progress, Ranked, Search, print_nothing
 from nearkin.rows import Rows
 from nearkin.subsets import Subset
-from nearkin.trials import Tester, Trial
+from nearkin.trials import Examiner, Trial
 
 BUILT = 3
 """Plans that are built over all rows before an exact one is."""
@@ -133,7 +133,7 @@ class Chooser:
     def __post_init__(self) -> None:
         self._start = time.perf_counter()
         self._shape = Shape(self.rows.count, self.rows.dim, self.rows if self.keep_vectors else None)
-        self._tester = Tester(self.budget, self.threads, self.recipe.plan.search)
+        self._examiner = Examiner(self.budget, self.threads, self.recipe.plan.search, patient=self.fixed)
         self._found = within(self._candidates(), self.budget.memory, self._shape)
 
     def _candidates(self) -> list[Candidate]:
@@ -169,7 +169,7 @@ class Chooser:
                 f"{len(exam.asked):,} queries are too few to show a recall of {max(self.budget.levels):g} of anything but an "
                 f"exact plan: pass {2 * few:,} or more, or none, so that rows are held out"
             )
-        search = Search(exam, self._found, self._shape, self._tester, seconds=self.seconds, progress=self.progress)
+        search = Search(exam, self._found, self._shape, self._examiner, seconds=self.seconds, progress=self.progress)
         return exam, search
 
     def _queries_wanted(self) -> int:
@@ -248,7 +248,7 @@ class Chooser:
             built = self._filled(one, exam)
             assert built.index is not None
             self.progress(f"certifying {one.text}")
-            certificate = certify(built.index, exam, wanted, self._tester, self.recipe.seed, exact=is_exact(one))
+            certificate = certify(built.index, exam, wanted, self._examiner, self.recipe.seed, exact=is_exact(one))
             taken = sum(built.index.allocated().values())
         except Exception as error:
             if self.fixed or isinstance(error, MemoryError):

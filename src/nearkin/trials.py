@@ -91,16 +91,19 @@ class Trial:
         return self.timing is not None and not self.failure
 
 
-class Tester:
+class Examiner:
     """Puts one budget's questions to indexes.
 
     Parameters
     ----------
     fixed
         Search parameters that stay as they are.
+    patient
+        Look for the recall however long a query takes.
     """
 
-    def __init__(self, budget: Budget, threads: int, fixed: Params | None = None) -> None:
+    def __init__(self, budget: Budget, threads: int, fixed: Params | None = None, *, patient: bool = False) -> None:
+        self.patient = patient
         self.budget = budget
         self.threads = threads
         self.fixed = fixed or {}
