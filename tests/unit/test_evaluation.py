@@ -128,7 +128,11 @@ class Blinkered(nk.Index):
 class Plugin:
     @nk.hookimpl
     def nearkin_indexes(self):
-        return [nk.IndexSpec("blinkered", "first rows only", Blinkered, accepts={"faiss:flat": frozenset({"l2"})})]
+        return [
+            nk.IndexSpec(
+                name="blinkered", summary="first rows only", make=Blinkered, accepts={"faiss:flat": frozenset({"l2"})}
+            )
+        ]
 
 
 def test_indexes_of_strangers_take_part():
