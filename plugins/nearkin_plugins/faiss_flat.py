@@ -13,6 +13,7 @@ from nearkin_plugins.compiled_flat import CompiledFlatIndex
 from nearkin_plugins.decoded_scan import DecodedFlatIndex
 from nearkin_plugins.faiss_exact_l2 import search_l2
 from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, with_own_training
+from nearkin_plugins.fast_scan import expected_bytes, table_bytes
 from nearkin_plugins.indexes import FAST_SCANS, FLAT_SCANS, L2_AND_IP
 
 
@@ -86,10 +87,12 @@ class FaissFlatIndex(FaissIndex):
 
     def _cost_base(self, n: int) -> dict[str, int]:
         codec = self.layout.codec
-        rows = -(-n // 32) * 32 if self._family in FAST_SCANS else n
-        return {"codes": rows * codec.code_size, "codebooks": codec.overhead()}
+        in_blocks = self._family in FAST_SCANS
+        codes = expected_bytes(n, 1, codec.code_size) if in_blocks else n * codec.code_size
+        return {"codes": codes, "codebooks": codec.overhead()}
 
     def _allocated_base(self, index: Any) -> dict[str, int]:
         if self._family in FAST_SCANS:
-            return {"codes": int(index.codes.size()), "codebooks": self.layout.codec.overhead()}
+            codes = table_bytes(np.array([index.ntotal]), self.layout.codec.code_size)
+            return {"codes": int(codes[0]), "codebooks": self.layout.codec.overhead()}
         return {"codes": int(index.ntotal) * int(index.code_size), "codebooks": self.layout.codec.overhead()}

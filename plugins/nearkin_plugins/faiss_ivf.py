@@ -13,8 +13,13 @@ import numpy as np
 from nearkin.centroids import Lloyd
 from nearkin.indexes import Layout, Mask, RangeFound
 from nearkin_plugins.cells import CellIndex
+from nearkin_plugins.faiss_codecs import ProductQuantizer
 from nearkin_plugins.faiss_index import FaissIndex, cell_centroids, faiss_metric, with_own_training
+from nearkin_plugins.fast_scan import expected_bytes, reserved, table_bytes
 from nearkin_plugins.indexes import FAST_SCANS
+
+MOST_TABLE_BYTES = 1 << 31
+"""faiss's own limit, `IndexIVFPQ.precomputed_table_max_bytes`."""
 
 
 class IVFIndex(CellIndex, FaissIndex):
@@ -64,12 +69,11 @@ class IVFIndex(CellIndex, FaissIndex):
 
     def _cost_base(self, n: int) -> dict[str, int]:
         codec = self.layout.codec
-        rows = n
-        if codec.native and codec.native.family in FAST_SCANS:  # half a block is empty in each cell
-            rows = n + 16 * min(self.nlist, n)
+        in_blocks = self._family in FAST_SCANS
         return {
-            "codes": rows * codec.code_size,
+            "codes": expected_bytes(n, self.nlist, codec.code_size) if in_blocks else n * codec.code_size,
             "codebooks": codec.overhead(),
+            "tables": self._table_bytes(),
             "ids": 8 * n,
             "centroids": self._centroid_bytes(),
         }
@@ -78,15 +82,33 @@ class IVFIndex(CellIndex, FaissIndex):
         lists = index.invlists
         sizes = np.array([lists.list_size(cell) for cell in range(self.nlist)], dtype=np.int64)
         codec = self.layout.codec
-        rows = sizes
-        if codec.native and codec.native.family in FAST_SCANS:
-            rows = -(-sizes // 32) * 32
+        in_blocks = self._family in FAST_SCANS
+        codes = table_bytes(sizes, codec.code_size) if in_blocks else sizes * codec.code_size
         return {
-            "codes": int(rows.sum()) * codec.code_size,
+            "codes": int(codes.sum()),
             "codebooks": codec.overhead(),
+            "tables": 4 * _room(index.precomputed_table.size()) if hasattr(index, "precomputed_table") else 0,
             "ids": 8 * int(sizes.sum()),
             "centroids": self._centroid_bytes(),
         }
 
+    @property
+    def _family(self) -> str:
+        return self.layout.codec.native.family if self.layout.codec.native else ""
+
+    def _table_bytes(self) -> int:
+        """What faiss computes ahead for product-quantized residuals under L2: for each cell, the inner products of its centroid
+        with every codeword, unless that is too much."""
+        codec = self.layout.codec
+        if self._family != "pq" or self.layout.space.label != "l2" or not isinstance(codec, ProductQuantizer):
+            return 0
+        numbers = self.nlist * codec.M * 2**codec.bits
+        return 4 * _room(numbers) if 4 * numbers <= MOST_TABLE_BYTES else 0
+
     def _centroid_bytes(self) -> int:
         return self.nlist * self.layout.width * (1 if self._binary else 4)
+
+
+def _room(numbers: int) -> int:
+    """Numbers that a table for so many has room for."""
+    return int(reserved(np.array([numbers]))[0])

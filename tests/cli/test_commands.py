@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -308,6 +309,41 @@ def test_measure(run: Run, vectors: np.ndarray) -> None:
     text = run(*arguments, "--queries", "v.npy").stdout
     assert "recall@10  1.000 (95 % interval " in text
     assert "your queries" in text
+    assert "worst 5 %  recall 1.000 on average (20 of the queries)" in text
+    assert "index in memory" in text
+    assert "process resident" in text
+
+
+def test_evaluate_with_queries(run: Run, vectors: np.ndarray, built: Path) -> None:
+    np.save("q.npy", np.random.default_rng(1).normal(size=(60, 8)))
+    text = run("evaluate", "indexes/mine", "--queries", "q.npy", "--set", "nprobe=1").stdout
+    assert "search     nprobe=1" in text
+    assert "60 queries), your queries" in text
+    assert "advice: raise nprobe from 1 to " in text
+    assert re.search(r"^probing +0\.\d{3}  0\.\d{3} to 0\.\d{3}  too little of the index", text, re.MULTILINE)
+    assert "surrogate" not in text  # nothing to do with this plan
+    facts = json.loads(run("evaluate", "indexes/mine", "--queries", "q.npy", "-k", "5", "--json").stdout)
+    assert (facts["k"], facts["quality"]["recall"]["mean"], facts["own_rows"]) == (5, 1.0, False)
+    assert facts["losses"]["search"] == {"nprobe": 8}
+
+
+def test_evaluate_by_rows_of_the_index(run: Run, built: Path) -> None:
+    result = run("evaluate", "indexes/mine", "--rows-asked", "50")
+    assert "50 queries), rows of its own" in result.stdout
+    assert "a graph looks better than it is" in result.stderr
+    assert run("evaluate", "indexes/mine", "--set", "ef_search=3").exit_code == 2
+    assert run("evaluate", "indexes/none").exit_code == 3
+
+
+def test_bytes_are_shown_with_the_error_of_the_prediction(run: Run, vectors: np.ndarray) -> None:
+    result = run("build", "v.npy", "--plan", "ivf8,pq4x4,refine-f16", "-o", "indexes/small")
+    assert re.search(r"^index in memory +[\d.]+ kB +[\d.]+ kB +[+-]?\d+\.\d%", result.stdout, re.MULTILINE)
+    assert re.search(r"^vectors mapped kept +12\.8 kB", result.stdout, re.MULTILINE)
+    facts = json.loads(run("info", "indexes/small", "--json").stdout)
+    assert facts["bytes"]["kept"] == {"vectors mapped": 12_800, "tombstones": 400}
+    assert sum(facts["bytes"]["predicted"].values()) == pytest.approx(
+        sum(facts["bytes"]["allocated"].values()), rel=0.1
+    )
 
 
 def test_python_m_nearkin() -> None:
