@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
     from nearkin.plans import Plan
     from nearkin.registry import Registry
+    from nearkin.reporting.document import Report, report
     from nearkin.results import RangeResult, SearchResult
     from nearkin.search_parameters import SearchParameter
     from nearkin.settings import Settings
@@ -79,6 +80,7 @@ _WHERE = {
     "RangeFound": "indexes",
     "RangeResult": "results",
     "Registry": "registry",
+    "Report": "reporting.document",
     "SearchParameter": "search_parameters",
     "SearchResult": "results",
     "Settings": "settings",
@@ -101,6 +103,7 @@ _WHERE = {
     "open": "building:open_collection",
     "read_vectors": "files",
     "recall": "accuracy",
+    "report": "reporting.document",
 }
 
 __all__ = [
@@ -130,6 +133,7 @@ __all__ = [
     "RangeFound",
     "RangeResult",
     "Registry",
+    "Report",
     "SearchParameter",
     "SearchResult",
     "Settings",
@@ -152,6 +156,7 @@ __all__ = [
     "open",
     "read_vectors",
     "recall",
+    "report",
 ]
 
 

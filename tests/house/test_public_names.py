@@ -11,8 +11,8 @@ import nearkin as nk
 PUBLIC_TEXT = """
 ALL_AXIOMS Block Clusterer ClustererSpec Clustering Codec CodecSpec Collection Description Embedder EmbedderSpec
 FileSummary FormatSpec Found Index IndexSpec Layout Mask Metric MetricSpec NativeCodec NearkinError Plan RangeFound
-RangeResult Registry SearchParameter SearchResult Settings Space State Transform TransformSpec VectorFormat bit_counts
-build build_folder convert describe errors exact_neighbours hold_out hookimpl measure metric open read_vectors recall
+RangeResult Registry Report SearchParameter SearchResult Settings Space State Transform TransformSpec VectorFormat bit_counts
+build build_folder convert describe errors exact_neighbours hold_out hookimpl measure metric open read_vectors recall report
 """
 PUBLIC = PUBLIC_TEXT.split()
 

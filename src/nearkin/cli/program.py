@@ -31,6 +31,7 @@ COMMANDS = {
     "measure": Entry("measure", "Measure recall, speed and memory of a plan on your vectors."),
     "optimize": Entry("info", "Build an index anew over all of its rows."),
     "plugins": Entry("plugins", "List, check and start plugins."),
+    "report": Entry("report", "Measure every plan on your vectors and write a report that recommends one."),
     "search": Entry("search", "Find the nearest rows of each query."),
     "settings": Entry("settings", "Show each setting and where its value came from."),
 }

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -27,15 +27,16 @@ def note(sentence: str) -> None:
 
 
 @contextmanager
-def working(sentence: str) -> Iterator[None]:
-    """Show that something takes its time, if standard error is a terminal."""
+def working(sentence: str) -> Iterator[Callable[[str], None]]:
+    """Show that something takes its time, if standard error is a terminal; what comes in changes the sentence."""
     if not sys.stderr.isatty():
-        yield
+        yield lambda words: None
         return
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(sentence):
-        yield
+    with Console(stderr=True).status(sentence) as status:
+        yield lambda words: status.update(Text(words))
 
 
 def print_json(value: Any) -> None:
