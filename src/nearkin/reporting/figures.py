@@ -217,12 +217,24 @@ def _trade(
     ticks = [each for each in TICKS if each >= lowest - 0.05]
     axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
     axes.set_yscale("log")
+    _plain_ticks(axes)
     axes.axvline(found.wanted, color=FAINT, linewidth=1, linestyle=":")
     axes.set_xlabel(f"recall@{found.k}")
     axes.set_ylabel(label)
     _number(axes, [(s.recall.mean, value(r, s), colours[r.index]) for r, s in _plans_of(curve)])
     handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     axes.legend(handles.values(), handles, loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=min(5, len(handles)))
+
+
+def _plain_ticks(axes: Axes) -> None:
+    """Numbers as they are read, 1, 2 and 5 of each power of ten where there are few powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 300 else (1.0,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, at: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _spread(recall: Any) -> Any:

@@ -23,8 +23,8 @@ def as_markdown(found: TradeOffs, title: str, drawn: Sequence[Picture]) -> str:
         f"**{plain(best.sentence)}**",
         *map(_picture, drawn[:2]),
         "## All plans",
-        f'Plans whose recall is surely at least {found.wanted:g} come first, the fastest on top. "best for" marks the plans that no '
-        "other one beats in recall and speed, or in recall and memory, at once.",
+        f"Plans whose recall is surely at least {found.wanted:g} come first, the fastest on top. The first column marks the plans "
+        "that no other one beats in recall and speed, or in recall and memory, at once.",
         _table(
             ("best for", *headers(found)), [(", ".join(each.best_for), *each.cells) for each in lines(found)], text=3
         ),

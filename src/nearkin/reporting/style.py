@@ -11,7 +11,7 @@ CSS = """
   --grid: #2c3640; --accent: #6aa9f7; --good: #4cc796; --bad: #f0867b; --mark: #18293d; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 var(--font); }
-main { max-width: 1120px; margin: 0 auto; padding: 40px 20px 72px; }
+main { max-width: 1180px; margin: 0 auto; padding: 40px 20px 72px; }
 h1 { font-size: clamp(1.6rem, 4.5vw, 2.3rem); line-height: 1.2; letter-spacing: -0.02em; margin: 0 0 6px;
   overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; letter-spacing: -0.01em; margin: 52px 0 10px; }
@@ -34,7 +34,7 @@ ol.key li { break-inside: avoid; overflow-wrap: anywhere; }
 code, td.code { font-family: var(--mono); font-size: 0.86em; }
 .scroll { overflow-x: auto; border: 1px solid var(--grid); border-radius: 10px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 7px 12px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--grid); }
+th, td { padding: 7px 9px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--grid); }
 tr:last-child td { border-bottom: 0; }
 th { color: var(--faint); font-weight: 600; background: var(--card); }
 th button { all: unset; cursor: pointer; }
@@ -56,7 +56,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 details { margin-top: 12px; }
 summary { cursor: pointer; color: var(--accent); }
 footer { color: var(--faint); font-size: 0.85rem; margin-top: 48px; }
-@media (max-width: 620px) { main { padding: 24px 14px 48px; } th, td { padding: 6px 9px; }
+@media (max-width: 620px) { main { padding: 24px 14px 48px; } th, td { padding: 6px 8px; }
   table.plans td:first-child { max-width: 46vw; white-space: normal; overflow-wrap: anywhere; }
   .badge { display: inline-block; margin: 2px 4px 0 0; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 10px; } }
