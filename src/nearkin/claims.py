@@ -5,6 +5,7 @@ Each claim is about the codec alone, so it is read off the exact index over it: 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,8 +58,9 @@ def judge_claims(found: TradeOffs) -> tuple[Claim, ...]:
 
 
 def _judged(found: TradeOffs, name: str, plan: str, smaller: float | None, loss: float) -> Claim:
-    measured = {row.asked: row for row in found.measured}
-    row = measured.get(plan)
+    # Where two plugins offer a codec of one name, plans say which is meant; the built-in one was measured first.
+    measured = {re.sub(r"[^,/]+/", "", row.asked): row for row in found.rows[::-1] if not row.error}
+    row = measured.get(re.sub(r"[^,/]+/", "", plan))
     if row is None:
         return Claim(name, plan, smaller, loss, "not measured")
     setting = _best(row)
@@ -68,7 +70,7 @@ def _judged(found: TradeOffs, name: str, plan: str, smaller: float | None, loss:
         verdict = "does not hold"
     elif 1 - interval.low <= loss:
         verdict = "holds"
-    again = measured.get(f"{plan},refine-f16")
+    again = measured.get(re.sub(r"[^,/]+/", "", f"{plan},refine-f16"))
     return Claim(
         name,
         row.plan,

@@ -34,6 +34,8 @@ class Candidate:
 
     Attributes
     ----------
+    code_size
+        Bytes of a code, where there is a codec.
     level
         0 for the exact plan, 1 for what codecs and indexes do alone, more for what follows from these; lower ones first.
     error
@@ -44,6 +46,7 @@ class Candidate:
     codec: str = ""
     refinement: str = ""
     transform: str = ""
+    code_size: int = 0
     level: int = 1
     error: str = ""
 
@@ -154,7 +157,7 @@ class _Grid:
                 part = Part(self._name(spec), example)
                 try:
                     codec = make_codec(part, self.dim, self.registry)
-                    kind = codec.native.label if codec.native else ""
+                    kind = codec.native.label if codec.code_size and codec.native else ""
                 except Exception as error:  # a stranger's code may raise anything
                     self._cannot_be_made(part, error)
                     continue
@@ -188,19 +191,27 @@ class _Grid:
             return
         if plain and alone:
             return
-        self.candidates.append(Candidate(name, "" if plain else label, level=1 if plain or alone else 3))
+        level = 1 if plain or alone else 3
+        self.candidates.append(Candidate(name, "" if plain else label, code_size=codec.code_size, level=level))
         if not codec.lossless and SMALL * codec.code_size <= 4 * self.dim:
             self._refine(name, label, codec, alone=alone)
 
     def _refine(self, index: str, label: str, codec: Codec, *, alone: bool, transform: str = "") -> None:
-        for number, name in enumerate(REFINEMENTS):
-            if not self.registry.has("codec", name):
-                continue
+        for number, name in enumerate(self._refinements()):
             refinement = make_codec(Part(name), self.dim, self.registry)
             lossy = make_transform(Part(transform), self.dim, self.registry) if transform else None
             if refinement_verdict(self.metric.space, codec, refinement, lossy).legal:
                 level = 4 + number if alone or number else 2
-                self.candidates.append(Candidate(index, label, name, transform, level=level))
+                self.candidates.append(Candidate(index, label, name, transform, codec.code_size, level))
+
+    def _refinements(self) -> list[str]:
+        """As a plan names them; of several with one name the one that was loaded first, which is the built-in one."""
+        first: dict[str, Spec] = {}
+        for plugin in self.registry.plugins.values():
+            for spec in plugin.specs:
+                if spec.kind == "codec":
+                    first.setdefault(spec.name, spec)
+        return [self._name(first[name]) for name in REFINEMENTS if name in first]
 
     def _pruned(self, exact: str) -> None:
         """Pruning by the shares that textbooks name."""

@@ -22,14 +22,23 @@ SINGLES = (10, 100)
 PROBED = 16
 """Queries that show how long the others will take."""
 
-FEWEST = 50
-"""Queries that recall is measured with, however slow the plan."""
+FEWEST, FEWEST_TIMED = 100, 32
+"""Queries that recall is measured with, and speed, however slow the plan."""
 
-RECALL_SHARE, SPEED_SHARE = 1 / 80, 1 / 600
+RECALL_SHARE, SPEED_SHARE = 1 / 160, 1 / 600
 """Of all the time, what one setting may take for asking every query once, and for timing."""
 
 PLENTY = 0.99
 """Recall from which on more work is not worth measuring."""
+
+LESS = (1 / 2, 1 / 4, 1 / 8)
+"""Shares of the usual work that are measured besides; the last where the usual work gives plenty."""
+
+SAME = 0.002
+"""Difference in recall that is none."""
+
+ALONE = 3
+"""Times as long as others that the only setting of a plan may take."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +101,20 @@ def settings_of(
     ([2, 5, 10, 20], 1.0)
     """
     usual = collection.search_defaults
-    found = [_measured(collection, question, usual, limit, usual=True)]
     knob = next((name for name in usual if name != "rerank"), "rerank" if "rerank" in usual else "")
+    seconds = limit if knob else ALONE * limit
+    found = [_measured(collection, question, usual, seconds, usual=True)]
     if not knob or left() <= 0:
         return tuple(found)
-    for share in _less(found[0].recall.mean):
-        fewer = {**usual, knob: max(1, int(usual[knob] * share))}
+    best = found[0].recall.mean
+    for share in LESS if best >= PLENTY else LESS[:2]:
+        # Where half the work changed nothing, as in a graph that keeps as many candidates as are ranked again, both are less.
+        lower = (
+            (knob, "rerank")
+            if len(found) > 1 and found[0].recall.mean >= best - SAME and "rerank" in usual
+            else (knob,)
+        )
+        fewer = {name: max(1, int(value * share)) if name in lower else value for name, value in usual.items()}
         if fewer not in [each.search for each in found] and left() > 0:
             found.insert(0, _measured(collection, question, fewer, limit))
     for more in _more(usual, knob):
@@ -105,11 +122,6 @@ def settings_of(
             break
         found.append(_measured(collection, question, more, limit))
     return tuple(found)
-
-
-def _less(recall: float) -> tuple[float, ...]:
-    """Shares of the usual work: the less the better it is."""
-    return (1 / 2, 1 / 4, 1 / 8) if recall >= PLENTY else (1 / 2, 1 / 4)
 
 
 def _more(usual: Mapping[str, int], knob: str) -> Iterator[dict[str, int]]:
@@ -131,11 +143,11 @@ def _measured(
     ask(queries[:1])
     alone = _seconds(lambda: ask(queries[:1]))
     each = _seconds(lambda: ask(queries[:PROBED])) / len(queries[:PROBED])
-    asked = _how_many(limit * RECALL_SHARE / each, len(queries))
+    asked = _how_many(limit * RECALL_SHARE / each, FEWEST, len(queries))
     start = time.perf_counter()
     answers = ask(queries[:asked])
     each = (time.perf_counter() - start) / asked
-    timed = _how_many(limit * SPEED_SHARE / each / (REPEATS + 1), len(queries))
+    timed = _how_many(limit * SPEED_SHARE / each / (REPEATS + 1), FEWEST_TIMED, len(queries))
     singles = int(np.clip(limit * SPEED_SHARE / alone, *SINGLES))
     return Setting(
         search=dict(search),
@@ -145,8 +157,8 @@ def _measured(
     )
 
 
-def _how_many(affordable: float, there: int) -> int:
-    return int(min(there, max(affordable, FEWEST)))
+def _how_many(affordable: float, fewest: int, there: int) -> int:
+    return int(min(there, max(affordable, fewest)))
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -6,6 +6,7 @@ take is estimated; a plan that no longer fits in the time is left out by name.
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -33,13 +34,16 @@ from nearkin.vectors import as_vectors
 LIMIT = 240.0
 """Seconds that measuring may take unless it is told otherwise."""
 
-TRIAL_ROWS = 500
-TRIAL_FROM = 10 * TRIAL_ROWS
+TRIAL_ROWS = 400, 800
+TRIAL_FROM = 5000
 """From so many rows on, a plan that nothing is known about is tried on a few of them first."""
 
 SAMPLE = 4096
 TESTED = 1024
 """Rows that codecs learn from, and others that their error is measured on."""
+
+LONG = 0.1
+"""Share of all the time from which on a plan waits for the others, if it would take most of what is left."""
 
 HISTOGRAM_QUERIES, HISTOGRAM_ROWS, BINS = 200, 500, 60
 
@@ -248,10 +252,14 @@ class _Run:
     def all(self) -> tuple[tuple[TradeOff, ...], tuple[LeftOut, ...]]:
         """What was measured, and what there was no time for."""
         while self._queue:
-            chosen = min(self._queue, key=lambda each: (each.level, self._expected(each)))
+            chosen = min(self._queue, key=self._turn)
             self._queue.remove(chosen)
             self._take(chosen)
         return tuple(self._rows), tuple(self._left_out)
+
+    def _turn(self, candidate: Candidate) -> tuple[int, int, int]:
+        """What comes first: the informative, of these the quick, and of those that take about as long the small."""
+        return candidate.level, round(math.log2(1 + self._expected(candidate))), candidate.code_size
 
     def _take(self, candidate: Candidate) -> None:
         expected, left = self._expected(candidate), self._clock.left
@@ -263,7 +271,9 @@ class _Run:
             about = f"it would take about {expected:,.0f} s, and " if expected > 0 else ""
             reason = f"{about}{max(0.0, left):,.0f} of {self._clock.limit:,.0f} s were left"
             self._left_out.append(LeftOut(candidate.plan, reason))
-        elif expected > left / 2 and self._queue and candidate.plan not in self._postponed:
+        elif (
+            expected > max(left / 2, self._clock.limit * LONG) and self._queue and candidate.plan not in self._postponed
+        ):
             self._postponed.add(candidate.plan)
             self._queue.append(replace(candidate, level=99))
         else:
@@ -325,16 +335,24 @@ class _Run:
         return self._tried(candidate) if self._took else 0.0
 
     def _tried(self, candidate: Candidate) -> float:
-        """Seconds that building takes on a few rows, as many times over as there are more of them."""
+        """Seconds that building will take, from building over a few rows, and over twice as many where that is long."""
         n = len(self._bench.vectors)
-        if n < TRIAL_FROM or self._clock.left <= 0:
-            return 0.0
         key = f"trial of {candidate.plan}"
         if key not in self._took:
-            start = time.perf_counter()
-            try:
-                self._bench.build(candidate.plan, self._bench.some(TRIAL_ROWS)).close()
-            except (Exception, SystemExit):  # it will be said when it is measured
-                start = time.perf_counter()
-            self._took[key] = (time.perf_counter() - start) * n / TRIAL_ROWS
+            if n < TRIAL_FROM or self._clock.left <= 0:
+                return 0.0
+            few, more = TRIAL_ROWS
+            first = self._trial(candidate, few)
+            self._took[key] = first * n / few
+            if self._took[key] > self._clock.limit * LONG:
+                second = self._trial(candidate, more)
+                self._took[key] = second + max(0.0, second - first) * (n - more) / (more - few)
         return self._took[key]
+
+    def _trial(self, candidate: Candidate, count: int) -> float:
+        start = time.perf_counter()
+        try:
+            self._bench.build(candidate.plan, self._bench.some(count)).close()
+        except (Exception, SystemExit):  # it will be said when it is measured
+            return 0.0
+        return time.perf_counter() - start

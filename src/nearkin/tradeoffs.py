@@ -92,6 +92,12 @@ class TradeOff:
         predicted, allocated = sum((self.predicted or {}).values()), sum((self.allocated or {}).values())
         return allocated / predicted - 1 if predicted else 0.0
 
+    @property
+    def label(self) -> str:
+        """The plan, and what was asked for where another index took its place."""
+        name = self.index.rpartition("/")[2]
+        return self.plan if name in self.plan else f"{self.plan} (instead of {self.asked})"
+
     def shown(self, wanted: float) -> Setting:
         """The fastest setting whose recall is surely what is wanted; where none is, the one with the highest recall."""
         enough = [each for each in self.settings if each.recall.low >= wanted]

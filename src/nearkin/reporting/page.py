@@ -67,7 +67,10 @@ def _advice(found: TradeOffs) -> str:
     shown = "".join(
         f'<div class="tile"><b>{escape(number)}</b><span>{escape(what)}</span></div>' for number, what in tiles.items()
     )
-    return f'<section class="advice"><p>{escape(best.sentence)}</p><div class="tiles">{shown}</div></section>'
+    sentence = escape(best.sentence)
+    for plan in map(escape, (best.row.plan, best.smallest.plan)):
+        sentence = sentence.replace(f"ake {plan}", f"ake <strong>{plan}</strong>", 1)
+    return f'<section class="advice"><p>{sentence}</p><div class="tiles">{shown}</div></section>'
 
 
 def _pictures(drawn: Iterable[Picture]) -> str:

@@ -57,7 +57,7 @@ details { margin-top: 12px; }
 summary { cursor: pointer; color: var(--accent); }
 footer { color: var(--faint); font-size: 0.85rem; margin-top: 48px; }
 @media (max-width: 620px) { main { padding: 24px 14px 48px; } th, td { padding: 6px 8px; }
-  table.plans td:first-child { max-width: 46vw; white-space: normal; overflow-wrap: anywhere; }
+  table.plans td:first-child { min-width: 40vw; max-width: 46vw; white-space: normal; overflow-wrap: anywhere; }
   .badge { display: inline-block; margin: 2px 4px 0 0; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 10px; } }
 @media print { .scroll { overflow: visible; } th button { color: inherit; } }

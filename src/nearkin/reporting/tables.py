@@ -48,7 +48,7 @@ def lines(found: TradeOffs) -> list[Line]:
 def _cells(row: TradeOff, setting: Setting) -> tuple[str, ...]:
     recall, speed = setting.recall, setting.speed
     return (
-        row.plan,
+        row.label,
         setting.text,
         f"{recall.mean:.3f}",
         f"{recall.low:.3f} to {recall.high:.3f}",
