@@ -217,7 +217,7 @@ class _Grid:
         """Pruning by the shares that textbooks name."""
         if any(each.plan == f"{exact},pruned" for each in self.candidates):
             for percent in PRUNED_PERCENTS:
-                self.candidates.append(Candidate(exact, f"pruned:percent={percent}", level=1))
+                self.candidates.append(Candidate(exact, f"pruned:percent={percent}", level=3))
 
     def _low_rank(self, exact: str) -> None:
         """Transforms into fewer columns, before the exact index."""

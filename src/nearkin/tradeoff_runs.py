@@ -92,12 +92,7 @@ def measure_tradeoffs(
     """
     registry = registry or default_registry()
     settings = load_settings({"seed": seed, "threads": threads})
-    limit = LIMIT if seconds is None else real_number("seconds", seconds)
-    wanted = real_number("recall", recall)
-    if limit <= 0:
-        raise ParameterError(f"seconds is {limit:g}, a number above 0 expected")
-    if not 0 < wanted < 1:
-        raise ParameterError(f"recall is {wanted:g}, a number between 0 and 1 expected")
+    limit, wanted = _above_zero(seconds), _share(recall)
     clock = _Clock(limit)
     progress("finding the exact neighbours")
     given = _Given(metric, settings.seed, settings.cores, registry)
@@ -105,24 +100,30 @@ def measure_tradeoffs(
     grid = plan_grid(bench.metric, bench.metric.prepared_dim(bench.vectors.shape[1]), registry)
     rows, left_out = _Run(bench, clock, grid, progress).all()
     return TradeOffs(
-        metric=bench.metric_text,
-        count=len(bench.vectors),
-        dim=bench.vectors.shape[1],
-        k=bench.question.k,
-        queries=len(bench.question.queries),
+        **bench.facts(),
         held_out=queries is None,
-        ties=bench.question.ties,
         wanted=wanted,
-        seed=settings.seed,
-        threads=settings.cores,
         limit=limit,
         seconds=clock.passed,
-        float32_row=bench.vectors.shape[1] * bench.vectors.itemsize,
         rows=rows,
         left_out=(*grid.left_out, *left_out),
         histogram=bench.histogram(),
         versions=_versions(),
     )
+
+
+def _above_zero(seconds: float | None) -> float:
+    limit = LIMIT if seconds is None else real_number("seconds", seconds)
+    if limit <= 0:
+        raise ParameterError(f"seconds is {limit:g}, a number above 0 expected")
+    return limit
+
+
+def _share(recall: float) -> float:
+    wanted = real_number("recall", recall)
+    if not 0 < wanted < 1:
+        raise ParameterError(f"recall is {wanted:g}, a number between 0 and 1 expected")
+    return wanted
 
 
 def _versions() -> dict[str, str]:
@@ -158,9 +159,14 @@ class _Given:
     threads: int
     registry: Registry
 
-    def build(self, vectors: np.ndarray, plan: str) -> Collection:
+    def build(self, vectors: np.ndarray, plan: str, *, threads: int = 0) -> Collection:
         return build(
-            vectors, metric=self.metric, plan=plan, seed=self.seed, threads=self.threads, registry=self.registry
+            vectors,
+            metric=self.metric,
+            plan=plan,
+            seed=self.seed,
+            threads=threads or self.threads,
+            registry=self.registry,
         )
 
 
@@ -195,9 +201,28 @@ class _Bench:
             truth = Truth(found.positions, found.distances.astype(np.float64))
             return cls(given, exact.metric, exact.metric_text, rows, Question.of(asked, k, truth))
 
-    def build(self, plan: str, rows: np.ndarray | None = None) -> Collection:
-        """A plan over all rows, or over some."""
-        return self.given.build(self.vectors if rows is None else rows, plan)
+    def facts(self) -> dict[str, Any]:
+        """What holds for all plans."""
+        count, dim = self.vectors.shape
+        return {
+            "metric": self.metric_text,
+            "count": count,
+            "dim": dim,
+            "k": self.question.k,
+            "queries": len(self.question.queries),
+            "ties": self.question.ties,
+            "seed": self.given.seed,
+            "threads": self.given.threads,
+            "float32_row": dim * self.vectors.itemsize,
+        }
+
+    def build(self, plan: str) -> Collection:
+        """A plan over all rows."""
+        return self.given.build(self.vectors, plan)
+
+    def try_out(self, plan: str, count: int) -> None:
+        """A plan over some rows; by one thread, since so few rows are not worth waiting for others."""
+        self.given.build(self.some(count), plan, threads=1).close()
 
     def some(self, count: int) -> np.ndarray:
         """Random rows."""
@@ -252,14 +277,15 @@ class _Run:
     def all(self) -> tuple[tuple[TradeOff, ...], tuple[LeftOut, ...]]:
         """What was measured, and what there was no time for."""
         while self._queue:
-            chosen = min(self._queue, key=self._turn)
+            level = min(each.level for each in self._queue)
+            chosen = min((each for each in self._queue if each.level == level), key=self._turn)
             self._queue.remove(chosen)
             self._take(chosen)
         return tuple(self._rows), tuple(self._left_out)
 
-    def _turn(self, candidate: Candidate) -> tuple[int, int, int]:
-        """What comes first: the informative, of these the quick, and of those that take about as long the small."""
-        return candidate.level, round(math.log2(1 + self._expected(candidate))), candidate.code_size
+    def _turn(self, candidate: Candidate) -> tuple[int, int]:
+        """What comes first of a level: the quick, and of those that take about as long the small."""
+        return round(math.log2(1 + self._expected(candidate))), candidate.code_size
 
     def _take(self, candidate: Candidate) -> None:
         expected, left = self._expected(candidate), self._clock.left
@@ -352,7 +378,7 @@ class _Run:
     def _trial(self, candidate: Candidate, count: int) -> float:
         start = time.perf_counter()
         try:
-            self._bench.build(candidate.plan, self._bench.some(count)).close()
+            self._bench.try_out(candidate.plan, count)
         except (Exception, SystemExit):  # it will be said when it is measured
             return 0.0
         return time.perf_counter() - start

@@ -62,16 +62,9 @@ def report(
     nearkin report vectors.npy --metric cosine -o report
     nearkin report base.fvecs --queries query.fvecs --recall 0.9 --seconds 60 -o report
     """
-    from nearkin.errors import ParameterError
-    from nearkin.reporting.document import FOLDER
     from nearkin.reporting.document import report as run
-    from nearkin.reporting.figures import need_matplotlib
-    from nearkin.store.replacement import check_place
 
-    if not output:
-        raise ParameterError("the name of the folder to write is empty", hint="for example -o report")
-    need_matplotlib()
-    check_place(output, overwrite=overwrite, kind=FOLDER)
+    _check_output(output, overwrite=overwrite)
     loaded = session.read(vectors, format)
     asked = None if queries is None else session.read(queries).vectors
     with working(f"measuring plans on {len(loaded.vectors):,} rows") as progress:
@@ -92,6 +85,19 @@ def report(
             progress=progress,
         )
     print_json(found.to_dict()) if as_json else _print_report(found, output)
+
+
+def _check_output(output: str, *, overwrite: bool) -> None:
+    """Refuse a wrong place, and a machine without matplotlib, before anything is read."""
+    from nearkin.errors import ParameterError
+    from nearkin.reporting.document import FOLDER
+    from nearkin.reporting.figures import need_matplotlib
+    from nearkin.store.replacement import check_place
+
+    if not output:
+        raise ParameterError("the name of the folder to write is empty", hint="for example -o report")
+    need_matplotlib()
+    check_place(output, overwrite=overwrite, kind=FOLDER)
 
 
 def _print_report(found: Report, output: str) -> None:

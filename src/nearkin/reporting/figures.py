@@ -212,19 +212,23 @@ def _trade(
         linewidth=1.1,
         linestyle=(0, (4, 2)),
     )
+    _recall_axis(axes, found)
+    axes.set_yscale("log")
+    _plain_ticks(axes)
+    axes.set_ylabel(label)
+    _number(axes, [(s.recall.mean, value(r, s), colours[r.index]) for r, s in _plans_of(curve)])
+    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    axes.legend(handles.values(), handles, loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=min(5, len(handles)))
+
+
+def _recall_axis(axes: Axes, found: TradeOffs) -> None:
     axes.set_xscale("function", functions=(_spread, _unspread))
     lowest = min(setting.recall.mean for row in found.measured for setting in row.settings)
     axes.set_xlim(max(0.0, lowest - 0.05), 1.0005)
     ticks = [each for each in TICKS if each >= lowest - 0.05]
     axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
-    axes.set_yscale("log")
-    _plain_ticks(axes)
     axes.axvline(found.wanted, color=FAINT, linewidth=1, linestyle=":")
     axes.set_xlabel(f"recall@{found.k}")
-    axes.set_ylabel(label)
-    _number(axes, [(s.recall.mean, value(r, s), colours[r.index]) for r, s in _plans_of(curve)])
-    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    axes.legend(handles.values(), handles, loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=min(5, len(handles)))
 
 
 def _plain_ticks(axes: Axes) -> None:
