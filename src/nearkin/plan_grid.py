@@ -6,11 +6,12 @@ What cannot take part is named with its reason, and a component that raises is i
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from nearkin.codecs import Codec
-from nearkin.components import Part, read_params
+from nearkin.components import Part
 from nearkin.errors import NearkinError
 from nearkin.hooks import CodecSpec, IndexSpec, Spec, TransformSpec
 from nearkin.legality import REFINE, refinement_verdict, transform_verdict, verdict
@@ -120,7 +121,9 @@ class _Grid:
         exact = self.registry.resolve("index", exact_plan(self.metric.space, self.registry).index.name)
         first = self._name(exact)
         self.candidates.append(Candidate(first, level=0))
-        variants = list(self._codecs())
+        lossless = LOSSLESS[self.metric.dtype]
+        others = [(label, codec) for label, codec in self._codecs() if not isinstance(codec, lossless)]
+        variants = [("", lossless(self.dim)), *others]
         for spec in self.registry.specs("index"):
             if isinstance(spec, IndexSpec) and self._takes_part(spec):
                 self._pair(spec, self._name(spec), variants, alone=spec is exact)
@@ -142,12 +145,10 @@ class _Grid:
             reason = f"other indexes serve {self.metric.space.label} without a detour"
             self.left_out.append(LeftOut(self._name(spec), reason))
             return False
-        try:
-            read_params(spec, Part(spec.name))
-        except NearkinError as error:
-            self.left_out.append(LeftOut(self._name(spec), f"it cannot be made without options: {error.message}"))
-            return False
-        return True
+        needed = [each.name for each in dataclasses.fields(spec.params) if _is_needed(each)] if spec.params else []
+        if needed:
+            self.left_out.append(LeftOut(self._name(spec), f"it cannot be made without options: {', '.join(needed)}"))
+        return not needed
 
     def _codecs(self) -> Iterator[tuple[str, Codec]]:
         """Codecs as a plan names them: those with examples of several native kinds (pq with 4 and 8 bits) once for each."""
@@ -184,15 +185,14 @@ class _Grid:
     def _add_pair(self, spec: IndexSpec, name: str, label: str, codec: Codec, *, alone: bool) -> None:
         space = self.metric.space
         found = verdict(space, spec, codec)
-        plain = isinstance(codec, LOSSLESS[space.dtype])
         if not found.legal:
             if codec.dtype == space.dtype and not spec.inner:
-                self.left_out.append(LeftOut(name if plain else f"{name},{label}", found.reason))
+                self.left_out.append(LeftOut(Candidate(name, label).plan, found.reason))
             return
-        if plain and alone:
-            return
-        level = 1 if plain or alone else 3
-        self.candidates.append(Candidate(name, "" if plain else label, code_size=codec.code_size, level=level))
+        if alone and not label:
+            return  # it is the first candidate
+        level = 1 if alone or not label else 3
+        self.candidates.append(Candidate(name, label, code_size=codec.code_size, level=level))
         if not codec.lossless and SMALL * codec.code_size <= 4 * self.dim:
             self._refine(name, label, codec, alone=alone)
 
@@ -240,3 +240,7 @@ class _Grid:
                 self.candidates.append(Candidate(exact, transform=name, level=1))
                 codec = LOSSLESS[self.metric.dtype](transform.width)
                 self._refine(exact, "", codec, alone=True, transform=name)
+
+
+def _is_needed(option: dataclasses.Field[object]) -> bool:
+    return option.default is dataclasses.MISSING and option.default_factory is dataclasses.MISSING

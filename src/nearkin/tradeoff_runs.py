@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 import nearkin as package
-from nearkin.building import build
+from nearkin.building import build, make_metric
 from nearkin.collection import Collection
-from nearkin.errors import ParameterError, VectorError
+from nearkin.errors import NearkinError, ParameterError, VectorError
 from nearkin.intake import real_number
 from nearkin.measurement import Truth, hold_out
 from nearkin.metrics import Metric
 from nearkin.plan_grid import Candidate, LeftOut, PlanGrid, plan_grid
+from nearkin.reconstruction import reconstruction_error
 from nearkin.registry import Registry, default_registry
 from nearkin.search_parameters import whole_number
 from nearkin.setting_curves import Question, settings_of
@@ -183,8 +184,6 @@ class _Bench:
 
     @classmethod
     def of(cls, given: _Given, vectors: Any, queries: Any, k: int, held_out: int) -> _Bench:
-        from nearkin.building import make_metric
-
         dtype = make_metric(given.metric, given.registry)[0].dtype
         rows = as_vectors(vectors, dtype=dtype)
         if queries is None:
@@ -231,16 +230,16 @@ class _Bench:
         return np.asarray(self.vectors[picked])
 
     def reconstruction_error(self, candidate: Candidate) -> float | None:
-        """Of a candidate's transform and codec; measured once for each pair of them."""
-        from nearkin.reconstruction import reconstruction_error
-
+        """Of a candidate's transform and codec, measured once for each pair of them; None where they refuse so few rows."""
         key = candidate.transform, candidate.codec
         if key not in self._errors:
-            plain = replace(candidate, refinement="")
-            rows = self.metric.prepare(self.some(SAMPLE + TESTED))
-            self._errors[key] = reconstruction_error(
-                plain.plan, self.metric, rows, self.given.registry, tested=TESTED, seed=self.given.seed
-            )
+            plan, rows = replace(candidate, refinement="").plan, self.metric.prepare(self.some(SAMPLE + TESTED))
+            seed, registry = self.given.seed, self.given.registry
+            try:
+                found = reconstruction_error(plan, self.metric, rows, registry, tested=TESTED, seed=seed)
+            except NearkinError:
+                found = None
+            self._errors[key] = found
         return self._errors[key]
 
     def histogram(self) -> Histogram | None:

@@ -11,7 +11,7 @@ CSS = """
   --grid: #2c3640; --accent: #6aa9f7; --good: #4cc796; --bad: #f0867b; --mark: #18293d; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 var(--font); }
-main { max-width: 1180px; margin: 0 auto; padding: 40px 20px 72px; }
+main { max-width: 1220px; margin: 0 auto; padding: 40px 20px 72px; }
 h1 { font-size: clamp(1.6rem, 4.5vw, 2.3rem); line-height: 1.2; letter-spacing: -0.02em; margin: 0 0 6px;
   overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; letter-spacing: -0.01em; margin: 52px 0 10px; }
@@ -33,7 +33,7 @@ ol.key { columns: 2 210px; margin: 8px 0 0; padding-left: 1.7em; font: 0.82rem/1
 ol.key li { break-inside: avoid; overflow-wrap: anywhere; }
 code, td.code { font-family: var(--mono); font-size: 0.86em; }
 .scroll { overflow-x: auto; border: 1px solid var(--grid); border-radius: 10px; }
-table { border-collapse: collapse; width: 100%; font-size: 0.88rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; width: 100%; font-size: 0.86rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 7px 9px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--grid); }
 tr:last-child td { border-bottom: 0; }
 th { color: var(--faint); font-weight: 600; background: var(--card); }
@@ -41,6 +41,8 @@ th button { all: unset; cursor: pointer; }
 th button:hover, th button:focus-visible { color: var(--accent); text-decoration: underline; }
 th.text, td.text { text-align: left; }
 td.wide { white-space: normal; min-width: 14em; overflow-wrap: anywhere; }
+table.plans td:nth-child(2) { white-space: normal; min-width: 8em; line-height: 1.35; }
+.pictures + p { margin-top: 26px; }
 table.plans td:first-child, table.plans th:first-child { position: sticky; left: 0; background: var(--paper); z-index: 1; }
 table.plans th:first-child { background: var(--card); }
 tr.best td, table.plans tr.best td:first-child { background: var(--mark); }

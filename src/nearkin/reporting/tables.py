@@ -90,7 +90,7 @@ def facts(found: TradeOffs) -> dict[str, str]:
         "metric": found.metric,
         "queries": f"{found.queries:,}, {source}; {fewer}",
         "recall": f"share of the {found.k} nearest rows of exact search that were found{ties}, with Wilson's 95 % interval",
-        "chosen": "the recommendation is judged by the queries that chose it: queries unlike these may do worse",
+        "caution": "the recommendation is judged by the queries that chose it: queries unlike these may do worse",
         "speed": f"median of batches after a warm-up, {found.threads} thread{'s' if found.threads > 1 else ''}; "
         "p50 and p95 of one query at a time",
         "bytes": "of the index; the copy of the rows that a collection keeps is not counted",
