@@ -36,7 +36,7 @@ class Candidate:
     Attributes
     ----------
     code_size
-        Bytes of a code, where there is a codec.
+        Bytes of a code, where the plan names a codec.
     level
         0 for the exact plan, 1 for what codecs and indexes do alone, more for what follows from these; lower ones first.
     error
@@ -192,7 +192,7 @@ class _Grid:
         if alone and not label:
             return  # it is the first candidate
         level = 1 if alone or not label else 3
-        self.candidates.append(Candidate(name, label, code_size=codec.code_size, level=level))
+        self.candidates.append(Candidate(name, label, code_size=codec.code_size if label else 0, level=level))
         if not codec.lossless and SMALL * codec.code_size <= 4 * self.dim:
             self._refine(name, label, codec, alone=alone)
 
