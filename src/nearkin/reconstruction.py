@@ -39,7 +39,7 @@ def reconstruction_error(
     >>> metric, registry = SquaredEuclidean(), default_registry()
     >>> reconstruction_error("flat", metric, rows, registry)
     0.0
-    >>> 0 < reconstruction_error("flat,int8", metric, rows, registry, tested=50) < 1e-3
+    >>> 0 < reconstruction_error("flat,int8", metric, rows, registry) < 1e-3
     True
     """
     if metric.dtype != "float32":

@@ -98,7 +98,7 @@ def settings_of(
     >>> truth = nk.exact_neighbours(rows, rows[:5], k=3)
     >>> found = settings_of(nk.build(rows, plan="ivf16"), Question.of(rows[:5], 2, truth), 10.0, lambda: 1.0)
     >>> [each.search["nprobe"] for each in found], found[-1].recall.mean
-    ([2, 5, 10, 20], 1.0)
+    ([2, 4, 8, 16], 1.0)
     """
     usual = collection.search_defaults
     knob = next((name for name in usual if name != "rerank"), "rerank" if "rerank" in usual else "")

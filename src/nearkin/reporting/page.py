@@ -96,30 +96,29 @@ def _intro(found: TradeOffs) -> str:
 
 
 def _plans(found: TradeOffs) -> str:
-    names = headers(found)
+    plan, _, *numbers = headers(found)
     head = "".join(
         f'<th scope="col"{_text(at)}><button type="button">{escape(name)}</button></th>'
-        for at, name in enumerate(names)
+        for at, name in enumerate((plan, *numbers))
     )
     body = "".join(_plan(line, found) for line in lines(found))
     return f'<div class="scroll"><table class="plans"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _plan(line: Line, found: TradeOffs) -> str:
-    best = recommend(found)
+    """A plan with its search parameters below it, so that the numbers have room."""
+    plan, search, *numbers = line.cells
     badges = "".join(f'<span class="badge {name}">{name}</span>' for name in line.best_for)
-    cells = []
-    for at, text in enumerate(line.cells):
-        value = text.replace(",", "") if at > 1 else text
-        shown = f"<code>{escape(text)}</code>{badges}" if at == 0 else escape(text)
-        cells.append(f'<td{_text(at)} data-value="{escape(value)}">{shown}</td>')
+    below = f"<small>{escape(search)}</small>" if search else ""
+    cells = [f'<td class="text" data-value="{escape(plan)}"><code>{escape(plan)}</code>{badges}{below}</td>']
+    cells += [f'<td data-value="{escape(text.replace(",", ""))}">{escape(text)}</td>' for text in numbers]
     poor = line.setting.recall.low < found.wanted
-    kind = "best" if line.row.asked == best.row.asked else "poor" if poor else ""
+    kind = "best" if line.row.asked == recommend(found).row.asked else "poor" if poor else ""
     return f'<tr class="{kind}">{"".join(cells)}</tr>'
 
 
 def _text(at: int) -> str:
-    return ' class="text"' if at < 2 else ""
+    return ' class="text"' if at == 0 else ""
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[str]], *, text: int = 1) -> str:

@@ -41,7 +41,7 @@ th button { all: unset; cursor: pointer; }
 th button:hover, th button:focus-visible { color: var(--accent); text-decoration: underline; }
 th.text, td.text { text-align: left; }
 td.wide { white-space: normal; min-width: 14em; overflow-wrap: anywhere; }
-table.plans td:nth-child(2) { white-space: normal; min-width: 8em; line-height: 1.35; }
+td small { display: block; color: var(--faint); font-size: 0.9em; line-height: 1.3; }
 .pictures + p { margin-top: 26px; }
 table.plans td:first-child, table.plans th:first-child { position: sticky; left: 0; background: var(--paper); z-index: 1; }
 table.plans th:first-child { background: var(--card); }
@@ -60,7 +60,8 @@ summary { cursor: pointer; color: var(--accent); }
 footer { color: var(--faint); font-size: 0.85rem; margin-top: 48px; }
 @media (max-width: 620px) { main { padding: 24px 14px 48px; } th, td { padding: 6px 8px; }
   table.plans td:first-child { min-width: 40vw; max-width: 46vw; white-space: normal; overflow-wrap: anywhere; }
-  .badge { display: inline-block; margin: 2px 4px 0 0; }
+  td.text { white-space: normal; min-width: 9em; }
+  .badge { display: inline-block; margin: 2px 4px 0 2px; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 10px; } }
 @media print { .scroll { overflow: visible; } th button { color: inherit; } }
 """
