@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from nearkin.plans import Plan
     from nearkin.quality import Quality
     from nearkin.registry import Registry
+    from nearkin.reporting.document import Report, report
     from nearkin.results import RangeResult, SearchResult
     from nearkin.search_parameters import SearchParameter
     from nearkin.settings import Settings
@@ -87,6 +88,7 @@ _WHERE = {
     "RangeFound": "indexes",
     "RangeResult": "results",
     "Registry": "registry",
+    "Report": "reporting.document",
     "SearchParameter": "search_parameters",
     "SearchResult": "results",
     "Settings": "settings",
@@ -113,6 +115,7 @@ _WHERE = {
     "predicted_plans": "affording",
     "read_vectors": "files",
     "recall": "accuracy",
+    "report": "reporting.document",
 }
 
 __all__ = [
@@ -145,6 +148,7 @@ __all__ = [
     "RangeFound",
     "RangeResult",
     "Registry",
+    "Report",
     "SearchParameter",
     "SearchResult",
     "Settings",
@@ -171,6 +175,7 @@ __all__ = [
     "predicted_plans",
     "read_vectors",
     "recall",
+    "report",
 ]
 
 

@@ -35,7 +35,7 @@ REPORT = f"import sys; print('LOADED', [name for name in {HEAVY!r} if name in sy
     "code",
     [
         "import nearkin",
-        "import nearkin as nk; nk.build, nk.Collection, nk.describe, nk.Registry, nk.measure",
+        "import nearkin as nk; nk.build, nk.Collection, nk.describe, nk.Registry, nk.measure, nk.report",
         HELP.format(arguments='"--help"'),
         HELP.format(arguments='"build", "--help"'),
         HELP.format(arguments='"--version"'),

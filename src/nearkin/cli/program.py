@@ -33,6 +33,7 @@ COMMANDS = {
     "optimize": Entry("info", "Build an index anew over all of its rows."),
     "plan": Entry("plan", "Find the plan for a budget of recall, memory and time, and explain it."),
     "plugins": Entry("plugins", "List, check and start plugins."),
+    "report": Entry("report", "Measure every plan on your vectors and write a report that recommends one."),
     "search": Entry("search", "Find the nearest rows of each query."),
     "settings": Entry("settings", "Show each setting and where its value came from."),
 }

@@ -28,14 +28,15 @@ def note(sentence: str) -> None:
 
 @contextmanager
 def working(sentence: str) -> Iterator[Callable[[str], None]]:
-    """Show that something takes its time, if standard error is a terminal; what is given changes the sentence."""
+    """Show that something takes its time, if standard error is a terminal; what comes in changes the sentence."""
     if not sys.stderr.isatty():
-        yield lambda sentence: None
+        yield lambda words: None
         return
     from rich.console import Console
+    from rich.text import Text
 
     with Console(stderr=True).status(sentence) as status:
-        yield status.update
+        yield lambda words: status.update(Text(words))
 
 
 def print_json(value: Any) -> None:

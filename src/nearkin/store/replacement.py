@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from nearkin.errors import ParameterError
 from nearkin.store.durability import storage_errors, sync_folder, sync_tree
@@ -19,7 +20,26 @@ OWN_NAMES = {"vectors", "built", "LOCK", *(DATABASE_NAME + end for end in ("", "
 """What a collection's folder holds; anything else there is somebody's, and is not deleted with the rest."""
 
 
-def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None], *, overwrite: bool = False) -> None:
+class FolderKind(NamedTuple):
+    """What a folder is, so that nothing else is ever replaced by one of its kind."""
+
+    noun: str
+    marker: str
+    """The file by which it is known."""
+    own_names: frozenset[str]
+    """What it holds."""
+
+
+COLLECTION = FolderKind("collection", DATABASE_NAME, frozenset(OWN_NAMES))
+
+
+def write_folder(
+    path: str | os.PathLike[str],
+    fill: Callable[[Path], None],
+    *,
+    overwrite: bool = False,
+    kind: FolderKind = COLLECTION,
+) -> None:
     """Let `fill` write a temporary folder beside `path`, sync it to the disk, and rename it into place.
 
     Parameters
@@ -27,7 +47,9 @@ def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None], *, 
     fill
         Called with an empty folder.
     overwrite
-        Replace a collection that is there. Any other folder that is not empty is refused all the same.
+        Replace a folder of the same kind that is there. Any other one that is not empty is refused all the same.
+    kind
+        What is written.
 
     Raises
     ------
@@ -39,7 +61,7 @@ def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None], *, 
         Writing failed; what was at `path` is still there and nothing else is left.
     """
     place = real_path(path)
-    check_place(place, overwrite=overwrite)
+    check_place(place, overwrite=overwrite, kind=kind)
     temporary = _sibling(place, secrets.token_hex(6), "tmp")
     with _locked(place):
         try:
@@ -55,7 +77,7 @@ def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None], *, 
     shutil.rmtree(replaced_name(place), ignore_errors=True)
 
 
-def check_place(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+def check_place(path: str | os.PathLike[str], *, overwrite: bool = False, kind: FolderKind = COLLECTION) -> None:
     """Refuse a place that `write_folder` would refuse, before any work is done.
 
     Raises
@@ -70,7 +92,7 @@ def check_place(path: str | os.PathLike[str], *, overwrite: bool = False) -> Non
         for above in place.parents:
             if (above / DATABASE_NAME).is_file():
                 raise ParameterError(f"{place} is inside the collection {above}", hint="choose a folder outside of it")
-        _refuse_to_replace(place, overwrite=overwrite)
+        _refuse_to_replace(place, kind, overwrite=overwrite)
 
 
 def real_path(path: str | os.PathLike[str]) -> Path:
@@ -101,7 +123,7 @@ def what_is_at(path: Path) -> str:
     return f"there is nothing at {path}"
 
 
-def _refuse_to_replace(path: Path, *, overwrite: bool) -> None:
+def _refuse_to_replace(path: Path, kind: FolderKind, *, overwrite: bool) -> None:
     old = replaced_name(path)
     if not path.exists() and old.exists() and not overwrite:  # all that is left of what was here
         raise ParameterError(
@@ -110,16 +132,18 @@ def _refuse_to_replace(path: Path, *, overwrite: bool) -> None:
         )
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    if not (path / DATABASE_NAME).is_file():
-        raise ParameterError(f"{what_is_at(path)} and not a collection, it is not replaced", hint="choose another path")
+    if not (path / kind.marker).is_file():
+        raise ParameterError(
+            f"{what_is_at(path)} and not a {kind.noun}, it is not replaced", hint="choose another path"
+        )
     if not overwrite:
         raise ParameterError(
-            f"there is a collection at {path} already", hint="pass overwrite=True (--overwrite) to replace it"
+            f"there is a {kind.noun} at {path} already", hint="pass overwrite=True (--overwrite) to replace it"
         )
-    others = sorted(each.name for each in path.iterdir() if each.name not in OWN_NAMES)
+    others = sorted(each.name for each in path.iterdir() if each.name not in kind.own_names)
     if others:
         raise ParameterError(
-            f"the collection at {path} also holds {len(others)} entr{'y' if len(others) == 1 else 'ies'} "
+            f"the {kind.noun} at {path} also holds {len(others)} entr{'y' if len(others) == 1 else 'ies'} "
             f"that are not its own ({', '.join(others[:5])}), it is not replaced",
             hint="move them elsewhere",
         )
