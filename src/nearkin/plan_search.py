@@ -29,7 +29,8 @@ MARGIN = 0.25
 """Share of what the wanted recall leaves that a trial must give more: it counts the mean, and what is built the lower end."""
 
 LEAST_SECONDS = 8.0
-"""A search may take so long however quickly an index is built, and twice as long as building besides."""
+"""A search may take so long however quickly an index is built, and besides twice as long as building the plan that is built the
+soonest of the good ones."""
 
 SCREENING = 0.5
 """Share of the time that goes to the small sample."""
@@ -144,8 +145,9 @@ class Search:
     def _allowed(self) -> float:
         if self._given_seconds is not None:
             return self._given_seconds
-        best = self.best()
-        return LEAST_SECONDS + 2 * (best.build_seconds(self.shape.rows) if best else 0.0)
+        ranking = self.ranking()
+        near = [each for each in ranking if self.cost(each) <= WORTH_A_LOOK * self.cost(ranking[0])]
+        return LEAST_SECONDS + 2 * min((each.build_seconds(self.shape.rows) for each in near), default=0.0)
 
     def _left(self, share: float = 1.0) -> float:
         return share * self._allowed() - (time.perf_counter() - self._start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_a_ladder_goes_from_the_least_to_many_times_the_default_in_small_steps()
     values = ladder(knobs(), "effort")
     assert values[0] == 1
     assert values[-1] == 16 * 64
-    assert all(high <= max(low + 1, 1.25 * low) for low, high in zip(values, values[1:], strict=False))
+    assert all(high <= max(low + 1, 1.25 * low) for low, high in pairwise(values))
 
 
 def test_a_ladder_ends_at_the_number_of_rows():
