@@ -26,7 +26,7 @@ class Difference:
     """Mean of per-query differences, with a 95 % interval.
 
     >>> print(Difference.of(np.array([0.1, 0.0, 0.0, 0.1] * 100)))
-    +0.050 (95 % interval +0.042 to +0.058, 400 queries)
+    +0.050 (95 % interval +0.041 to +0.058, 400 queries)
     """
 
     mean: float
