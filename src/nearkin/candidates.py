@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from nearkin.components import Part, read_params
+from nearkin.components import Part, options_needed, read_params
 from nearkin.errors import BudgetError, NearkinError, NotSupportedError
 from nearkin.hooks import IndexSpec, Spec
 from nearkin.indexing import Recipe
-from nearkin.metrics import INNER_PRODUCT, L2
+from nearkin.legality import is_detour
 from nearkin.plans import Plan, parse_plan, serves
 from nearkin.rows import Rows
 
@@ -197,43 +197,25 @@ def _suggested(recipe: Recipe) -> Iterator[Plan]:
 
 
 def _suggestions(spec: Spec, recipe: Recipe) -> tuple[str, ...]:
-    return () if isinstance(spec, IndexSpec) and _needless(spec, recipe) else spec.suggests
+    return () if isinstance(spec, IndexSpec) and is_detour(spec, recipe.metric.space) else spec.suggests
 
 
 def _generic(recipe: Recipe) -> Iterator[Plan]:
     """Every index with every codec and refinement, legal or not, those with a component that nobody suggests first."""
     registry = recipe.registry
-    codecs = [each for spec in registry.specs("codec") for each in _parts(spec)]
-    named = " ".join(text for kind in PLANNED_KINDS for spec in registry.specs(kind) for text in spec.suggests)
+    codecs = [
+        Part(registry.name_of(spec), dict(example)) for spec in registry.specs("codec") for example in spec.examples
+    ]
+    named = {name for plan in _suggested(recipe) for name in _names(plan)}
     plans = [
-        Plan(Part(index.name), codec, refinement, inner=None)
+        Plan(Part(registry.name_of(index)), codec, refinement)
         for index in registry.specs("index")
-        if isinstance(index, IndexSpec) and _has_defaults(index) and not _needless(index, recipe)
+        if isinstance(index, IndexSpec) and not options_needed(index) and not is_detour(index, recipe.metric.space)
         for codec in [None, *codecs]
         for refinement in ([None, *codecs] if codec is not None and not index.inner else [None])
     ]
     return iter(sorted(plans, key=lambda plan: all(name in named for name in _names(plan))))
 
 
-def _needless(index: IndexSpec, recipe: Recipe) -> bool:
-    """Whether an index wraps another one in a space where that one serves the metric by itself."""
-    return bool(index.inner) and recipe.metric.space.label in (L2.label, INNER_PRODUCT.label)
-
-
-def _has_defaults(index: IndexSpec) -> bool:
-    """Whether an index can be made without any option."""
-    try:
-        read_params(index, Part(index.name))
-    except NearkinError:
-        return False
-    return True
-
-
 def _names(plan: Plan) -> list[str]:
     return [part.name for part in (plan.index, plan.codec) if part is not None]
-
-
-def _parts(spec: Spec) -> Iterator[Part]:
-    """A codec with its options left out, and with each set of options that it gives as an example."""
-    for example in spec.examples:
-        yield Part(spec.name, dict(example))

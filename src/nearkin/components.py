@@ -139,6 +139,13 @@ def read_params(spec: Spec, part: Part) -> dict[str, Any]:
     return {key: getattr(made, key) for key in fields}
 
 
+def options_needed(spec: Spec) -> list[str]:
+    """Options without which a component cannot be made."""
+    fields = dataclasses.fields(spec.params) if spec.params else ()
+    missing = dataclasses.MISSING
+    return [each.name for each in fields if each.default is missing and each.default_factory is missing]
+
+
 def _convert(spec: Spec, key: str, value: Any, wanted: Any) -> Any:
     options = typing.get_args(wanted) if typing.get_origin(wanted) in (typing.Union, types.UnionType) else (wanted,)
     types_wanted = [each for each in options if each is not type(None)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nearkin.codecs import Codec
 from nearkin.hooks import IndexSpec
-from nearkin.metrics import Space
+from nearkin.metrics import INNER_PRODUCT, L2, Space
 from nearkin.transforms import Transform
 from nearkin.vectors import DType
 
@@ -91,6 +91,11 @@ def refines_itself(spec: IndexSpec, space: Space, codec: Codec, refinement: Code
 def transforms_itself(spec: IndexSpec, space: Space, codec: Codec) -> bool:
     """Whether the index applies a transform before this codec in its own library."""
     return spec.transforms and _accepted_by_name(spec, space, codec)
+
+
+def is_detour(spec: IndexSpec, space: Space) -> bool:
+    """Whether an index wraps another one in a space where that one serves by itself."""
+    return bool(spec.inner) and space.label in (L2.label, INNER_PRODUCT.label)
 
 
 def _accepted_by_name(spec: IndexSpec, space: Space, codec: Codec) -> bool:

@@ -174,6 +174,15 @@ class Registry:
         """Name of the plugin that gave a spec."""
         return next(name for name, plugin in self.plugins.items() if any(spec is each for each in plugin.specs))
 
+    def name_of(self, spec: Spec) -> str:
+        """What a plan calls a component: with its plugin in front where the name alone means none, or another one."""
+        try:
+            if self.resolve(spec.kind, spec.name) is spec:
+                return spec.name
+        except NearkinError:
+            pass
+        return f"{self.owner(spec)}/{spec.name}"
+
     def names(self, kind: str) -> list[str]:
         """Names of a kind, without aliases."""
         return sorted({spec.name for spec in self.specs(kind)})

@@ -48,6 +48,8 @@ class Positions32(Right):
 
 
 class MissesTheNearest(Knobbed):
+    rows_apart = False  # nor does it say so
+
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         if mask is not None or k == self.n:
             return super()._search(queries, k, mask, params)
@@ -77,6 +79,8 @@ class PadsWithZero(Right):
 
 
 class IgnoresMasks(Right):
+    rows_apart = False
+
     def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
         return super()._search(queries, k, None, params)
 
@@ -92,6 +96,17 @@ class SecondPartReversed(Right):
     def _add(self, vectors: np.ndarray) -> None:
         self.parts += 1
         super()._add(vectors[::-1] if self.parts == 2 else vectors)
+
+
+class SkipsEveryOther(Knobbed):
+    """With less than full effort it looks at every other row: which those are depends on the rows before."""
+
+    def _search(self, queries: np.ndarray, k: int, mask: Mask | None, params: Mapping[str, int]) -> Found:
+        if params["effort"] >= self.n:
+            return super()._search(queries, k, mask, params)
+        allowed = np.ones(self.n, bool) if mask is None else mask.allowed.copy()
+        allowed[1::2] = False
+        return super()._search(queries, k, Mask(allowed), params)
 
 
 class NoEmptyParts(Right):
@@ -212,6 +227,7 @@ BROKEN: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
     ("range-found", HalfTheRadius, {}),
     ("added-in-parts", SecondPartReversed, {}),
     ("positions-in-order", NoEmptyParts, {}),
+    ("rows-apart", SkipsEveryOther, {}),
     ("batch-independent", OneQueryIsFarther, {}),
     ("state-restores", StateOutOfOrder, {}),
     ("search-parameters", ParameterWithoutDefault, {}),

@@ -11,7 +11,7 @@ from nearkin.codecs import Codec
 from nearkin.components import Part
 from nearkin.errors import MissingDependencyError, NotSupportedError, NotTrainedError, ParameterError, VectorError
 from nearkin.hooks import IndexSpec
-from nearkin.indexes import Mask
+from nearkin.indexes import Found, Mask
 from nearkin.legality import transforms_itself
 from nearkin.metrics import Space
 from nearkin.plans import Plan, make_codec, make_index
@@ -54,6 +54,23 @@ def positions_in_order(subject: Subject) -> None:
             index.add(np.ascontiguousarray(pair.rows[start:stop]))
             expect(index.n == stop, f"{pair}: n is {index.n} after {stop} rows were added in parts")
         expect_alike(searched(index, pair), searched(pair.index, pair), pair, "rows added in five parts")
+
+
+@BEHAVIOUR_CHECKS.add
+def rows_apart(subject: Subject) -> None:
+    """Where rows are said to be apart, masking some answers as never having added them, at the usual effort too."""
+    said = [pair for pair in pairs(subject) if pair.index.rows_apart]
+    if not said:
+        raise NotApplicable("it does not say that rows are apart")
+    allowed = subject.rng("apart").random(len(said[0].rows)) < 0.8
+    kept = np.flatnonzero(allowed)
+    for pair in said:
+        others = pair.trained()
+        others.add(np.ascontiguousarray(pair.rows[kept]))
+        found = others.search(pair.queries, K)
+        masked = pair.index.search(pair.queries, K, mask=Mask(allowed.copy()))
+        moved = Found(np.where(found.positions < 0, -1, kept[found.positions]), found.distances)
+        expect_alike(masked, moved, pair, "rows masked, and rows never added")
 
 
 @BEHAVIOUR_CHECKS.add
