@@ -28,6 +28,9 @@ FEWEST, FEWEST_TIMED = 100, 32
 RECALL_SHARE, SPEED_SHARE = 1 / 160, 1 / 600
 """Of all the time, what one setting may take for asking every query once, and for timing."""
 
+PLAN_SHARE = 1 / 30
+"""Of all the time, what one plan may take before the rest of its settings is left out."""
+
 PLENTY = 0.99
 """Recall from which on more work is not worth measuring."""
 
@@ -96,15 +99,20 @@ def settings_of(
     >>> import nearkin as nk
     >>> rows = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
     >>> truth = nk.exact_neighbours(rows, rows[:5], k=3)
-    >>> found = settings_of(nk.build(rows, plan="ivf16"), Question.of(rows[:5], 2, truth), 10.0, lambda: 1.0)
+    >>> found = settings_of(nk.build(rows, plan="ivf16"), Question.of(rows[:5], 2, truth), 60.0, lambda: 1.0)
     >>> [each.search["nprobe"] for each in found], found[-1].recall.mean
     ([2, 4, 8, 16], 1.0)
     """
     usual = collection.search_defaults
     knob = next((name for name in usual if name != "rerank"), "rerank" if "rerank" in usual else "")
     seconds = limit if knob else ALONE * limit
+    begun = time.perf_counter()
+
+    def late() -> bool:
+        return left() <= 0 or time.perf_counter() - begun > PLAN_SHARE * limit
+
     found = [_measured(collection, question, usual, seconds, usual=True)]
-    if not knob or left() <= 0:
+    if not knob or late():
         return tuple(found)
     best = found[0].recall.mean
     for share in LESS if best >= PLENTY else LESS[:2]:
@@ -115,10 +123,10 @@ def settings_of(
             else (knob,)
         )
         fewer = {name: max(1, int(value * share)) if name in lower else value for name, value in usual.items()}
-        if fewer not in [each.search for each in found] and left() > 0:
+        if fewer not in [each.search for each in found] and not late():
             found.insert(0, _measured(collection, question, fewer, limit))
     for more in _more(usual, knob):
-        if found[-1].recall.mean >= PLENTY or left() <= 0:
+        if found[-1].recall.mean >= PLENTY or late():
             break
         found.append(_measured(collection, question, more, limit))
     return tuple(found)

@@ -99,7 +99,8 @@ def measure_tradeoffs(
     given = _Given(metric, settings.seed, settings.cores, registry)
     bench = _Bench.of(given, vectors, queries, whole_number("k", k, 1), queries_held_out)
     grid = plan_grid(bench.metric, bench.metric.prepared_dim(bench.vectors.shape[1]), registry)
-    rows, left_out = _Run(bench, clock, grid, progress).all()
+    run = _Run(bench, clock, grid, progress)
+    rows, left_out = run.all()
     return TradeOffs(
         **bench.facts(),
         held_out=queries is None,
@@ -110,6 +111,7 @@ def measure_tradeoffs(
         left_out=(*grid.left_out, *left_out),
         histogram=bench.histogram(),
         versions=_versions(),
+        drift=run.drift(),
     )
 
 
@@ -281,6 +283,14 @@ class _Run:
             self._queue.remove(chosen)
             self._take(chosen)
         return tuple(self._rows), tuple(self._left_out)
+
+    def drift(self) -> float | None:
+        """Speed of the exact plan now, over what it was at first; None if it is the only one."""
+        if len(self._rows) < 2:
+            return None
+        with self._bench.build(self._exact) as again:
+            now = settings_of(again, self._bench.question, self._clock.limit, lambda: 0.0)[0]
+        return now.speed.batch_qps / self._rows[0].settings[0].speed.batch_qps
 
     def _turn(self, candidate: Candidate) -> tuple[int, int]:
         """What comes first of a level: the quick, and of those that take about as long the small."""

@@ -12,6 +12,9 @@ from nearkin.accuracy import Interval
 from nearkin.measurement import Speed
 from nearkin.plan_grid import LeftOut
 
+STEADY = 1.5
+"""Factor between two measurements of the same speed that no other program need explain."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -145,6 +148,9 @@ class TradeOffs:
         One a plan, in the order they were measured.
     limit, seconds
         Time allowed, and time taken.
+    drift
+        Queries a second of the exact plan after all others were measured, over those before: how steady the machine was. None
+        where nothing came between.
     """
 
     metric: str
@@ -164,6 +170,12 @@ class TradeOffs:
     left_out: tuple[LeftOut, ...]
     histogram: Histogram | None
     versions: Mapping[str, str]
+    drift: float | None = None
+
+    @property
+    def steady(self) -> bool:
+        """Whether the exact plan was about as fast at the end as at the start, so that speeds can be compared."""
+        return self.drift is None or 1 / STEADY <= self.drift <= STEADY
 
     @property
     def measured(self) -> list[TradeOff]:

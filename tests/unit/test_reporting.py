@@ -17,7 +17,8 @@ from nearkin.errors import MissingDependencyError, ParameterError
 from nearkin.reporting import figures
 from nearkin.reporting.document import FILES, PICTURES, Report
 from nearkin.reporting.figures import pictures
-from nearkin.reporting.markdown import plain
+from nearkin.reporting.markdown import as_markdown, plain
+from nearkin.reporting.page import as_html
 from nearkin.reporting.tables import as_csv, facts, lines
 
 HOSTILE = '<img src=x onerror="alert(1)">|`x` & co'
@@ -163,6 +164,15 @@ def test_how_it_was_measured():
     assert "1 thread;" in said["speed"]
     assert "given by you" in facts(tradeoffs(FLAT, held_out=False))["queries"]
     assert "counted as right" in facts(tradeoffs(FLAT, ties=True))["recall"]
+
+
+def test_a_busy_machine_is_said_and_a_steady_one_is_not():
+    busy, steady = tradeoffs(FLAT, drift=0.4), tradeoffs(FLAT, drift=1.2)
+    assert "flat was only 0.4 times as fast at the end as at the start" in as_html(busy, "x", [])
+    assert "only 0.4 times as fast" in as_markdown(busy, "x", []).replace("\\", "")
+    for text in (as_html(steady, "x", []), as_markdown(steady, "x", []), as_html(tradeoffs(FLAT), "x", [])):
+        assert "Other programs" not in text
+    assert "at 120% of its first speed" in facts(steady)["speed"]
 
 
 def test_one_plan_without_a_histogram_is_drawn_too():

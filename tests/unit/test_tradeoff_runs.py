@@ -57,11 +57,13 @@ def test_every_row_has_all_of_it(found):
     assert found.histogram is not None
     assert sum(found.histogram.nearest) == 40
     assert found.histogram.contrast > 1
+    assert found.drift > 0
 
 
 def test_what_there_was_no_time_for_is_named(rows):
     found = measure_tradeoffs(rows, queries_held_out=20, seconds=1e-6, threads=1)
     assert [row.plan for row in found.rows] == ["flat"]
+    assert found.drift is None
     assert {"ivf", "flat,int8", "ivf,pq,refine-f16"} <= {each.plan for each in found.left_out}
     assert any("were left" in each.reason for each in found.left_out)
 
@@ -141,7 +143,7 @@ def test_settings_lie_along_the_usual_knob(rows):
     truth = nk.exact_neighbours(rows, rows[:30], k=6)
     question = Question.of(rows[:30], 5, truth)
     mine = nk.build(rows, plan="ivf20,pq4x4,refine-f16", threads=1)
-    made = settings_of(mine, question, 1.0, lambda: 1.0)
+    made = settings_of(mine, question, 60.0, lambda: 1.0)
     usual = next(each for each in made if each.usual)
     assert usual.search == mine.search_defaults
     probes = [each.search["nprobe"] for each in made]

@@ -9,7 +9,7 @@ from html import escape
 from nearkin.claims import judge_claims
 from nearkin.recommendation import recommend
 from nearkin.reporting.figures import Picture
-from nearkin.reporting.tables import CLAIM_HEADERS, claim_cells, facts, headers, lines, memory_lines
+from nearkin.reporting.tables import CLAIM_HEADERS, claim_cells, facts, headers, lines, memory_lines, unsteady
 from nearkin.tradeoffs import TradeOffs
 
 
@@ -21,6 +21,7 @@ def as_markdown(found: TradeOffs, title: str, drawn: Sequence[Picture]) -> str:
         f"{found.count:,} vectors of {found.dim:,} columns under {plain(found.metric)}; {len(found.measured)} plans measured with "
         f"{found.queries:,} queries.",
         f"**{plain(best.sentence)}**",
+        *([plain(unsteady(found))] if unsteady(found) else []),
         *map(_picture, drawn[:2]),
         "## All plans",
         f"Plans whose recall is surely at least {found.wanted:g} come first, the fastest on top. The first column marks the plans "

@@ -9,7 +9,7 @@ from nearkin.claims import judge_claims
 from nearkin.recommendation import recommend
 from nearkin.reporting.figures import Picture
 from nearkin.reporting.style import CSS, SORTING
-from nearkin.reporting.tables import CLAIM_HEADERS, Line, claim_cells, facts, headers, lines, memory_lines
+from nearkin.reporting.tables import CLAIM_HEADERS, Line, claim_cells, facts, headers, lines, memory_lines, unsteady
 from nearkin.tradeoffs import TradeOffs
 
 VERDICT_CLASS = {"holds": "holds", "does not hold": "fails"}
@@ -30,6 +30,7 @@ def as_html(found: TradeOffs, title: str, drawn: Sequence[Picture]) -> str:
         f"<h1>Trade-offs of {escape(title)}</h1>",
         f'<p class="about">{escape(about)}; {len(found.measured)} plans measured with {found.queries:,} queries</p>',
         _advice(found),
+        f'<p class="warning">{escape(unsteady(found))}</p>' if unsteady(found) else "",
         _pictures(drawn[:2]),
         "<h2>All plans</h2>",
         _intro(found),

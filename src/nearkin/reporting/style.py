@@ -20,6 +20,7 @@ p { margin: 8px 0; max-width: 74ch; }
 .advice { background: var(--card); border-left: 4px solid var(--accent); border-radius: 10px; padding: 18px 22px;
   margin: 24px 0; }
 .advice p { font-size: 1.08rem; margin: 0; overflow-wrap: anywhere; max-width: none; }
+.warning { border-left: 4px solid var(--bad); padding: 4px 14px; max-width: none; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 14px; margin: 18px 0 0; }
 .tile b { display: block; font-size: 1.55rem; letter-spacing: -0.02em; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--faint); font-size: 0.86rem; }

@@ -80,6 +80,17 @@ def memory_lines(row: TradeOff) -> list[tuple[str, int, int]]:
     return [(name, predicted.get(name, 0), allocated.get(name, 0)) for name in {**predicted, **allocated}]
 
 
+def unsteady(found: TradeOffs) -> str:
+    """What to say where other programs took part in the speeds; nothing where they did not."""
+    if found.steady or found.drift is None:
+        return ""
+    changed = f"{found.drift:.1f} times as fast" if found.drift > 1 else f"only {found.drift:.1f} times as fast"
+    return (
+        f"Other programs were busy while this was measured: {found.exact.plan} was {changed} at the end as at the start. Measure "
+        "plans whose speeds lie closer together than that again, on an idle machine. Recall and bytes are not touched by it."
+    )
+
+
 def facts(found: TradeOffs) -> dict[str, str]:
     """How it was measured, in words."""
     source = "rows held out before anything was built" if found.held_out else "given by you"
@@ -92,13 +103,17 @@ def facts(found: TradeOffs) -> dict[str, str]:
         "recall": f"share of the {found.k} nearest rows of exact search that were found{ties}, with Wilson's 95 % interval",
         "caution": "the recommendation is judged by the queries that chose it: queries unlike these may do worse",
         "speed": f"median of batches after a warm-up, {found.threads} thread{'s' if found.threads > 1 else ''}; "
-        "p50 and p95 of one query at a time",
+        "p50 and p95 of one query at a time" + _drift(found),
         "bytes": "of the index; the copy of the rows that a collection keeps is not counted",
         "codec error": "mean of ||x - decode(encode x)||² / ||x - mean||² over rows that the codec did not learn from",
         "seed": str(found.seed),
         "time": f"{found.seconds:,.0f} s of {found.limit:,.0f} allowed",
         "versions": ", ".join(f"{name} {version}" for name, version in found.versions.items()),
     }
+
+
+def _drift(found: TradeOffs) -> str:
+    return "" if found.drift is None else f"; {found.exact.plan} ran at {found.drift:.0%} of its first speed at the end"
 
 
 def as_csv(found: TradeOffs) -> str:
