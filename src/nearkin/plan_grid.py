@@ -6,16 +6,15 @@ What cannot take part is named with its reason, and a component that raises is i
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from nearkin.codecs import Codec
-from nearkin.components import Part
+from nearkin.components import Part, options_needed
 from nearkin.errors import NearkinError
 from nearkin.hooks import CodecSpec, IndexSpec, Spec, TransformSpec
-from nearkin.legality import REFINE, refinement_verdict, transform_verdict, verdict
-from nearkin.metrics import INNER_PRODUCT, L2, Metric
+from nearkin.legality import REFINE, is_detour, refinement_verdict, transform_verdict, verdict
+from nearkin.metrics import Metric
 from nearkin.plans import LOSSLESS, exact_plan, make_codec, make_transform
 from nearkin.registry import Registry
 
@@ -119,35 +118,28 @@ class _Grid:
 
     def fill(self) -> None:
         exact = self.registry.resolve("index", exact_plan(self.metric.space, self.registry).index.name)
-        first = self._name(exact)
+        first = self.registry.name_of(exact)
         self.candidates.append(Candidate(first, level=0))
         lossless = LOSSLESS[self.metric.dtype]
         others = [(label, codec) for label, codec in self._codecs() if not isinstance(codec, lossless)]
         variants = [("", lossless(self.dim)), *others]
         for spec in self.registry.specs("index"):
             if isinstance(spec, IndexSpec) and self._takes_part(spec):
-                self._pair(spec, self._name(spec), variants, alone=spec is exact)
+                self._pair(spec, self.registry.name_of(spec), variants, alone=spec is exact)
         self._pruned(first)
         self._low_rank(first)
 
-    def _name(self, spec: Spec) -> str:
-        """As a plan names it; with the plugin in front where the name alone means none, or another one."""
-        try:
-            if self.registry.resolve(spec.kind, spec.name) is spec:
-                return spec.name
-        except NearkinError:
-            pass
-        return f"{self.registry.owner(spec)}/{spec.name}"
-
     def _takes_part(self, spec: IndexSpec) -> bool:
         """Whether an index can be made without being told anything, and is not a detour."""
-        if spec.inner and self.metric.space.label in (L2.label, INNER_PRODUCT.label):
+        if is_detour(spec, self.metric.space):
             reason = f"other indexes serve {self.metric.space.label} without a detour"
-            self.left_out.append(LeftOut(self._name(spec), reason))
+            self.left_out.append(LeftOut(self.registry.name_of(spec), reason))
             return False
-        needed = [each.name for each in dataclasses.fields(spec.params) if _is_needed(each)] if spec.params else []
+        needed = options_needed(spec)
         if needed:
-            self.left_out.append(LeftOut(self._name(spec), f"it cannot be made without options: {', '.join(needed)}"))
+            self.left_out.append(
+                LeftOut(self.registry.name_of(spec), f"it cannot be made without options: {', '.join(needed)}")
+            )
         return not needed
 
     def _codecs(self) -> Iterator[tuple[str, Codec]]:
@@ -155,7 +147,7 @@ class _Grid:
         for spec in self.registry.specs("codec"):
             seen: set[str] = set()
             for example in spec.examples if isinstance(spec, CodecSpec) else ():
-                part = Part(self._name(spec), example)
+                part = Part(self.registry.name_of(spec), example)
                 try:
                     codec = make_codec(part, self.dim, self.registry)
                     kind = codec.native.label if codec.code_size and codec.native else ""
@@ -211,7 +203,7 @@ class _Grid:
             for spec in plugin.specs:
                 if spec.kind == "codec":
                     first.setdefault(spec.name, spec)
-        return [self._name(first[name]) for name in REFINEMENTS if name in first]
+        return [self.registry.name_of(first[name]) for name in REFINEMENTS if name in first]
 
     def _pruned(self, exact: str) -> None:
         """Pruning by the shares that textbooks name."""
@@ -225,7 +217,7 @@ class _Grid:
         for spec in self.registry.specs("transform"):
             if not isinstance(spec, TransformSpec) or self.metric.dtype != "float32":
                 continue
-            name = self._name(spec)
+            name = self.registry.name_of(spec)
             try:
                 transform = make_transform(Part(name), self.dim, self.registry)
                 narrower = transform.width < self.dim
@@ -240,7 +232,3 @@ class _Grid:
                 self.candidates.append(Candidate(exact, transform=name, level=1))
                 codec = LOSSLESS[self.metric.dtype](transform.width)
                 self._refine(exact, "", codec, alone=True, transform=name)
-
-
-def _is_needed(option: dataclasses.Field[object]) -> bool:
-    return option.default is dataclasses.MISSING and option.default_factory is dataclasses.MISSING
