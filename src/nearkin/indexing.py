@@ -214,11 +214,16 @@ def exact_over(rows: Rows, alive: np.ndarray, prepared: np.ndarray, k: int, thre
     best = empty_found(len(prepared), k)
     exact = recipe.exact()
     for first, block in rows.blocks(0, len(alive)):
-        index = exact.make(rows.dim, len(block))
-        ready = recipe.metric.prepare(block)
+        here = np.flatnonzero(alive[first : first + len(block)])
+        if not here.size:
+            continue
+        # Rows that are left out are not given to the index, since libraries scan much slower under a mask.
+        ready = recipe.metric.prepare(block if len(here) == len(block) else block[here])
+        index = exact.make(rows.dim, len(ready))
         index.train(ready)
         index.add(ready)
-        mask = Mask(alive[first : first + len(block)])
-        found = index.search(prepared, k, mask=None if mask.count == len(block) else mask, threads=threads)
-        best = merge_found(best, Found(np.where(found.positions < 0, -1, found.positions + first), found.distances), k)
+        found = index.search(prepared, k, threads=threads)
+        best = merge_found(
+            best, Found(np.where(found.positions < 0, -1, first + here[found.positions]), found.distances), k
+        )
     return best
