@@ -14,7 +14,7 @@ from nearkin.indexes import Index
 from nearkin.operating_points import Params, ladder
 from nearkin.trials import Examiner, Timing
 
-RAISES = 12
+RAISES = 40
 """Times that effort is raised where the certifying half finds too little."""
 
 TOO_SLOW = 4.0
@@ -57,7 +57,7 @@ def certify(
     """
     choosing, certifying = exam.halves(seed)
     limit = math.inf if examiner.patient else TOO_SLOW * exam.exact_seconds
-    found, quality = examiner.choices(index, exam, choosing, 0.0 if exact else wanted, certain=True, limit=limit)
+    found, quality = examiner.choices(index, exam, choosing, 0.0 if exact else wanted, limit)
     fitting = [params for timing, params in found if examiner.in_time(timing)]
     if not fitting:
         recall = _recall(index, exam, dict(found[0][1]) if found else quality.best(), certifying, examiner)
@@ -65,8 +65,8 @@ def certify(
         return Certificate(wanted, recall, shortfall=late or f"gives a recall of {recall.mean:.3f} at most")
     params, raised = dict(fitting[0]), 0
     while (recall := _recall(index, exam, params, certifying, examiner)).low < wanted and raised < RAISES and not exact:
-        higher = _raised(index, params, examiner.fixed)
-        if higher == params:
+        higher = _raised(index, exam, params, choosing, examiner)
+        if higher is None:
             break
         params, raised = higher, raised + 1
     index.set_defaults(params)
@@ -81,10 +81,24 @@ def _recall(index: Index, exam: Examination, params: Params, queries: np.ndarray
     return Interval.of(exam.recalls(index, dict(params), queries, examiner.threads))
 
 
-def _raised(index: Index, params: dict[str, int], fixed: Params) -> dict[str, int]:
-    """Every search parameter one step higher, as far as it goes."""
-    higher = dict(params)
+def _raised(
+    index: Index, exam: Examination, params: dict[str, int], choosing: np.ndarray, examiner: Examiner
+) -> dict[str, int] | None:
+    """One search parameter a step higher, the one that gives the choosing half most for its time; None if none goes higher."""
+    asked = exam.asked[choosing]
+
+    def tried(some: dict[str, int]) -> tuple[float, float]:
+        recall = _recall(index, exam, some, choosing, examiner).mean
+        return recall, examiner.time(index, asked, exam.k, some).of(examiner.budget)
+
+    steps = []
     for name, value in params.items():
-        if name not in fixed:
-            higher[name] = next((each for each in ladder(index, name) if each > value), value)
-    return higher
+        higher = [each for each in ladder(index, name) if each > value]
+        if name not in examiner.fixed and higher:
+            steps.append({**params, name: higher[0]})
+    if len(steps) < 2:
+        return steps[0] if steps else None
+    recall, seconds = tried(params)
+    least = 0.01 * seconds  # less is noise
+    gains = [((found - recall) / max(least, took - seconds), step) for step in steps for found, took in [tried(step)]]
+    return max(gains, key=lambda pair: pair[0])[1]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from nearkin.indexes import Index
 
-STEPS_TO_DOUBLE = 4
+STEPS_TO_DOUBLE = 8
 """Values of a search parameter that are tried between one and twice as many."""
 
 NO_GAIN = 0.005

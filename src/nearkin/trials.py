@@ -134,14 +134,12 @@ class Examiner:
         return float(np.median(turns)), float(np.quantile(turns, 0.95))
 
     def choices(
-        self, index: Index, exam: Examination, queries: np.ndarray, wanted: float, *, certain: bool, limit: float
+        self, index: Index, exam: Examination, queries: np.ndarray, wanted: float, limit: float
     ) -> tuple[list[tuple[Timing, dict[str, int]]], Quality]:
         """Search parameters that are enough with their timings, the fastest first, and everything that was asked.
 
         Parameters
         ----------
-        certain
-            Count the lower end of the interval, and not the mean.
         limit
             Seconds a query beyond which it is not worth going on.
         """
@@ -151,7 +149,7 @@ class Examiner:
             start = time.perf_counter()
             recalls = exam.recalls(index, dict(params), queries, self.threads)
             took[tuple(sorted(params.items()))] = (time.perf_counter() - start) / len(queries)
-            return Interval.of(recalls).low if certain else float(recalls.mean())
+            return float(recalls.mean())
 
         quality = Quality(recall_at, wanted, lambda params: took[tuple(sorted(params.items()))] > limit)
         fixed = {name: value for name, value in self.fixed.items() if name in index.knobs}
@@ -174,7 +172,7 @@ class Examiner:
             index = built.index
             assert index is not None
             queries = np.arange(len(exam.asked))
-            found, quality = self.choices(index, exam, queries, wanted, certain=False, limit=limit)
+            found, quality = self.choices(index, exam, queries, wanted, limit)
         except NearkinError as error:
             return replace(tried, failure=error.message)
         except Exception as error:
