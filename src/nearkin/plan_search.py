@@ -39,13 +39,15 @@ HARDEST = 2.0
 """Where no plan has given the recall yet, the small sample may take so many times all the time besides."""
 
 WORTH_A_LOOK = 3.0
-"""Plans that took so many times the best on the small sample are still tried on the large one."""
+"""Plans that take so many times as long as the best may still turn out to be good."""
 
-FINALISTS = 4
+FINALISTS = 8
+"""Plans that are tried on the large sample, at most."""
+
 ALIKE = 1.08
-"""Of plans whose time differs by less, the one that comes first is taken: so little may be noise."""
+"""Of plans whose time differs by less, the smallest is taken: so little may be noise."""
 
-SLOW_TO_BUILD = 5.0
+SLOW_TO_BUILD = 2.5
 IMPATIENCE = 1.3
 """A plan that takes `SLOW_TO_BUILD` times as long to build as another one must be so many times as fast."""
 
@@ -80,27 +82,31 @@ class Ranked:
         """The trial on the most rows."""
         return self.trials[max(self.trials)]
 
-    def seconds(self, rows: int, budget: Budget, exponent: float) -> float:
+    def seconds(self, rows: int, budget: Budget, growth: float) -> float:
         """What a query will take over so many rows: by the growth between two trials, or else the one that is given."""
-        reached = {n: trial.timing.of(budget) for n, trial in self.trials.items() if trial.reached and trial.timing}
-        if not reached or not self.latest.reached:
+        known = self._reached(budget)
+        if not known or not self.latest.reached:
             return math.inf
-        return _extrapolated(reached, rows, exponent)
+        own, last = self.growth(budget), max(known)
+        return float(known[last] * (rows / last) ** (growth if own is None else own))
+
+    def growth(self, budget: Budget) -> float | None:
+        """The power of the rows that what a query takes grows with, none if it was tried on one sample only; growing with the rows
+        or a little faster is the most that is believed."""
+        known = self._reached(budget)
+        if len(known) < 2:
+            return None
+        low, high = sorted(known)[-2:]
+        return float(np.clip(math.log(known[high] / known[low]) / math.log(high / low), 0.0, 1.1))
+
+    def _reached(self, budget: Budget) -> dict[int, float]:
+        return {n: trial.timing.of(budget) for n, trial in self.trials.items() if trial.reached and trial.timing}
 
     def build_seconds(self, rows: int) -> float:
         """What building over so many rows will take."""
         last = self.latest
         factor = max(1.0, rows / last.rows)
         return float(last.train_seconds * factor**TRAINING_GROWTH + last.add_seconds * factor)
-
-
-def _extrapolated(known: Mapping[int, float], rows: int, exponent: float) -> float:
-    """A power law through the values at the two largest sizes, growing no faster than in proportion; a little faster at most."""
-    sizes = sorted(known)
-    if len(sizes) > 1 and min(known.values()) > 0:
-        low, high = sizes[-2:]
-        exponent = float(np.clip(math.log(known[high] / known[low]) / math.log(high / low), 0.0, 1.1))
-    return float(known[sizes[-1]] * (rows / sizes[-1]) ** exponent)
 
 
 class Search:
@@ -166,7 +172,7 @@ class Search:
         if large > small:
             self._compare(large, goal)
         self._vary(large, goal)
-        return self.ranking()
+        return self.result()
 
     def _screen(self, rows: int, goal: float) -> None:
         exam = self._sample(rows)
@@ -194,20 +200,14 @@ class Search:
         return self._ceilings[label] < goal
 
     def _compare(self, rows: int, goal: float) -> None:
-        """The best plans of the small sample on the large one, one of each index among them."""
+        """Try the best plan on the large sample until the best is one that was; of what was not, the growth is estimated."""
         exam = self._sample(rows)
-        for ranked in self._finalists():
-            if self._costs_too_much(ranked, rows):
-                continue
-            self._progress(f"trying {ranked.candidate.text} on {rows:,} rows, {max(0, self._left()):.0f} s left")
-            self._try(ranked.candidate, exam, goal)
-
-    def _finalists(self) -> list[Ranked]:
-        ranking = self.ranking()
-        firsts = {ranked.candidate.asked.index.name: ranked for ranked in reversed(ranking)}
-        near = [each for each in firsts.values() if self.cost(each) <= WORTH_A_LOOK * self.cost(ranking[0])]
-        names = [each.candidate.text for each in [*ranking[: FINALISTS - 1], *near]]
-        return [each for each in ranking if each.candidate.text in names]
+        for _ in range(FINALISTS):
+            waiting = [each for each in self.ranking() if not self._costs_too_much(each, rows)]
+            if not waiting or rows in waiting[0].trials:
+                break
+            self._progress(f"trying {waiting[0].candidate.text} on {rows:,} rows, {max(0, self._left()):.0f} s left")
+            self._try(waiting[0].candidate, exam, goal)
 
     def _vary(self, rows: int, goal: float) -> None:
         """Variants of the best plan on the same sample, as long as there is time and one is better."""
@@ -252,13 +252,23 @@ class Search:
 
     def cost(self, ranked: Ranked) -> float:
         """Seconds that a query will take over all rows."""
-        index = ranked.candidate.recipe.registry.resolve("index", ranked.candidate.asked.index.name)
-        exponent = 1.0 if isinstance(index, IndexSpec) and index.exact else USUAL_GROWTH
-        return ranked.seconds(self.shape.rows, self.examiner.budget, exponent)
+        return ranked.seconds(self.shape.rows, self.examiner.budget, self._growth(ranked))
+
+    def _growth(self, ranked: Ranked) -> float:
+        """Of a plan that was tried on one sample only: that of plans with the same index, or the usual one."""
+        name = ranked.candidate.asked.index.name
+        known = [
+            each.growth(self.examiner.budget) for each in self.known.values() if each.candidate.asked.index.name == name
+        ]
+        measured = [each for each in known if each is not None]
+        if measured:
+            return sum(measured) / len(measured)
+        index = ranked.candidate.recipe.registry.resolve("index", name)
+        return 1.0 if isinstance(index, IndexSpec) and index.exact else USUAL_GROWTH
 
     def ranking(self) -> list[Ranked]:
-        """Plans that are expected to give the recall, the best first: the fastest, unless one that is nearly as fast came before
-        it or is built much sooner."""
+        """Plans that are expected to give the recall, the best first: the fastest, unless one that is nearly as fast is
+        smaller or is built much sooner."""
         able = [self.known[text] for text in self.order if self.known[text].latest.reached]
         ranking = sorted(able, key=self.cost)
         if len(ranking) > 1:
@@ -267,18 +277,21 @@ class Search:
             ranking.insert(0, first)
         return ranking
 
+    def result(self) -> list[Ranked]:
+        """The ranking, with plans in front that were tried on the largest sample: what is known of others is an estimate."""
+        ranking = self.ranking()
+        largest = max((max(each.trials) for each in ranking), default=0)
+        return sorted(ranking, key=lambda each: largest not in each.trials)
+
     def _preferred(self, ranking: list[Ranked]) -> Ranked:
-        least = self.cost(ranking[0])
-        patience = ranking[0].build_seconds(self.shape.rows) / SLOW_TO_BUILD
-        sooner = [
-            each
-            for each in ranking
-            if self.cost(each) <= IMPATIENCE * least and each.build_seconds(self.shape.rows) < patience
-        ]
-        if patience > 1.0 and sooner:
-            return sooner[0]
-        alike = [each for each in ranking if self.cost(each) <= ALIKE * least]
-        return min(alike, key=lambda each: self.order.index(each.candidate.text))
+        """Of plans that are nearly as fast as the first, those that are not slow to build; of the fastest of these that are alike, the
+        smallest."""
+        near = [each for each in ranking if self.cost(each) <= IMPATIENCE * self.cost(ranking[0])]
+        build = {each.candidate.text: each.build_seconds(self.shape.rows) for each in near}
+        most = max(1.0, SLOW_TO_BUILD * min(build.values()))
+        soon = [each for each in near if build[each.candidate.text] <= most]
+        alike = [each for each in soon if self.cost(each) <= ALIKE * self.cost(soon[0])]
+        return min(alike, key=lambda each: each.candidate.bytes)
 
     def latency(self, ranked: Ranked) -> float:
         """Seconds that 95 of 100 queries asked alone will take at most; 0 where that was not measured."""
