@@ -200,14 +200,22 @@ class Search:
         return self._ceilings[label] < goal
 
     def _compare(self, rows: int, goal: float) -> None:
-        """Try the best plan on the large sample until the best is one that was; of what was not, the growth is estimated."""
+        """Try the best plan of each index on the large sample, the soonest built first, and then the best until it is one that was."""
         exam = self._sample(rows)
         for _ in range(FINALISTS):
-            waiting = [each for each in self.ranking() if not self._costs_too_much(each, rows)]
-            if not waiting or rows in waiting[0].trials:
+            ranked = self._next(rows)
+            if ranked is None:
                 break
-            self._progress(f"trying {waiting[0].candidate.text} on {rows:,} rows, {max(0, self._left()):.0f} s left")
-            self._try(waiting[0].candidate, exam, goal)
+            self._progress(f"trying {ranked.candidate.text} on {rows:,} rows, {max(0, self._left()):.0f} s left")
+            self._try(ranked.candidate, exam, goal)
+
+    def _next(self, rows: int) -> Ranked | None:
+        ranking = self.ranking()
+        near = [each for each in ranking if self.cost(each) <= WORTH_A_LOOK * self.cost(ranking[0])]
+        firsts = {each.candidate.asked.index.name: each for each in reversed(near)}
+        waiting = [*sorted(firsts.values(), key=lambda each: each.build_seconds(rows)), *near[:1]]
+        fresh = [each for each in waiting if rows not in each.trials and not self._costs_too_much(each, rows)]
+        return fresh[0] if fresh else None
 
     def _vary(self, rows: int, goal: float) -> None:
         """Variants of the best plan on the same sample, as long as there is time and one is better."""
