@@ -70,7 +70,9 @@ def judged(trial: Trial, metric: str, targets: list[float], seed: int, options: 
     outcomes = []
     for target in targets:
         given = None if options.no_queries else trial.given
-        mine = planned(trial.vectors, metric, target, options.threads, queries=given, seed=seed)
+        mine = planned(
+            trial.vectors, metric, target, options.threads, queries=given, seed=seed, seconds=options.seconds
+        )
         positions = mine.search(trial.judging)
         seconds = paired_seconds([lambda mine=mine: mine.search(trial.judging)], 3)
         outcome = Outcome(
@@ -143,6 +145,7 @@ def main() -> None:
         "--no-queries", action="store_true", help="let nearkin hold rows out instead of giving it queries"
     )
     parser.add_argument("--rows", type=int, help="only the first rows, to try the script")
+    parser.add_argument("--seconds", type=float, help="for the search for a plan; certification takes its own time")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     show(table(HEADERS, []))

@@ -82,12 +82,22 @@ class Ranked:
         """The trial on the most rows."""
         return self.trials[max(self.trials)]
 
+    @property
+    def scans(self) -> bool:
+        """Whether its index compares every row, so that each row more takes the same time more."""
+        index = self.candidate.recipe.registry.resolve("index", self.candidate.asked.index.name)
+        return isinstance(index, IndexSpec) and index.exact
+
     def seconds(self, rows: int, budget: Budget, growth: float) -> float:
         """What a query will take over so many rows: by the growth between two trials, or else the one that is given."""
         known = self._reached(budget)
         if not known or not self.latest.reached:
             return math.inf
-        own, last = self.growth(budget), max(known)
+        *before, last = sorted(known)
+        if self.scans and before:
+            each_row = max(0.0, known[last] - known[before[-1]]) / (last - before[-1])
+            return known[last] + each_row * (rows - last)
+        own = self.growth(budget)
         return float(known[last] * (rows / last) ** (growth if own is None else own))
 
     def growth(self, budget: Budget) -> float | None:
@@ -271,8 +281,7 @@ class Search:
         measured = [each for each in known if each is not None]
         if measured:
             return sum(measured) / len(measured)
-        index = ranked.candidate.recipe.registry.resolve("index", name)
-        return 1.0 if isinstance(index, IndexSpec) and index.exact else USUAL_GROWTH
+        return 1.0 if ranked.scans else USUAL_GROWTH
 
     def ranking(self) -> list[Ranked]:
         """Plans that are expected to give the recall, the best first: the fastest, unless one that is nearly as fast is
