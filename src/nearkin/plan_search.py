@@ -210,7 +210,7 @@ class Search:
         return self._ceilings[label] < goal
 
     def _compare(self, rows: int, goal: float) -> None:
-        """Try the best plan of each index on the large sample, the soonest built first, and then the best until it is one that was."""
+        """Try the best plan of each index on the large sample, the soonest built first; then the best, until it is one that was."""
         exam = self._sample(rows)
         for _ in range(FINALISTS):
             ranked = self._next(rows)
@@ -301,8 +301,8 @@ class Search:
         return sorted(ranking, key=lambda each: largest not in each.trials)
 
     def _preferred(self, ranking: list[Ranked]) -> Ranked:
-        """Of plans that are nearly as fast as the first, those that are not slow to build; of the fastest of these that are alike, the
-        smallest."""
+        """Of plans that are nearly as fast as the first, those that are not slow to build; of these the fastest, or the smallest
+        that is about as fast."""
         near = [each for each in ranking if self.cost(each) <= IMPATIENCE * self.cost(ranking[0])]
         build = {each.candidate.text: each.build_seconds(self.shape.rows) for each in near}
         most = max(1.0, SLOW_TO_BUILD * min(build.values()))
