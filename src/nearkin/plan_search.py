@@ -28,7 +28,7 @@ TRIAL_QUERIES = 300
 MARGIN = 0.25
 """Share of what the wanted recall leaves that a trial must give more: it counts the mean, and what is built the lower end."""
 
-LEAST_SECONDS = 8.0
+LEAST_SECONDS = 6.0
 """A search may take so long however quickly an index is built, and besides twice as long as building the plan that is built the
 soonest of the good ones."""
 
