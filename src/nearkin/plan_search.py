@@ -165,7 +165,8 @@ class Search:
         near = [each for each in ranking if self.cost(each) <= WORTH_A_LOOK * self.cost(ranking[0])]
         return LEAST_SECONDS + 2 * min((each.build_seconds(self.shape.rows) for each in near), default=0.0)
 
-    def _left(self, share: float = 1.0) -> float:
+    def left(self, share: float = 1.0) -> float:
+        """Seconds that are left of the search, or of a share of it."""
         return share * self._allowed() - (time.perf_counter() - self._start)
 
     # ---- trials ----------------------------------------------------------------------------------------------------
@@ -187,12 +188,12 @@ class Search:
     def _screen(self, rows: int, goal: float) -> None:
         exam = self._sample(rows)
         for number, one in enumerate(self.found):
-            if self._left(SCREENING) <= (0 if self.best() is not None else -HARDEST * self._allowed()):
+            if self.left(SCREENING) <= (0 if self.best() is not None else -HARDEST * self._allowed()):
                 break
             if self._hopeless(one, exam, goal):
                 continue
             self._progress(
-                f"trying {one.text}, plan {number + 1} of {len(self.found)}, {max(0, self._left()):.0f} s left"
+                f"trying {one.text}, plan {number + 1} of {len(self.found)}, {max(0, self.left()):.0f} s left"
             )
             self._try(one, exam, goal)
 
@@ -216,7 +217,7 @@ class Search:
             ranked = self._next(rows)
             if ranked is None:
                 break
-            self._progress(f"trying {ranked.candidate.text} on {rows:,} rows, {max(0, self._left()):.0f} s left")
+            self._progress(f"trying {ranked.candidate.text} on {rows:,} rows, {max(0, self.left()):.0f} s left")
             self._try(ranked.candidate, exam, goal)
 
     def _next(self, rows: int) -> Ranked | None:
@@ -236,7 +237,7 @@ class Search:
             for one in variants(best.candidate, self.shape):
                 if one.text in self.known or self._costs_too_much(best, rows) or not self._fits(one):
                     continue
-                self._progress(f"trying {one.text}, a variant of the best, {max(0, self._left()):.0f} s left")
+                self._progress(f"trying {one.text}, a variant of the best, {max(0, self.left()):.0f} s left")
                 self._try(one, exam, goal)
 
     def _fits(self, one: Candidate) -> bool:
@@ -245,7 +246,7 @@ class Search:
 
     def _costs_too_much(self, ranked: Ranked, rows: int) -> bool:
         """Whether there is not the time to build it over so many rows."""
-        return ranked.build_seconds(rows) > self._left()
+        return ranked.build_seconds(rows) > self.left()
 
     def _try(self, one: Candidate, exam: Examination, goal: float) -> None:
         sampled = one.at(Shape(len(exam.rows), self.shape.dim, exam.rows if self.shape.stored is not None else None))

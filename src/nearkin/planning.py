@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -17,13 +18,16 @@ from nearkin.errors import BudgetError, NearkinError
 from nearkin.examination import HELD_OUT, Examination, examine
 from nearkin.indexes import FEW_ROWS
 from nearkin.indexing import Built, Recipe
-from nearkin.plan_search import Progress, Ranked, Search, print_nothing
+from nearkin.plan_search import IMPATIENCE, Progress, Ranked, Search, print_nothing
 from nearkin.rows import Rows
 from nearkin.subsets import Subset
 from nearkin.trials import Examiner, Trial
 
 BUILT = 3
 """Plans that are built over all rows before an exact one is."""
+
+SURPRISE = 2.0
+"""What a query takes over all rows may be so many times what was expected of one index, and not of another."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,20 @@ class Choice:
             f"{self.plan}{' with ' + settings if settings else ''}: recall@{self.k} {self.recall.mean:.3f} "
             f"({self.recall.low:.3f} to {self.recall.high:.3f}), {how}"
         )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A plan that meets the budget over all rows."""
+
+    candidate: Candidate
+    built: Built
+    certificate: Certificate
+
+    def seconds(self, budget: Budget) -> float:
+        """What a query takes."""
+        timing = self.certificate.timing
+        return timing.of(budget) if timing else 0.0
 
 
 @dataclass
@@ -221,27 +239,38 @@ class Chooser:
         """
         exam, search = self._begin()
         for wanted in self.budget.levels:
-            for one in self._in_turn(search, wanted):
-                made = self._attempt(one, exam, wanted)
-                if made is not None:
-                    built, certificate = made
-                    choice = self._certified(exam, search, one, built, certificate)
-                    recipe = replace(one.recipe, plan=replace(one.recipe.plan, search=dict(certificate.search)))
-                    took = replace(built.timings, calibrate=choice.planning_seconds)
-                    return recipe, replace(built, timings=took, notes=choice.notes), choice
+            shown = self._fastest_shown(exam, search, wanted)
+            if shown is not None:
+                return self._finished(exam, search, shown)
         raise self._nothing(search)
 
-    def _in_turn(self, search: Search, wanted: float) -> Iterator[Candidate]:
-        """The best plans, and exact ones after them."""
-        if len(self._found) == 1:
-            yield self._found[0]
-            return
-        few = self._shape.rows < FEW_ROWS  # a recall cannot be measured on so few
-        best = [] if few else [ranked.candidate for ranked in search.run(wanted)[:BUILT]]
-        yield from best
-        yield from (one for one in self._found if is_exact(one) and one.text not in [each.text for each in best])
+    def _fastest_shown(self, exam: Examination, search: Search, wanted: float) -> _Shown | None:
+        """Of plans that are expected to be good the one that is built the soonest, and then any that is expected to be much faster
+        and can still be built in the time: what a query takes over all rows may surprise, and so it is measured."""
+        best, expected = None, math.inf
+        for one, seconds, build_seconds in self._in_turn(search, wanted):
+            if best is not None and not (IMPATIENCE * seconds < expected and build_seconds < search.left()):
+                continue
+            shown = self._attempt(one, exam, wanted)
+            if shown is not None and (best is None or shown.seconds(self.budget) < best.seconds(self.budget)):
+                best, expected = shown, seconds
+        return best
 
-    def _attempt(self, one: Candidate, exam: Examination, wanted: float) -> tuple[Built, Certificate] | None:
+    def _in_turn(self, search: Search, wanted: float) -> Iterator[tuple[Candidate, float, float]]:
+        """Plans with what a query and building are expected to take: good ones, then others, and exact ones last."""
+        if len(self._found) == 1:
+            yield self._found[0], math.inf, 0.0
+            return
+        ranking = [] if self._shape.rows < FEW_ROWS else search.run(wanted)  # on so few a recall cannot be measured
+        firsts = {each.candidate.asked.index.name: each for each in reversed(ranking)}.values()
+        good = [each for each in firsts if search.cost(each) <= SURPRISE * search.cost(ranking[0])]
+        good.sort(key=lambda each: each.build_seconds(self._shape.rows))
+        for ranked in [*good, *[each for each in ranking if each not in good][:BUILT]]:
+            yield ranked.candidate, search.cost(ranked), ranked.build_seconds(self._shape.rows)
+        known = {ranked.candidate.text for ranked in ranking[:BUILT]}
+        yield from ((one, math.inf, 0.0) for one in self._found if is_exact(one) and one.text not in known)
+
+    def _attempt(self, one: Candidate, exam: Examination, wanted: float) -> _Shown | None:
         """Build and certify; None, and a note, if it does not meet the budget."""
         self.progress(f"building {one.text} over {self._shape.rows:,} rows")
         try:
@@ -261,12 +290,7 @@ class Chooser:
             self.notes.append(f"{one.text} over all rows {shortfall}")
             self._nearest.append((certificate, one, taken))
             return None
-        if built.index.n < len(self.rows):  # rows that asked were not in it
-            again = one.recipe.filled(self.rows, self.threads, self.keep_vectors)
-            assert again.index is not None
-            again.index.set_defaults(certificate.search)
-            built = Built(again.index, built.timings + again.timings)
-        return built, certificate
+        return _Shown(one, built, certificate)
 
     def _filled(self, one: Candidate, exam: Examination) -> Built:
         """Over all rows, unless those that ask must be left out for the others to be found as if they were not there."""
@@ -281,20 +305,36 @@ class Chooser:
         self._last = one.text, built
         return built
 
-    def _certified(self, exam: Examination, search: Search, one: Candidate, built: Built, shown: Certificate) -> Choice:
-        if shown.raised:
-            self.notes.append(f"effort was raised {shown.raised} times, since the certifying queries found too little")
-        seconds, timing = time.perf_counter() - self._start, shown.timing
+    def _finished(self, exam: Examination, search: Search, shown: _Shown) -> tuple[Recipe, Built, Choice]:
+        one, built, certificate = shown.candidate, shown.built, shown.certificate
+        assert built.index is not None
+        if built.index.n < len(self.rows):  # rows that asked were not in it
+            self.progress(f"building {one.text} again with the rows that asked")
+            again = one.recipe.filled(self.rows, self.threads, self.keep_vectors)
+            assert again.index is not None
+            again.index.set_defaults(certificate.search)
+            built = Built(again.index, built.timings + again.timings)
+        choice = self._certified(exam, search, replace(shown, built=built))
+        recipe = replace(one.recipe, plan=replace(one.recipe.plan, search=dict(certificate.search)))
+        took = replace(built.timings, calibrate=choice.planning_seconds)
+        return recipe, replace(built, timings=took, notes=choice.notes), choice
+
+    def _certified(self, exam: Examination, search: Search, shown: _Shown) -> Choice:
+        certificate, timing = shown.certificate, shown.certificate.timing
+        if certificate.raised:
+            self.notes.append(
+                f"effort was raised {certificate.raised} times, since the certifying queries found too little"
+            )
         return Choice(
-            **self._facts(exam, search, one, shown.wanted),
-            search=shown.search,
-            recall=shown.recall,
+            **self._facts(exam, search, shown.candidate, certificate.wanted),
+            search=certificate.search,
+            recall=certificate.recall,
             certified=True,
             measured_rows=self._shape.rows,
-            seconds_a_query=timing.of(self.budget) if timing else 0.0,
+            seconds_a_query=shown.seconds(self.budget),
             latency=timing.p95 if timing else 0.0,
-            build_seconds=built.timings.total,
-            planning_seconds=seconds - built.timings.total,
+            build_seconds=shown.built.timings.total,
+            planning_seconds=time.perf_counter() - self._start - shown.built.timings.total,
         )
 
     def _nothing(self, search: Search) -> BudgetError:
