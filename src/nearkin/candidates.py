@@ -16,6 +16,7 @@ from nearkin.hooks import IndexSpec, Spec
 from nearkin.indexing import Recipe
 from nearkin.legality import is_detour
 from nearkin.plans import Plan, parse_plan, serves
+from nearkin.registry import Registry
 from nearkin.rows import Rows
 
 PLANNED_KINDS = ("index", "codec", "transform")
@@ -94,7 +95,7 @@ def candidates(recipe: Recipe, shape: Shape) -> list[Candidate]:
     >>> from nearkin.registry import default_registry
     >>> recipe = Recipe(Plan(Part("flat")), Euclidean(), default_registry())
     >>> [each.text for each in candidates(recipe, Shape(10_000, 32))][:2]
-    ['flat', 'hnsw16,int8']
+    ['flat', 'ivf100,pq16x4,refine-f16']
     """
     found: dict[str, Candidate] = {}
     for plan in [*_suggested(recipe), *_generic(recipe)]:
@@ -187,13 +188,18 @@ def _twisted(plan: Plan, twist: Twist, recipe: Recipe) -> Plan:
 def _suggested(recipe: Recipe) -> Iterator[Plan]:
     """Those of indexes, codecs and transforms; of each kind in turns, so that no component's list keeps another's waiting."""
     for kind in PLANNED_KINDS:
-        for turn in zip_longest(*(_suggestions(spec, recipe) for spec in recipe.registry.specs(kind))):
+        for turn in zip_longest(*(_suggestions(spec, recipe) for spec in _as_offered(kind, recipe.registry))):
             for text in turn:
                 try:
                     if text is not None:
                         yield parse_plan(text, recipe.registry)
                 except NearkinError:
                     continue  # another part of it is missing here, or its name is taken twice
+
+
+def _as_offered(kind: str, registry: Registry) -> list[Spec]:
+    """Specs in the order that plugins were loaded in and name them, which says what they think of first."""
+    return [spec for plugin in registry.plugins.values() for spec in plugin.specs if spec.kind == kind]
 
 
 def _suggestions(spec: Spec, recipe: Recipe) -> tuple[str, ...]:
