@@ -145,7 +145,7 @@ def predicted_plans(
     --------
     >>> found = predicted_plans(10_000_000, 768, memory="8GB")
     >>> found[0].plan, found[0].bytes // 1_000_000
-    ('ivf3162,pq192x4', 1059)
+    ('flat,int8', 7680)
     """
     shape = Shape(whole_number("rows", rows, 1, 2**40), whole_number("dim", dim, 1, 2**20))
     registry = registry or default_registry()

@@ -17,6 +17,9 @@ from nearkin.trials import Examiner, Timing
 RAISES = 40
 """Times that effort is raised where the certifying half finds too little."""
 
+FINE = 8
+"""Steps until a search parameter that is raised has doubled."""
+
 TOO_SLOW = 4.0
 """A plan is given up where a query takes so many times as long as comparing every row."""
 
@@ -63,9 +66,9 @@ def certify(
         recall = _recall(index, exam, dict(found[0][1]) if found else quality.best(), certifying, examiner)
         late = f"takes {found[0][0].p95 * 1e3:.3g} ms for one query" if found else ""
         return Certificate(wanted, recall, shortfall=late or f"gives a recall of {recall.mean:.3f} at most")
-    params, raised = dict(fitting[0]), 0
+    params, raised, known = dict(fitting[0]), 0, _Known(index, exam, choosing, examiner)
     while (recall := _recall(index, exam, params, certifying, examiner)).low < wanted and raised < RAISES and not exact:
-        higher = _raised(index, exam, params, choosing, examiner)
+        higher = _raised(known, params)
         if higher is None:
             break
         params, raised = higher, raised + 1
@@ -81,24 +84,37 @@ def _recall(index: Index, exam: Examination, params: Params, queries: np.ndarray
     return Interval.of(exam.recalls(index, dict(params), queries, examiner.threads))
 
 
-def _raised(
-    index: Index, exam: Examination, params: dict[str, int], choosing: np.ndarray, examiner: Examiner
-) -> dict[str, int] | None:
+@dataclass
+class _Known:
+    """Recall and seconds of the choosing half at search parameters, each measured once."""
+
+    index: Index
+    exam: Examination
+    choosing: np.ndarray
+    examiner: Examiner
+    values: dict[tuple[tuple[str, int], ...], tuple[float, float]] = field(default_factory=dict)
+
+    def at(self, params: dict[str, int]) -> tuple[float, float]:
+        key = tuple(sorted(params.items()))
+        if key not in self.values:
+            recall = _recall(self.index, self.exam, params, self.choosing, self.examiner).mean
+            timing = self.examiner.time(self.index, self.exam.asked[self.choosing], self.exam.k, params)
+            self.values[key] = recall, timing.of(self.examiner.budget)
+        return self.values[key]
+
+
+def _raised(known: _Known, params: dict[str, int]) -> dict[str, int] | None:
     """One search parameter a step higher, the one that gives the choosing half most for its time; None if none goes higher."""
-    asked = exam.asked[choosing]
-
-    def tried(some: dict[str, int]) -> tuple[float, float]:
-        recall = _recall(index, exam, some, choosing, examiner).mean
-        return recall, examiner.time(index, asked, exam.k, some).of(examiner.budget)
-
     steps = []
     for name, value in params.items():
-        higher = [each for each in ladder(index, name) if each > value]
-        if name not in examiner.fixed and higher:
+        higher = [each for each in ladder(known.index, name, FINE) if each > value]
+        if name not in known.examiner.fixed and higher:
             steps.append({**params, name: higher[0]})
     if len(steps) < 2:
         return steps[0] if steps else None
-    recall, seconds = tried(params)
+    recall, seconds = known.at(params)
     least = 0.01 * seconds  # less is noise
-    gains = [((found - recall) / max(least, took - seconds), step) for step in steps for found, took in [tried(step)]]
+    gains = [
+        ((found - recall) / max(least, took - seconds), step) for step in steps for found, took in [known.at(step)]
+    ]
     return max(gains, key=lambda pair: pair[0])[1]

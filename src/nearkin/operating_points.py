@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from nearkin.indexes import Index
 
-STEPS_TO_DOUBLE = 8
+STEPS_TO_DOUBLE = 4
 """Values of a search parameter that are tried between one and twice as many."""
 
 NO_GAIN = 0.005
@@ -65,14 +65,14 @@ class Quality:
         return dict(max(self.known.items(), key=lambda pair: pair[1])[0])
 
 
-def ladder(index: Index, name: str) -> list[int]:
-    """Values of a search parameter to try, ascending, from the least to `DEEPEST` times its default."""
+def ladder(index: Index, name: str, steps: int = STEPS_TO_DOUBLE) -> list[int]:
+    """Values of a search parameter to try, ascending, from the least to `DEEPEST` times its default; so many until it doubles."""
     default, least = index.resolve({})[name], index.knobs[name].least
     most = max(least, min(DEEPEST * max(default, 1), max(index.n, 1)))
     values, value = [], float(least)
     while value < most:
         values.append(round(value))
-        value *= 2 ** (1 / STEPS_TO_DOUBLE)
+        value *= 2 ** (1 / steps)
     return sorted({*values, most})
 
 

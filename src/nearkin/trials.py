@@ -19,8 +19,8 @@ from nearkin.operating_points import Params, Quality, spread, sufficient
 SINGLES = 60
 """Queries that are asked alone to time a plan."""
 
-TURNS = 6
-SECONDS = 0.25
+TURNS = 5
+SECONDS = 0.12
 """A batch is timed up to `TURNS` times, until that took so long."""
 
 
