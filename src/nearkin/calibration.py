@@ -5,15 +5,16 @@ Truth is the exact answer. The fastest parameters are taken whose recall is high
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 
 from nearkin.accuracy import Interval, tie_recall, without_itself
 from nearkin.indexes import Found, Index, Mask
+from nearkin.operating_points import Params, Quality, spread, sufficient
 
 K = 10
 QUERIES = 400
@@ -23,9 +24,6 @@ SECONDS = 20.0
 FEWEST = 100
 TURNS = 3
 """Times that each choice is timed."""
-
-STEPS = (1 / 16, 1 / 8, 1 / 6, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1, 3 / 2, 2, 3, 4)
-"""Shares of a search parameter's default that are tried."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +102,15 @@ def calibrate(
     truth = without_itself(exact(prepared, k + 1), asked, k).distances.astype(np.float64)
     exact_seconds = time.perf_counter() - start
 
-    def recall_at(params: Mapping[str, int]) -> Interval:
-        found = index.search(prepared, k + 1, mask=mask, params=params, threads=threads)
-        return Interval.of(tie_recall(without_itself(found, asked, k).distances, truth))
+    measured: dict[tuple[tuple[str, int], ...], Interval] = {}
 
-    def seconds_at(params: Mapping[str, int]) -> float:
+    def low_end(params: Params) -> float:
+        found = index.search(prepared, k + 1, mask=mask, params=params, threads=threads)
+        recall = Interval.of(tie_recall(without_itself(found, asked, k).distances, truth))
+        measured[tuple(sorted(params.items()))] = recall
+        return recall.low
+
+    def seconds_at(params: Params) -> float:
         turns = []
         for _ in range(TURNS):
             start = time.perf_counter()
@@ -116,14 +118,14 @@ def calibrate(
             turns.append(time.perf_counter() - start)
         return min(turns)
 
-    found = [Calibration(params, recall, wanted) for params, recall in _frontier(index, recall_at, wanted, fixed)]
-    reached = [each for each in found if each.reached]
+    quality = Quality(low_end, wanted)
+    reached = spread(sufficient(index, quality, fixed=fixed, rerank_least=k))
+    seconds, params = min(
+        ((seconds_at(each), each) for each in reached), default=(0.0, quality.best()), key=itemgetter(0)
+    )
+    best = Calibration(params, measured[tuple(sorted(params.items()))], wanted)
     if reached:
-        timed = [(seconds_at(each.search), each) for each in reached]
-        seconds, best = min(timed, key=lambda pair: pair[0])
         best = replace(best, speedup=exact_seconds / max(seconds, 1e-9))
-    else:
-        best = max(found, key=lambda each: each.recall.mean)
     index.set_defaults(best.search)
     return best
 
@@ -137,37 +139,3 @@ def _affordable(
     exact(prepared[:FEWEST], k)
     count = max(FEWEST, int(SECONDS * FEWEST / (time.perf_counter() - start)))
     return prepared[:count], asked[:count]
-
-
-def _frontier(
-    index: Index, recall_at: Callable[[Mapping[str, int]], Interval], wanted: float, fixed: Mapping[str, int]
-) -> list[tuple[dict[str, int], Interval]]:
-    """Settings worth timing: for each choice of the other parameters the smallest value of the last that is enough, or the
-    largest if none is. More never finds less, so that halving finds it."""
-    free = [name for name in index.resolve({}) if name not in fixed]
-    if not free:
-        return [(dict(fixed), recall_at(fixed))]
-    ladders = {name: _ladder(index, name) for name in free}
-    *others, last = free
-    found = []
-    for choice in itertools.product(*(ladders[name] for name in others)):
-        low, high = 0, len(ladders[last]) - 1
-        params = {**fixed, **dict(zip(others, choice, strict=True)), last: ladders[last][high]}
-        best = params, recall_at(params)
-        while low < high and best[1].low >= wanted:
-            middle = (low + high) // 2
-            tried = {**params, last: ladders[last][middle]}
-            recall = recall_at(tried)
-            if recall.low >= wanted:
-                high, best = middle, (tried, recall)
-            else:
-                low = middle + 1
-        found.append(best)
-    return found
-
-
-def _ladder(index: Index, name: str) -> list[int]:
-    """Values of a parameter to try, each once, in order."""
-    default = index.resolve({})[name]
-    values = {max(index.knobs[name].least, round(step * default)) for step in STEPS}
-    return sorted(min(value, max(index.n, 1)) for value in values)

@@ -1,7 +1,8 @@
 """Search parameters at which an index gives a wanted recall, the fastest of them.
 
 More of a search parameter never finds less and never takes less time. So for each depth of re-ranking there is a least effort that
-is enough, and both are found by doubling and halving; only those pairs are timed.
+is enough, and both are found by doubling and halving; only those pairs are timed. An index with other search parameters besides
+is searched along its first and its last, the others stay at their defaults.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ NO_GAIN = 0.005
 
 DEEPEST = 64
 """A parameter is raised to so many times its default, at most."""
+
+DEEP = 4
+"""Times its default that the depth of re-ranking begins with; deeper only if that is not enough."""
 
 TIMED = 6
 """Choices that are timed, at most."""
@@ -86,42 +90,41 @@ def sufficient(index: Index, quality: Quality, *, fixed: Params, rerank_least: i
     rerank_least
         The least `rerank` that makes sense.
     """
-    free = [name for name in index.resolve({}) if name not in fixed]
-    efforts = [name for name in free if name != "rerank"]
+    start = {**index.resolve({}), **fixed}
+    free = [name for name in start if name not in fixed]
     if not free:
         return [dict(fixed)] if quality.enough(fixed) else []
-    effort = efforts[0] if efforts else "rerank"
-    start = {**index.resolve({}), **fixed}
-    values = ladder(index, effort)
-    if effort == "rerank" or "rerank" not in free:
-        if effort == "rerank":
-            values = [value for value in values if value >= rerank_least] or values[-1:]
-        place = _least(values, start[effort], lambda value: {**start, effort: value}, quality)
-        return [] if place is None else [{**start, effort: values[place]}]
-    depths = [value for value in ladder(index, "rerank") if value >= rerank_least] or [index.n]
-    return list(_staircase(quality, start, (effort, values), depths))
+    values = {name: ladder(index, name) for name in free}
+    if "rerank" in free:
+        free = [*(name for name in free if name != "rerank"), "rerank"]
+        values["rerank"] = [value for value in values["rerank"] if value >= rerank_least] or [index.n]
+    effort, depth = free[0], free[-1]
+    if effort != depth:
+        return list(_staircase(quality, start, (effort, values[effort]), (depth, values[depth])))
+    place = _least(values[effort], start[effort], lambda value: {**start, effort: value}, quality)
+    return [] if place is None else [{**start, effort: values[effort][place]}]
 
 
 def _staircase(
-    quality: Quality, start: Params, effort: tuple[str, list[int]], depths: list[int]
+    quality: Quality, start: Params, effort: tuple[str, list[int]], depth: tuple[str, list[int]]
 ) -> Iterator[dict[str, int]]:
     """For less and less depth the least effort that is enough, as long as there is one that is worth it."""
     name, values = effort
-    place = None
-    deepest = _at_least(depths, start["rerank"])
+    other, depths = depth
+    place, deepest = None, _at_least(depths, DEEP * start[other])
     while place is None:
-        base = {**start, "rerank": depths[deepest]}
+        base = {**start, other: depths[deepest]}
         place = _least(values, start[name], lambda value, base=base: {**base, name: value}, quality)  # type: ignore[misc]
         if place is None and deepest == len(depths) - 1:
             return
         deepest = deepest if place is not None else min(len(depths) - 1, deepest + 2 * STEPS_TO_DOUBLE)
     most = min(len(values), place + 2 * STEPS_TO_DOUBLE)
-    for depth in reversed(depths[: deepest + 1]):
-        while place < most and not quality.enough({**start, name: values[place], "rerank": depth}):
+    for value in reversed(depths[: deepest + 1]):
+        while place < most and not quality.enough({**start, name: values[place], other: value}):
             place += 1
         if place == most:
             return
-        yield {**start, name: values[place], "rerank": depth}
+        yield {**start, name: values[place], other: value}
 
 
 def _least(values: list[int], usual: int, params: Callable[[int], Params], quality: Quality) -> int | None:
