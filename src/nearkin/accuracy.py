@@ -69,6 +69,18 @@ def _low_end(mean: float, trials: float) -> float:
     return min(mean, max(0.0, (2 * trials * mean + z2 - 1 - CONFIDENCE_Z * sqrt(max(0.0, root))) / (2 * (trials + z2))))
 
 
+def least_queries(wanted: float) -> int:
+    """The fewest queries of which all must be right for the lower end of the interval to be a wanted recall.
+
+    >>> least_queries(0.95)
+    93
+    """
+    count = 10
+    while Interval.of(np.ones(count)).low < wanted and count < 100_000:
+        count = int(1.1 * count) + 1
+    return count
+
+
 def recall(positions: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Per query, the share of its k true neighbours that were found (k@k, by position; padding is no neighbour).
 

@@ -79,7 +79,7 @@ def plan(
     budget = Budget.of(recall, memory, latency, optimize)
     if not budget.given:
         raise ParameterError("no budget was given", hint="pass recall=, memory= or latency=, such as recall=0.95")
-    collection = unbuilt(vectors, metric, plan or "flat", on_bad=on_bad, seed=seed, threads=threads, registry=registry)
+    collection = unbuilt(vectors, metric, plan, on_bad=on_bad, seed=seed, threads=threads, registry=registry)
     chooser = chooser_of(
         collection.rows,
         collection.recipe,

@@ -133,7 +133,7 @@ def build(
     """
     budget = Budget.of(recall, memory, latency, optimize)
     collection = unbuilt(
-        vectors, metric, plan or "flat", ids, metadata, search, on_bad, seed=seed, threads=threads, registry=registry
+        vectors, metric, plan, ids, metadata, search, on_bad, seed=seed, threads=threads, registry=registry
     )
     if budget.given:
         asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress, "fixed": plan is not None}
@@ -151,7 +151,7 @@ def build(
 def unbuilt(
     vectors: Any,
     metric: str | Metric,
-    plan: str | Plan,
+    plan: str | Plan | None,
     ids: Sequence[Any] | None = None,
     metadata: Sequence[Metadata] | None = None,
     search: Mapping[str, int] | None = None,
@@ -169,7 +169,7 @@ def unbuilt(
     if not len(matrix):
         raise VectorError("there are no rows to build from", hint="pass at least one vector")
     rows = MemoryRows(matrix.shape[1], made.dtype)
-    parsed = as_plan(plan, search, registry)
+    parsed = as_plan("flat" if plan is None else plan, search, registry)
     recipe = Recipe(parsed, made, registry, settings.seed)
     collection = Collection(rows, recipe, text, threads=settings.cores)
     recipe.make(matrix.shape[1], len(matrix)).check_rows_suffice(len(matrix))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 
-from nearkin.accuracy import Interval, tie_recall, without_itself
+from nearkin.accuracy import Interval, least_queries, tie_recall, without_itself
 from nearkin.indexes import Found, Index, Mask
 from nearkin.operating_points import Params, Quality, spread, sufficient
 
@@ -68,10 +69,10 @@ class Calibration:
         )
 
 
-def sampled(alive: np.ndarray, seed: int) -> np.ndarray:
-    """Positions of rows that serve as queries, in random order."""
+def sampled(alive: np.ndarray, seed: int, wanted: float = 0.0) -> np.ndarray:
+    """Positions of rows that serve as queries, in random order; more of them where a wanted recall is too high for few to show."""
     rng = np.random.default_rng(seed)
-    return rng.choice(alive, min(QUERIES, len(alive)), replace=False)
+    return rng.choice(alive, min(max(QUERIES, 2 * least_queries(wanted)), len(alive)), replace=False)
 
 
 def calibrate(
@@ -101,33 +102,58 @@ def calibrate(
     start = time.perf_counter()
     truth = without_itself(exact(prepared, k + 1), asked, k).distances.astype(np.float64)
     exact_seconds = time.perf_counter() - start
-
-    measured: dict[tuple[tuple[str, int], ...], Interval] = {}
-
-    def low_end(params: Params) -> float:
-        found = index.search(prepared, k + 1, mask=mask, params=params, threads=threads)
-        recall = Interval.of(tie_recall(without_itself(found, asked, k).distances, truth))
-        measured[tuple(sorted(params.items()))] = recall
-        return recall.low
-
-    def seconds_at(params: Params) -> float:
-        turns = []
-        for _ in range(TURNS):
-            start = time.perf_counter()
-            index.search(prepared, K, mask=mask, params=params, threads=threads)
-            turns.append(time.perf_counter() - start)
-        return min(turns)
-
-    quality = Quality(low_end, wanted)
-    reached = spread(sufficient(index, quality, fixed=fixed, rerank_least=k))
-    seconds, params = min(
-        ((seconds_at(each), each) for each in reached), default=(0.0, quality.best()), key=itemgetter(0)
+    asking = _Asking(index, prepared, asked, truth, mask, threads)
+    quality = Quality(
+        lambda params: asking.recall(params).low, wanted, lambda params: asking.answer(params).seconds > exact_seconds
     )
-    best = Calibration(params, measured[tuple(sorted(params.items()))], wanted)
+    reached = spread(sufficient(index, quality, fixed=fixed, rerank_least=k))
+    timed = [(asking.seconds(params), params) for params in reached]
+    seconds, params = min(timed, default=(0.0, quality.best()), key=itemgetter(0))
+    best = Calibration(params, asking.recall(params), wanted)
     if reached:
         best = replace(best, speedup=exact_seconds / max(seconds, 1e-9))
     index.set_defaults(best.search)
     return best
+
+
+class _Answer(NamedTuple):
+    recall: Interval
+    seconds: float
+
+
+@dataclass
+class _Asking:
+    """Rows that ask an index, each combination of search parameters once."""
+
+    index: Index
+    prepared: np.ndarray
+    asked: np.ndarray
+    truth: np.ndarray
+    mask: Mask | None
+    threads: int
+    answers: dict[tuple[tuple[str, int], ...], _Answer] = field(default_factory=dict)
+
+    def recall(self, params: Params) -> Interval:
+        return self.answer(params).recall
+
+    def answer(self, params: Params) -> _Answer:
+        key = tuple(sorted(params.items()))
+        if key not in self.answers:
+            k = self.truth.shape[1]
+            start = time.perf_counter()
+            found = self.index.search(self.prepared, k + 1, mask=self.mask, params=params, threads=self.threads)
+            seconds = time.perf_counter() - start
+            recalls = tie_recall(without_itself(found, self.asked, k).distances, self.truth)
+            self.answers[key] = _Answer(Interval.of(recalls), seconds)
+        return self.answers[key]
+
+    def seconds(self, params: Params) -> float:
+        turns = []
+        for _ in range(TURNS):
+            start = time.perf_counter()
+            self.index.search(self.prepared, K, mask=self.mask, params=params, threads=self.threads)
+            turns.append(time.perf_counter() - start)
+        return min(turns)
 
 
 def _affordable(

@@ -21,7 +21,7 @@ from nearkin.truths import exact_truth
 HELD_OUT = 1000
 """Rows held out to ask with, but no more than one in `ROWS_A_QUERY`."""
 
-ROWS_A_QUERY = 5
+ROWS_A_QUERY = 10
 MOST_QUERIES = 2000
 """Of many given queries, how many are asked."""
 

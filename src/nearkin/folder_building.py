@@ -105,7 +105,7 @@ def build_folder(
     settings = load_settings({"seed": seed, "threads": threads})
     blocks = open_source(source, registry=registry, format=format)
     made, text = make_metric(metric, registry)
-    recipe = Recipe(as_plan(plan or "flat", search, registry), made, registry, settings.seed)
+    recipe = Recipe(as_plan("flat" if plan is None else plan, search, registry), made, registry, settings.seed)
     asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress, "fixed": plan is not None}
     building = _Building(blocks, recipe, text, on_bad, keep_vectors, settings.cores, given, asked)
     start = time.perf_counter()

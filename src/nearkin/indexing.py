@@ -145,7 +145,7 @@ class Recipe:
         """The same with search parameters for a recall, what was measured, and what speaks against it."""
         assert built.index is not None
         start = time.perf_counter()
-        asked = sampled(np.flatnonzero(rows.alive), self.seed)
+        asked = sampled(np.flatnonzero(rows.alive), self.seed, wanted)
         prepared = self.metric.prepare_queries(rows.take(asked))
         found = calibrate(
             built.index,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nearkin.accuracy import Interval
+from nearkin.accuracy import Interval, least_queries
 from nearkin.budgets import Budget
 from nearkin.candidates import Candidate, Shape, candidate, candidates, is_exact, within
 from nearkin.certification import Certificate, certify
@@ -306,18 +306,26 @@ class Chooser:
         return built
 
     def _finished(self, exam: Examination, search: Search, shown: _Shown) -> tuple[Recipe, Built, Choice]:
-        one, built, certificate = shown.candidate, shown.built, shown.certificate
+        one, built, certificate = shown.candidate, shown.built, self._deepened(shown.certificate, exam)
         assert built.index is not None
+        built.index.set_defaults(certificate.search)
         if built.index.n < len(self.rows):  # rows that asked were not in it
             self.progress(f"building {one.text} again with the rows that asked")
             again = one.recipe.filled(self.rows, self.threads, self.keep_vectors)
             assert again.index is not None
             again.index.set_defaults(certificate.search)
             built = Built(again.index, built.timings + again.timings)
-        choice = self._certified(exam, search, replace(shown, built=built))
+        choice = self._certified(exam, search, replace(shown, built=built, certificate=certificate))
         recipe = replace(one.recipe, plan=replace(one.recipe.plan, search=dict(certificate.search)))
         took = replace(built.timings, calibrate=choice.planning_seconds)
         return recipe, replace(built, timings=took, notes=choice.notes), choice
+
+    def _deepened(self, certificate: Certificate, exam: Examination) -> Certificate:
+        """Among the rows that asked there are candidates too: re-ranking goes deeper in proportion, unless its depth was given."""
+        search = dict(certificate.search)
+        if "rerank" in search and "rerank" not in self._examiner.fixed:
+            search["rerank"] = math.ceil(search["rerank"] * len(self.rows) / len(exam.kept))
+        return replace(certificate, search=search)
 
     def _certified(self, exam: Examination, search: Search, shown: _Shown) -> Choice:
         certificate, timing = shown.certificate, shown.certificate.timing
@@ -351,15 +359,3 @@ class Chooser:
             f"no plan meets {self.budget} at a recall of {wanted:g}: {tried}{nearest}{reasons}",
             hint="ask for " + " or ".join(hints),
         )
-
-
-def least_queries(wanted: float) -> int:
-    """The fewest queries of which all must be right for the lower end of the interval to be a wanted recall.
-
-    >>> least_queries(0.95)
-    103
-    """
-    count = 10
-    while Interval.of(np.ones(count)).low < wanted and count < 100_000:
-        count = int(1.1 * count) + 1
-    return count

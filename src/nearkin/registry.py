@@ -336,7 +336,7 @@ def _check_spec(spec: Any, hook: str, kind: type[Spec]) -> None:
     for field in ("aliases", "shorthand", "needs", "suggests"):
         value = getattr(spec, field)
         if not isinstance(value, tuple | list) or not all(isinstance(each, str) for each in value):
-            raise PluginLoadError(f"{spec.kind} {spec.name!r} has {field}={value!r}, a tuple of texts expected")
+            raise PluginLoadError(f"{spec.kind} {spec.name!r} has {field}={value!r}, a tuple of names expected")
     for known in (spec.name, *spec.aliases):
         if not is_component_name(known):
             raise PluginLoadError(

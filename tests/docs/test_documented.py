@@ -97,7 +97,7 @@ def test_public_names_are_explained_besides_the_list() -> None:
 def test_methods_of_a_collection_and_its_results() -> None:
     public = [name for kind in (Collection, SearchResult) for name in vars(kind) if name[0] != "_"]
     inner = {"adopt", "forget_vectors", "screen", "metric_text", "keeps_vectors", "timings", "to_columns", "metric"}
-    inner |= {"true_distances", "close", "readonly", "threads", "dim", "plan", "rows", "recipe", "index"}
+    inner |= {"true_distances", "close", "readonly", "threads", "dim", "plan", "rows", "recipe", "index", "take_over"}
     assert missing([name for name in public if name not in inner], everything()) == []
 
 

@@ -227,7 +227,8 @@ def test_where_no_surrogate_serves_it_falls_back_and_says_so(hopeless, tmp_path)
     assert "with 400 of the rows as queries" in first
     assert ivf == "that is below 0.95, so ivf is tried instead"
     assert second.startswith("ivf141: recall@10")
-    assert flat == "that is below 0.95, so flat is tried instead"
+    assert flat.startswith("that is ")
+    assert flat.endswith(", so flat is tried instead")
     queries = rows[:5] + 0.01
     assert_nearest(mine.search(queries, K), mine.metric.distances(queries, rows))
     mine.save(tmp_path / "kept")

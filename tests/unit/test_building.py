@@ -76,7 +76,7 @@ REFUSED = {
         errors.ParameterError,
         "a plan is text such as .*, got int",
     ),
-    "no plan": (lambda: nk.build(rows(), plan=None), errors.ParameterError, "got NoneType"),
+    "no plan": (lambda: nk.build(rows(), plan=7), errors.ParameterError, "got int"),
     "a metric as codec": (
         lambda: nk.build(rows(), plan="flat,cosine"),
         errors.ParameterError,

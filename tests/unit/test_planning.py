@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nearkin as nk
-from nearkin.accuracy import recall
+from nearkin.accuracy import least_queries, recall
 from nearkin.budgets import Budget
 from nearkin.certification import certify
 from nearkin.errors import BudgetError, NotSupportedError, ParameterError, VectorError
@@ -17,7 +17,6 @@ from nearkin.flat_index import FlatIndex
 from nearkin.hooks import IndexSpec, hookimpl
 from nearkin.indexes import Found
 from nearkin.indexing import Recipe
-from nearkin.planning import least_queries
 from nearkin.plans import parse_plan
 from nearkin.registry import Registry
 from nearkin.rows import MemoryRows

@@ -138,7 +138,7 @@ def duration(value: float) -> str:
     """A short time in words.
 
     >>> duration(0.0000412), duration(0.0123)
-    ('41.2 us', '12.3 ms')
+    ('41.2 us', '12 ms')
     """
     return f"{value * 1e6:.3g} us" if value < 1e-3 else seconds(value)
 

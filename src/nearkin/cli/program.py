@@ -31,7 +31,7 @@ COMMANDS = {
     "info": Entry("info", "Show what an index is, what it costs, and whether it is sound."),
     "measure": Entry("measure", "Measure recall, speed and memory of a plan on your vectors."),
     "optimize": Entry("info", "Build an index anew over all of its rows."),
-    "plan": Entry("plan", "Find the plan for a budget of recall, memory and time, and explain it."),
+    "plan": Entry("plan", "Find the plan for a budget and explain it, without building it."),
     "plugins": Entry("plugins", "List, check and start plugins."),
     "report": Entry("report", "Measure every plan on your vectors and write a report that recommends one."),
     "search": Entry("search", "Find the nearest rows of each query."),
