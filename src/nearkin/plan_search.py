@@ -182,7 +182,8 @@ class Search:
         self._screen(small, goal)
         if large > small:
             self._compare(large, goal)
-        self._vary(large, goal)
+        if len(self.found) > 1:  # one that was given is kept to
+            self._vary(large, goal)
         return self.result()
 
     def _screen(self, rows: int, goal: float) -> None:

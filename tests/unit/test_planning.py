@@ -68,6 +68,11 @@ def test_a_plan_that_is_given_is_kept_to(plan):
     assert (mine.search(VECTORS[:500], 1).positions.ravel() == np.arange(500)).mean() > 0.9
 
 
+def test_a_plan_that_is_given_is_not_varied():
+    chosen = nk.plan(VECTORS, plan="ivf", recall=0.9, seconds=30)
+    assert [each.plan for each in chosen.trials] == ["ivf55"]
+
+
 def test_a_plan_that_cannot_give_the_recall_is_refused_with_the_best_it_gave():
     with pytest.raises(BudgetError, match=r"the best recall was 0\.\d+, by ivf55,pq4x4.*ask for a lower recall"):
         nk.build(VECTORS, plan="ivf,pq4x4", recall=0.95)
