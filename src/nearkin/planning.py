@@ -278,7 +278,8 @@ class Chooser:
             assert built.index is not None
             self.progress(f"certifying {one.text}")
             certificate = certify(built.index, exam, wanted, self._examiner, self.recipe.seed, exact=is_exact(one))
-            taken = sum(built.index.allocated().values())
+            # Rows that asked may not be in it yet, and the ceiling holds for all of them.
+            taken = math.ceil(sum(built.index.allocated().values()) * len(self.rows) / built.index.n)
         except Exception as error:
             if self.fixed or isinstance(error, MemoryError):
                 raise

@@ -173,13 +173,13 @@ class Examiner:
             assert index is not None
             queries = np.arange(len(exam.asked))
             found, quality = self.choices(index, exam, queries, wanted, limit)
+            fitting = [each for each in found if self.in_time(each[0])]
+            params = (fitting or found)[0][1] if found else quality.best()
+            recall = Interval.of(exam.recalls(index, dict(params), queries, self.threads))
         except NearkinError as error:
             return replace(tried, failure=error.message)
         except Exception as error:
             return replace(tried, failure=f"{type(error).__name__}: {error}")
-        fitting = [each for each in found if self.in_time(each[0])]
-        params = (fitting or found)[0][1] if found else quality.best()
-        recall = Interval.of(exam.recalls(index, dict(params), queries, self.threads))
         took = built.timings
         tried = replace(tried, recall=recall, search=params, train_seconds=took.train, add_seconds=took.add)
         if not found:

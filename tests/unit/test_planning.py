@@ -90,6 +90,14 @@ def test_memory_is_a_ceiling():
     assert mine.choice.recall.low >= 0.9
 
 
+def test_the_ceiling_holds_for_a_graph_with_the_rows_that_asked(monkeypatch):
+    whole = sum(nk.build(VECTORS, plan="hnsw8").allocated_bytes().values())
+    ceiling = int(0.95 * whole)  # enough only as long as the 300 rows that ask are left out
+    monkeypatch.setattr("nearkin.planning.within", lambda found, memory, shape: found)  # let the prediction pass
+    with pytest.raises(BudgetError, match=r"over all rows takes [\d,]+ bytes"):
+        nk.build(VECTORS, plan="hnsw8", recall=0.8, memory=ceiling)
+
+
 def test_memory_that_no_plan_fits_is_refused_before_any_work(monkeypatch):
     monkeypatch.setattr("nearkin.planning.examine", lambda *given: pytest.fail("work was done"))
     with pytest.raises(BudgetError, match="no plan keeps 3,000 rows of 16 columns in 100 bytes: the smallest"):
