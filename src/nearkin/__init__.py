@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nearkin.evaluation import Evaluation, evaluate
     from nearkin.files import convert, read_vectors
     from nearkin.folder_building import build_folder
+    from nearkin.filters import Filter, as_filter
     from nearkin.formats import Block, FileSummary, VectorFormat
     from nearkin.hooks import (
         ClustererSpec,
@@ -73,6 +74,7 @@ _WHERE = {
     "EmbedderSpec": "hooks",
     "Evaluation": "evaluation",
     "FileSummary": "formats",
+    "Filter": "filters",
     "FormatSpec": "hooks",
     "Found": "indexes",
     "Index": "indexes",
@@ -97,6 +99,7 @@ _WHERE = {
     "Transform": "transforms",
     "TransformSpec": "hooks",
     "VectorFormat": "formats",
+    "as_filter": "filters",
     "bit_counts": "bits",
     "build": "building",
     "build_folder": "folder_building",
@@ -133,6 +136,7 @@ __all__ = [
     "EmbedderSpec",
     "Evaluation",
     "FileSummary",
+    "Filter",
     "FormatSpec",
     "Found",
     "Index",
@@ -157,6 +161,7 @@ __all__ = [
     "Transform",
     "TransformSpec",
     "VectorFormat",
+    "as_filter",
     "bit_counts",
     "build",
     "build_folder",

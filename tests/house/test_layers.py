@@ -42,6 +42,7 @@ LAYERS: list[set[str]] = [
         "formats",
         "npy_format",
         "parts",
+        "filters",
     },
     # 2: finding components
     {"hooks", "components", "settings", "registry"},
