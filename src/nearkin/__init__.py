@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from nearkin.errors import NearkinError
     from nearkin.evaluation import Evaluation, evaluate
     from nearkin.files import convert, read_vectors
-    from nearkin.folder_building import build_folder
     from nearkin.filters import Filter, as_filter
+    from nearkin.folder_building import build_folder
     from nearkin.formats import Block, FileSummary, VectorFormat
     from nearkin.hooks import (
         ClustererSpec,
