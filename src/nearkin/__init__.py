@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from nearkin.centroids import Clusterer, Clustering
     from nearkin.codecs import Codec, NativeCodec
     from nearkin.collection import Collection
+    from nearkin.creation import create
     from nearkin.description import Description, describe
     from nearkin.embedders import Embedder
     from nearkin.errors import NearkinError
     from nearkin.evaluation import Evaluation, evaluate
+    from nearkin.exporting import export
     from nearkin.files import convert, read_vectors
     from nearkin.filters import Filter, as_filter
     from nearkin.folder_building import build_folder
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from nearkin.registry import Registry
     from nearkin.reporting.document import Report, report
     from nearkin.results import RangeResult, SearchResult
+    from nearkin.rows import Row
     from nearkin.search_parameters import SearchParameter
     from nearkin.settings import Settings
     from nearkin.state import State
@@ -91,6 +94,7 @@ _WHERE = {
     "RangeResult": "results",
     "Registry": "registry",
     "Report": "reporting.document",
+    "Row": "rows",
     "SearchParameter": "search_parameters",
     "SearchResult": "results",
     "Settings": "settings",
@@ -105,10 +109,12 @@ _WHERE = {
     "build_folder": "folder_building",
     "compare": "paired",
     "convert": "files",
+    "create": "creation",
     "describe": "description",
     "errors": "",
     "evaluate": "evaluation",
     "exact_neighbours": "measurement",
+    "export": "exporting",
     "hold_out": "measurement",
     "hookimpl": "hooks",
     "measure": "measurement",
@@ -153,6 +159,7 @@ __all__ = [
     "RangeResult",
     "Registry",
     "Report",
+    "Row",
     "SearchParameter",
     "SearchResult",
     "Settings",
@@ -167,10 +174,12 @@ __all__ = [
     "build_folder",
     "compare",
     "convert",
+    "create",
     "describe",
     "errors",
     "evaluate",
     "exact_neighbours",
+    "export",
     "hold_out",
     "hookimpl",
     "measure",

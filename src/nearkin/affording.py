@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from nearkin.budgets import Budget, Optimize, read_bytes
-from nearkin.building import chooser_of, make_metric, unbuilt
+from nearkin.building import make_metric, unbuilt
 from nearkin.candidates import Shape, candidates, is_exact, within
 from nearkin.components import Part
 from nearkin.errors import NotSupportedError, ParameterError
 from nearkin.indexing import Recipe
 from nearkin.metrics import Metric
 from nearkin.plan_search import Progress
-from nearkin.planning import Choice
+from nearkin.planning import Choice, chooser_of
 from nearkin.plans import Plan
 from nearkin.registry import Registry, default_registry
 from nearkin.search_parameters import whole_number
@@ -76,7 +76,7 @@ def plan(
     >>> found.plan, found.recall.mean >= 0.9
     ('ivf45', True)
     """
-    budget = Budget.of(recall, memory, latency, optimize)
+    budget = Budget.of(recall, memory, latency, optimize, fixed=plan is not None)
     if not budget.given:
         raise ParameterError("no budget was given", hint="pass recall=, memory= or latency=, such as recall=0.95")
     collection = unbuilt(vectors, metric, plan, on_bad=on_bad, seed=seed, threads=threads, registry=registry)
@@ -86,7 +86,6 @@ def plan(
         budget,
         k=k,
         queries=queries,
-        fixed=plan is not None,
         keep_vectors=keep_vectors,
         threads=collection.threads,
         seconds=seconds,

@@ -35,6 +35,8 @@ class Budget:
         Seconds within which 95 of 100 queries that are asked alone are answered, at most; None for any.
     optimize
         What is to be fast among the plans that meet all this: whole batches, or one query at a time.
+    fixed
+        Whether the plan was given besides, so that only its search parameters are found.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class Budget:
     memory: int | None = None
     latency: float | None = None
     optimize: Optimize = "batch"
+    fixed: bool = False
 
     @classmethod
     def of(
@@ -55,6 +58,8 @@ class Budget:
         memory: int | str | None = None,
         latency: float | str | None = None,
         optimize: Optimize = "batch",
+        *,
+        fixed: bool = False,
     ) -> Budget:
         """A budget of numbers or text.
 
@@ -75,6 +80,7 @@ class Budget:
             None if memory is None else read_bytes(memory),
             None if latency is None else read_seconds(latency),
             optimize,
+            fixed,
         )
 
     @property

@@ -23,17 +23,15 @@ from nearkin.errors import (
     VectorError,
 )
 from nearkin.indexing import Recipe
-from nearkin.intake import real_number
 from nearkin.kernel_source import need_in_bounds
 from nearkin.metrics import Metric
 from nearkin.plan_search import Progress
-from nearkin.planning import Chooser
+from nearkin.planning import chooser_of
 from nearkin.plans import Plan, as_plan
 from nearkin.registry import Registry, default_registry
-from nearkin.rows import MemoryRows, Metadata, Rows
-from nearkin.search_parameters import whole_number
+from nearkin.rows import MemoryRows, Metadata
 from nearkin.settings import load_settings
-from nearkin.vectors import OnBad, Screened, as_matrix, as_vectors
+from nearkin.vectors import OnBad, Screened, as_matrix
 
 if TYPE_CHECKING:
     from nearkin.store.folder import Folder, Header
@@ -131,15 +129,16 @@ def build(
     >>> mine.search(rows[:1], k=1, nprobe=8).ids.tolist()
     [[0]]
     """
-    budget = Budget.of(recall, memory, latency, optimize)
+    budget = Budget.of(recall, memory, latency, optimize, fixed=plan is not None)
     collection = unbuilt(
         vectors, metric, plan, ids, metadata, search, on_bad, seed=seed, threads=threads, registry=registry
     )
     if budget.given:
-        asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress, "fixed": plan is not None}
+        asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress}
         rows, recipe, cores = collection.rows, collection.recipe, collection.threads
         chooser = chooser_of(rows, recipe, budget, threads=cores, keep_vectors=keep_vectors, **asked)
         collection.take_over(*chooser.build())
+        collection.budget = budget
     else:
         recipe = collection.recipe
         collection.take_over(recipe, recipe.build(collection.rows, collection.threads, rows_stay=keep_vectors))
@@ -181,20 +180,6 @@ def unbuilt(
     need_sound(made, screened.vectors.__getitem__, len(screened.vectors), screened.skipped, settings.seed)
     collection.skipped = collection._store(screened, vectors, ids, metadata).skipped
     return collection
-
-
-def chooser_of(rows: Rows, recipe: Recipe, budget: Budget, *, k: int, queries: Any, **options: Any) -> Chooser:
-    """What finds a plan for rows; `options` are those of `Chooser`, None for its defaults."""
-    metric = recipe.metric
-    if queries is not None:
-        queries = as_vectors(queries, dim=rows.dim, dtype=metric.dtype, what="queries", longest=metric.longest_row)
-        if not len(queries):
-            raise VectorError("there are no queries to measure with", hint="pass some, or none to hold out rows")
-    seconds = options.get("seconds")
-    if seconds is not None and real_number("seconds", seconds) <= 0:
-        raise ParameterError(f"seconds is {seconds!r}, the time for the search is to be above 0")
-    given = {name: value for name, value in options.items() if value is not None}
-    return Chooser(rows, recipe, budget, k=whole_number("k", k, 1), queries=queries, **given)
 
 
 def open_collection(
@@ -244,6 +229,7 @@ def open_collection(
             rows, recipe, text, threads=settings.cores, readonly=readonly, keep_vectors=header.keep_vectors
         )
         collection.path = place
+        collection.budget = None if header.budget is None else Budget(**header.budget)
         _restore_index(collection, rows, recipe)
     except BaseException:
         rows.close()

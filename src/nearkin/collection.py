@@ -7,33 +7,36 @@ not cover yet, the metric and the plan.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nearkin.errors import ClosedError, NotSupportedError, ParameterError, ReadOnlyError, StateError
-from nearkin.indexes import Found, Index
-from nearkin.indexing import Built, Recipe, Timings
+from nearkin.collection_state import CollectionState
+from nearkin.errors import NotSupportedError, ParameterError
+from nearkin.fields import FieldFacts, summarize_fields
+from nearkin.filters import Filter, as_filter
+from nearkin.forks import process_generation
 from nearkin.intake import PADDED, Added, gate_of, ids_of_kept, metadata_of_kept, owned, real_number
-from nearkin.memory_accounting import disk_bytes, kept_bytes
-from nearkin.metrics import Metric
-from nearkin.results import RangeResult, SearchResult, why_fewer
-from nearkin.rows import ForgottenRows, Metadata, Row, Rows
+from nearkin.results import RangeResult, SearchResult
+from nearkin.rows import Metadata, Row
 from nearkin.search_parameters import whole_number
-from nearkin.settings import THREADS
-from nearkin.true_distances import RangeMargins, true_distances
+from nearkin.true_distances import true_distances
 from nearkin.truths import exact_truth
-from nearkin.vectors import OnBad, Screened, as_vectors
+from nearkin.vectors import OnBad, Screened
 from nearkin.views import View
 
 if TYPE_CHECKING:
-    from nearkin.planning import Choice
+    from nearkin.formats import Block
+    from nearkin.store.folder import Folder
+    from nearkin.store.header import Mark
+
+Where = str | Mapping[str, Any] | Filter
+"""A filter: an expression, the same as a dict, or one that was read before; see `nearkin.filters`."""
 
 
-class Collection:
+class Collection(CollectionState):
     """Vectors with ids under one metric, searched through one plan. Made by `nearkin.build` and `nearkin.open`.
 
     Examples
@@ -46,148 +49,22 @@ class Collection:
     ([['e', 'w']], [[0.106, 0.553]])
     """
 
-    def __init__(
-        self,
-        rows: Rows,
-        recipe: Recipe,
-        metric_text: str,
-        *,
-        threads: int = 1,
-        readonly: bool = False,
-        keep_vectors: bool = True,
-    ) -> None:
-        self._rows = rows
-        self._recipe = recipe
-        self._metric = recipe.metric
-        self._metric_text = metric_text
-        self._threads = threads
-        self._readonly = readonly
-        self._keep_vectors = keep_vectors
-        self._closed = False
-        self._lock = RLock()
-        self._index: Index | None = None
-        self._covered = 0
-        self._view: View | None = None
-        self._margins = RangeMargins(recipe.metric, rows, recipe.seed)
-        self.timings = Timings()
-        self.path: Path | None = None
-        self.skipped = np.empty(0, dtype=np.int64)
-        self.problems: list[str] = []
-        self.notes: list[str] = []
-        self.choice: Choice | None = None
-
-    # ---- facts -----------------------------------------------------------------------------------------------------
-
-    @property
-    def dim(self) -> int:
-        """Columns of the vectors (bytes, for packed bits)."""
-        return self._rows.dim
-
-    @property
-    def metric(self) -> Metric:
-        """The metric, fitted."""
-        return self._metric
-
-    @property
-    def metric_text(self) -> str:
-        """The metric as it was asked for, with its options."""
-        return self._metric_text
-
-    @property
-    def plan(self) -> str:
-        """The plan with every number filled in once the index is built."""
-        return self._recipe.label_of(self._index) if self._index is not None else str(self._recipe.plan)
-
-    @property
-    def uncovered(self) -> int:
-        """Rows that the index does not cover yet; they are searched one by one."""
-        return len(self._rows) - self._covered
-
-    @property
-    def deleted(self) -> int:
-        """Rows that were deleted or replaced and still take up space, until the collection is built anew."""
-        return len(self._rows) - self._rows.count
-
-    @property
-    def readonly(self) -> bool:
-        """Whether changes are refused."""
-        return self._readonly
-
-    @property
-    def keeps_vectors(self) -> bool:
-        """Whether the rows themselves are kept beside the index."""
-        return self._keep_vectors
-
-    @property
-    def search_defaults(self) -> dict[str, int]:
-        """Search parameters used where a search sets none."""
-        return self._index.resolve({}) if self._index is not None else dict(self._recipe.plan.search)
-
-    @property
-    def threads(self) -> int:
-        """Threads that searches and building use."""
-        return self._threads
-
-    @property
-    def rows(self) -> Rows:
-        """Rows, ids and metadata by position, and which are deleted; not to be changed."""
-        return self._rows
-
-    @property
-    def recipe(self) -> Recipe:
-        """Everything that decides what index is built over the rows."""
-        return self._recipe
-
-    @property
-    def index(self) -> Index | None:
-        """The index as built, which knows positions only; None where there is none yet."""
-        return self._index
-
-    def predicted_bytes(self) -> dict[str, int]:
-        """Bytes by component of the index over the present rows, as predicted before building."""
-        recipe = self._recipe.filled_in(self.plan)
-        return dict(recipe.predicted(self.dim, max(1, len(self)), self._rows if self._keep_vectors else None))
-
-    def allocated_bytes(self) -> dict[str, int]:
-        """Bytes by component of the index as built."""
-        return self._index.allocated() if self._index is not None else {}
-
-    def kept_bytes(self) -> dict[str, int]:
-        """Bytes by component of what is kept in memory besides the index: rows, ids, tombstones, metadata."""
-        return kept_bytes(self._rows)
-
-    def disk_bytes(self) -> dict[str, int]:
-        """Bytes by component in the folder; empty for a collection in memory."""
-        return disk_bytes(self._rows)
-
-    def verify(self) -> list[str]:
-        """Read every byte of a collection's folder again and compare it with its checksums; what is wrong, in words."""
-        self._need_open()
-        check = getattr(self._rows, "verify", None)
-        return list(check()) if check is not None else []
-
-    @property
-    def ids(self) -> np.ndarray:
-        """Ids of all rows, in the order they were added."""
-        return np.asarray(self._rows.ids.at(np.flatnonzero(self._rows.alive)))
-
-    def __len__(self) -> int:
-        return self._rows.count
-
-    def __contains__(self, key: Any) -> bool:
-        try:
-            return bool(len(self._rows.ids.existing([key])))
-        except ParameterError:
-            return False
-
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{len(self):,} rows x {self.dim}"
-        return f"<nearkin.Collection {state}, {self._metric_text}, {self.plan}>"
-
     # ---- asking ----------------------------------------------------------------------------------------------------
 
-    def search(self, queries: Any, k: int = 10, *, threads: int | None = None, **params: int) -> SearchResult:
-        """The k nearest rows of each query.
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        allow_fewer: bool = False,
+        threads: int | None = None,
+        **params: int,
+    ) -> SearchResult:
+        """The k nearest rows of each query: k, or all there are.
+
+        A query for which the plan reaches fewer is asked again with larger search parameters, and at last compared with every row.
+        Under a filter that keeps few rows, all of these are compared; otherwise the index passes over the others.
 
         Parameters
         ----------
@@ -195,6 +72,10 @@ class Collection:
             (nq, dim) numbers; for one vector pass ``vector[None, :]``.
         k
             Neighbours wanted. Where there are fewer, the result is padded and says why.
+        where
+            Only rows that a filter on their metadata keeps: ``'price < 50 and tags has "new"'``, or the same as a dict.
+        allow_fewer
+            Leave it at what the plan reaches; the result says where that is fewer than there are.
         threads
             Threads for this call; None for the collection's.
         **params
@@ -206,15 +87,24 @@ class Collection:
             Queries of another width, or with NaN or infinite values.
         ParameterError
             k below 1, or a search parameter that the plan does not have.
+        FilterError
+            The filter cannot be read.
         """
-        view = self._current()
+        view = self._view_of(where)
         if type(k) is not int or not 1 <= k <= PADDED:
             k = self._asked(k)
         prepared = self._metric.prepare_queries(self._checked_queries(queries))
-        return self._result(view.count, view.search(prepared, k, self._threads_for(threads), params), k)
+        found = view.search(prepared, k, self._threads_for(threads), params, allow_fewer=allow_fewer)
+        return self._result(view.count, found, k, filtered=where is not None)
 
     def exact_search(
-        self, queries: Any, k: int = 10, *, threads: int | None = None, cached: bool = False
+        self,
+        queries: Any,
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        threads: int | None = None,
+        cached: bool = False,
     ) -> SearchResult:
         """The k nearest rows by comparing every row, block by block, whatever the plan; needs the rows to be kept.
 
@@ -223,9 +113,9 @@ class Collection:
         self._need_open()
         self._need_vectors("exact_search")
         k = self._asked(k)
-        prepared, alive = self._metric.prepare_queries(self._checked_queries(queries)), self._rows.alive
-        found = exact_truth(self._rows, alive, prepared, k, self._threads_for(threads), self._recipe, cache=cached)
-        return self._result(int(np.count_nonzero(alive)), found, k)
+        prepared, allowed = self._metric.prepare_queries(self._checked_queries(queries)), self._allowed(where)
+        found = exact_truth(self._rows, allowed, prepared, k, self._threads_for(threads), self._recipe, cache=cached)
+        return self._result(int(np.count_nonzero(allowed)), found, k, filtered=where is not None)
 
     def true_distances(self, queries: Any, positions: np.ndarray) -> np.ndarray:
         """(nq, k) distances, float64, computed on the stored rows; +inf where a position is -1."""
@@ -235,7 +125,13 @@ class Collection:
         return true_distances(self._metric, self._rows, asked, positions)
 
     def range_search(
-        self, queries: Any, max_distance: float, *, threads: int | None = None, **params: int
+        self,
+        queries: Any,
+        max_distance: float,
+        *,
+        where: Where | None = None,
+        threads: int | None = None,
+        **params: int,
     ) -> RangeResult:
         """Every row within `max_distance` of each query, nearest first.
 
@@ -247,7 +143,7 @@ class Collection:
         NotSupportedError
             The rows were not kept, so distances cannot be checked.
         """
-        view = self._current()
+        view = self._view_of(where)
         limit = real_number("max_distance", max_distance)
         if not self._keep_vectors:
             raise NotSupportedError(
@@ -268,11 +164,48 @@ class Collection:
             There is no row with one of the ids.
         """
         self._need_open()
-        positions = self._rows.ids.positions(ids)
-        vectors: Iterable[Any] = self._rows.take(positions) if self._keep_vectors else [None] * len(positions)
+        return self._rows_at(self._rows.ids.positions(ids), vectors=True)
+
+    def select(
+        self, where: Where | None = None, *, limit: int | None = None, offset: int = 0, vectors: bool = True
+    ) -> list[Row]:
+        """Rows that a filter keeps, in the order they were added.
+
+        Parameters
+        ----------
+        where
+            As for `search`; None for all rows.
+        limit
+            Rows at most; None for all.
+        offset
+            Rows to pass over first.
+        vectors
+            False leaves the vectors out (None in their place), which is quicker.
+
+        Examples
+        --------
+        >>> import nearkin as nk
+        >>> shop = nk.build([[0.0], [1.0], [2.0]], metadata=[{"price": 30}, {"price": 70}, {"price": 40}])
+        >>> [row.id for row in shop.select("price < 50")], shop.count("price < 50")
+        ([0, 2], 2)
+        """
+        self._need_open()
+        first = whole_number("offset", offset, 0)
+        most = None if limit is None else whole_number("limit", limit, 0)
+        kept = self.positions(where)[first : None if most is None else first + most]
+        return self._rows_at(kept, vectors=vectors)
+
+    def count(self, where: Where | None = None) -> int:
+        """Rows that a filter keeps; without one, all."""
+        self._need_open()
+        return len(self) if where is None else len(self.positions(where))
+
+    def _rows_at(self, positions: np.ndarray, *, vectors: bool) -> list[Row]:
+        kept = vectors and self._keep_vectors
+        taken: Iterable[Any] = self._rows.take(positions) if kept else [None] * len(positions)
         metadata = self._rows.metadata(positions)
         found = self._rows.ids.at(positions).tolist()
-        return [Row(*each) for each in zip(found, vectors, metadata, strict=True)]
+        return [Row(*each) for each in zip(found, taken, metadata, strict=True)]
 
     def to_faiss(self) -> Any:
         """The faiss index behind this collection, the object itself; `docs/interoperability.md` says what it answers.
@@ -330,17 +263,25 @@ class Collection:
             raise ParameterError("upsert needs ids to know which rows to replace", hint="use add for new rows")
         return self._take_in(vectors, ids, metadata, on_bad, replace=True)
 
-    def delete(self, ids: Iterable[Any]) -> int:
-        """Delete rows by id; return how many.
+    def delete(self, ids: Iterable[Any] | None = None, *, where: Where | None = None) -> int:
+        """Delete rows by id, or those that a filter keeps; return how many.
 
         Raises
         ------
         UnknownIdError
             There is no row with one of the ids; nothing was deleted.
+        ParameterError
+            Neither ids nor a filter, or both.
+        FilterError
+            The filter cannot be read.
         """
+        if (ids is None) == (where is None):
+            raise ParameterError(
+                "delete takes ids or where, exactly one of them", hint="for example where='price < 50'"
+            )
         with self._lock:
             self._need_writable()
-            positions = np.unique(self._rows.ids.positions(ids))
+            positions = self.positions(where) if ids is None else np.unique(self._rows.ids.positions(ids))
             self._rows.commit(delete=positions)
             self._view = None
         return len(positions)
@@ -352,13 +293,6 @@ class Collection:
             self._need_vectors("optimize")
             self.take_over(self._recipe, self._recipe.build(self._rows, self._threads))
             self._publish()
-
-    def take_over(self, recipe: Recipe, built: Built, choice: Choice | None = None) -> None:
-        """Use an index that was built over all rows by a recipe, chosen for a budget or not."""
-        self._recipe, self.choice = recipe, choice
-        self._index, self.timings, self.notes = built.index, built.timings, list(built.notes)
-        self._covered = len(self._rows) if self._index is not None else 0
-        self._view = None
 
     def _take_in(
         self,
@@ -378,10 +312,11 @@ class Collection:
         self,
         screened: Screened,
         given: Any,
-        ids: Sequence[Any] | None,
+        ids: Sequence[Any] | np.ndarray | None,
         metadata: Sequence[Metadata] | None,
         *,
         replace: bool = False,
+        mark: Mark | None = None,
     ) -> Added:
         """What `add` does after `screen`; rows that share memory with what they were `given` as are copied."""
         with self._lock:
@@ -389,9 +324,28 @@ class Collection:
             chosen = ids_of_kept(ids, screened)
             new = self._rows.ids.next_ids(chosen, len(screened.vectors), replace=replace)
             old = self._rows.ids.existing(new) if replace else np.empty(0, dtype=np.int64)
-            self._rows.commit(delete=old, vectors=owned(screened.vectors, given), ids=new, metadata=extra)
+            marked: dict[str, Any] = {} if mark is None else {"mark": mark}
+            vectors = owned(screened.vectors, given)
+            self._rows.commit(delete=old, vectors=vectors, ids=new, metadata=extra, **marked)
             self._view = None
-        return Added(new, screened.skipped)
+        return Added(new, screened.skipped, len(old))
+
+    def take_block(self, screened: Screened, block: Block, *, replace: bool, mark: Mark | None) -> Added:
+        """Add the rows of a block that passed the gate, and keep a mark in the same commit (in a folder only)."""
+        with self._lock:
+            self._need_writable()
+            self._need_vectors("add")
+            return self._store(screened, block.vectors, block.ids, block.metadata, replace=replace, mark=mark)
+
+    def mark(self, name: str) -> dict[str, Any] | None:
+        """What was kept under a name together with rows; None if nothing was."""
+        self._need_open()
+        return self._folder("a mark").mark(name)
+
+    def positions(self, where: Where | None = None) -> np.ndarray:
+        """(m,) ascending positions of the rows that are there and that a filter keeps."""
+        self._need_open()
+        return np.flatnonzero(self._allowed(where))
 
     def screen(self, vectors: Any, on_bad: OnBad = "fail", *, source: Any = None) -> Screened:
         """The gate that `add` sends rows through, for callers who want to look first; see `nearkin.vectors.Gate`."""
@@ -399,6 +353,41 @@ class Collection:
         screened = gate.take(vectors, source=source)
         gate.need_good()
         return screened
+
+    # ---- fields ----------------------------------------------------------------------------------------------------
+
+    def fields(self) -> dict[str, FieldFacts]:
+        """Fields of the metadata by name, nested ones as ``size.width``: in how many rows, of which types, and whether indexed."""
+        self._need_open()
+        indexed = self._rows.indexed_fields
+        metadata = self._rows.metadata(np.flatnonzero(self._rows.alive))
+        return summarize_fields(metadata, indexed)
+
+    def index_field(self, name: str) -> None:
+        """Make filters on a field of the metadata quick: the rows that they keep are looked up, not searched for.
+
+        Raises
+        ------
+        FilterError
+            The name cannot be that of a field.
+        NotSupportedError
+            The collection is in memory, where filters read every row.
+        """
+        with self._lock:
+            self._need_writable()
+            self._folder("an index on a field").index_field(name)
+
+    def drop_field_index(self, name: str) -> None:
+        """Take the index of a field away; filters on it go on working.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no index on it.
+        """
+        with self._lock:
+            self._need_writable()
+            self._folder("an index on a field").drop_field_index(name)
 
     # ---- keeping ---------------------------------------------------------------------------------------------------
 
@@ -418,7 +407,9 @@ class Collection:
         with self._lock:
             self._need_open()
             need_named(self._recipe, self._metric_text, self._rows if self._keep_vectors else None)
-            header = header_of(self._recipe, self._metric_text, self.dim, keep_vectors=self._keep_vectors)
+            header = header_of(
+                self._recipe, self._metric_text, self.dim, keep_vectors=self._keep_vectors, budget=self.budget
+            )
             label = self.plan if self._index is not None else None
             save_folder(Path(path), header, self._rows, self._index, label, self._covered, overwrite=overwrite)
 
@@ -428,7 +419,8 @@ class Collection:
             if not self._closed:
                 self._closed = True
                 self._view = self._index = None
-                self._rows.close()
+                if self._process == process_generation():  # what a forked child closes, its parent goes on using
+                    self._rows.close()
 
     def __enter__(self) -> Collection:
         return self
@@ -438,63 +430,27 @@ class Collection:
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
-    def _current(self) -> View:
-        view = self._view
-        if view is None:
-            with self._lock:
-                self._need_open()
-                view = self._view = self._view or View.of(self._rows, self._index, self._covered, self._recipe)
-        return view
+    def _view_of(self, where: Where | None) -> View:
+        """What a search reads: the rows that are there now and that a filter keeps."""
+        if where is None:
+            return self._current()
+        filter = as_filter(where)
+        with self._lock:  # a change in between would be in the filter's rows and not in the view
+            view = self._current()
+            return view.restricted.get(filter) or view.only(filter, self._rows.matching(filter))
 
-    def adopt(self, index: Index, covered: int) -> None:
-        """Use an index that was restored, over the first `covered` positions."""
-        self._index, self._covered, self._view = index, covered, None
-
-    def forget_vectors(self) -> None:
-        """Keep only the index: the rows are let go, and what needs them is refused from now on."""
+    def _allowed(self, where: Where | None) -> np.ndarray:
+        """(n,) which rows are not deleted and kept by a filter."""
+        if where is None:
+            return self._rows.alive
         with self._lock:
-            self._rows, self._keep_vectors, self._view = ForgottenRows.of(self._rows), False, None
-            self._margins = RangeMargins(self._metric, self._rows, self._recipe.seed)
+            allowed = np.zeros(len(self._rows), dtype=bool)
+            allowed[self._rows.matching(as_filter(where))] = True
+            return allowed
 
-    def _publish(self) -> None:
-        """Write the index beside the rows, if they live on disk."""
-        publish = getattr(self._rows, "publish", None)
-        if publish is not None and self._index is not None:
-            publish(self.plan, self._index.state(), self._covered)
+    def _folder(self, what: str) -> Folder:
+        from nearkin.store.folder import Folder
 
-    def _checked_queries(self, queries: Any) -> np.ndarray:
-        metric = self._metric
-        return as_vectors(queries, dim=self._rows.dim, dtype=metric.dtype, what="queries", longest=metric.longest_row)
-
-    def _asked(self, k: Any) -> int:
-        """A right k: beyond all rows the answer is padded, and padding is kept to what fits in memory."""
-        return whole_number("k", k, 1, max(len(self._rows), PADDED))
-
-    def _result(self, rows: int, found: Found, k: int) -> SearchResult:
-        return SearchResult(
-            found.positions,
-            self._metric.finish(found.distances),
-            k,
-            self._rows.ids.table,
-            self._metric.similarity,
-            lambda count: why_fewer(count, k, rows, self.search_defaults),
-        )
-
-    def _threads_for(self, threads: int | None) -> int:
-        return self._threads if threads is None else whole_number("threads", threads, 1, THREADS)
-
-    def _need_open(self) -> None:
-        if self._closed:
-            raise ClosedError("this collection was closed", hint="open it again with nearkin.open(path)")
-
-    def _need_writable(self) -> None:
-        self._need_open()
-        if self._readonly:
-            raise ReadOnlyError("this collection was opened for reading only", hint="open it without readonly=True")
-
-    def _need_vectors(self, operation: str) -> None:
-        if not self._keep_vectors:
-            raise StateError(
-                f"{operation} needs the rows, and this collection was built with keep_vectors=False",
-                hint="build it again with the vectors kept",
-            )
+        if not isinstance(self._rows, Folder):
+            raise NotSupportedError(f"{what} needs a collection on disk", hint="save it, and open the folder")
+        return self._rows

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nearkin.collection import Collection
+from nearkin.collection import Collection, Where
 from nearkin.errors import ParameterError, VectorError
+from nearkin.filters import as_filter
 from nearkin.losses import Losses, explain_losses
 from nearkin.quality import Quality
 from nearkin.questions import Questions
@@ -33,6 +34,8 @@ class Evaluation:
         Whether rows of the collection asked; otherwise the queries were given.
     notes
         What to bear in mind, in words.
+    where, kept
+        The filter that was asked under, and the rows that it keeps; None and all rows without one.
     """
 
     plan: str
@@ -45,6 +48,8 @@ class Evaluation:
     quality: Quality
     losses: Losses
     notes: tuple[str, ...]
+    where: str | None
+    kept: int
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -58,6 +63,7 @@ def evaluate(
     queries: Any = None,
     *,
     k: int = 10,
+    where: Where | None = None,
     search: Mapping[str, int] | None = None,
     rows_asked: int = 1000,
     seed: int = 0,
@@ -71,6 +77,8 @@ def evaluate(
         answer. That flatters graphs, and the result says so.
     k
         Neighbours that are asked for.
+    where
+        A filter that all queries are asked under; rows that ask are among those that it keeps.
     search
         Search parameters to evaluate, where they are not to be the collection's own.
     seed
@@ -102,7 +110,9 @@ def evaluate(
         raise VectorError("the collection has no rows to ask for", hint="add some first")
     chosen = collection.index.resolve(search or {}) if collection.index is not None else dict(search or {})
     own = queries is None
-    questions = Questions.of_rows(collection, count, k, seed) if own else Questions.of(collection, queries, k)
+    questions = (
+        Questions.of_rows(collection, count, k, seed, where) if own else Questions.of(collection, queries, k, where)
+    )
     quality = questions.quality(collection, chosen)
     return Evaluation(
         plan=collection.plan,
@@ -114,6 +124,8 @@ def evaluate(
         own_rows=own,
         quality=quality,
         losses=explain_losses(collection, questions, chosen),
+        where=None if where is None else str(as_filter(where)),
+        kept=collection.count(where),
         notes=tuple(_notes(collection, questions)),
     )
 

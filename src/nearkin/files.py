@@ -89,10 +89,15 @@ def find_format(path: PathLike, *, registry: Formats | None = None, format: str 
         A folder without files of vectors.
     """
     formats: Formats = _default_registry() if registry is None else registry
+    made = _made(formats, format or name_of_format(path, formats))
+    return PartsFormat(made) if os.path.isdir(path) else made
+
+
+def name_of_format(path: PathLike, formats: Formats) -> str:
+    """Name of the format that a file's ending tells, or the endings of a folder's files; errors as for `find_format`."""
     place = Path(path)
-    if not os.path.isdir(place):  # a folder that may not be looked into is for the reader to tell of
-        return _made(formats, format or _name_by_suffix(place, formats))
-    return PartsFormat(_made(formats, format or _name_in_folder(place, formats)))
+    # a folder that may not be looked into is for the reader to tell of
+    return _name_in_folder(place, formats) if os.path.isdir(place) else _name_by_suffix(place, formats)
 
 
 def read_vectors(path: PathLike, *, registry: Formats | None = None, format: str | None = None) -> Loaded:
@@ -152,7 +157,7 @@ def convert(
         The source has no rows, or values that the target's format does not hold.
     """
     reader = find_format(source, registry=registry, format=source_format)
-    writer = _writer(Path(target), _default_registry() if registry is None else registry, target_format)
+    writer = find_writer(target, registry=registry, format=target_format)
     summary = reader.describe(source)
     kept = {part.removeprefix("integer ") for part in writer.keeps}
     has = {"ids": summary.ids, "metadata": bool(summary.metadata)}
@@ -179,7 +184,17 @@ def _default_registry() -> Formats:
     return default_registry()
 
 
-def _writer(target: Path, formats: Formats, format: str | None) -> VectorFormat:
+def find_writer(path: PathLike, *, registry: Formats | None = None, format: str | None = None) -> VectorFormat:
+    """The format that writes a file; arguments as for `find_format`.
+
+    Raises
+    ------
+    UnknownNameError
+        The name has no ending, or one that no format has.
+    NotSupportedError
+        The ending is that of a pickled file.
+    """
+    target, formats = Path(path), _default_registry() if registry is None else registry
     ending = target.suffix.lower()
     if format is None and ending in RUNS_CODE and not _longest(target, formats):
         raise NotSupportedError(

@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 
 from nearkin.budgets import Budget, Optimize
-from nearkin.building import FIT_ROWS, chooser_of, make_metric, need_sound, open_collection
+from nearkin.building import FIT_ROWS, make_metric, need_sound, open_collection
 from nearkin.collection import Collection
 from nearkin.errors import VectorError
 from nearkin.indexing import Built, Recipe, Timings
 from nearkin.intake import gate_of
 from nearkin.metrics import Metric
 from nearkin.plan_search import Progress
-from nearkin.planning import Choice
+from nearkin.planning import Choice, chooser_of
 from nearkin.plans import Plan, as_plan
 from nearkin.registry import Registry, default_registry
 from nearkin.saving import header_of, need_named
 from nearkin.settings import load_settings
 from nearkin.sources import Blocks, Source, open_source
 from nearkin.staging import Reservoir, screened, stage
-from nearkin.store.folder import Folder, write_folder
+from nearkin.store.folder import Folder, Header, write_folder
 from nearkin.store.replacement import check_place
 from nearkin.vectors import Gate, OnBad
 
@@ -99,14 +99,14 @@ def build_folder(
     ...         mine.search(rows[:1], k=1, nprobe=8).positions.shape, len(mine)
     ((1, 1), 500)
     """
-    given = Budget.of(recall, memory, latency, optimize)
+    given = Budget.of(recall, memory, latency, optimize, fixed=plan is not None)
     check_place(path, overwrite=overwrite)
     registry = registry or default_registry()
     settings = load_settings({"seed": seed, "threads": threads})
     blocks = open_source(source, registry=registry, format=format)
     made, text = make_metric(metric, registry)
     recipe = Recipe(as_plan("flat" if plan is None else plan, search, registry), made, registry, settings.seed)
-    asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress, "fixed": plan is not None}
+    asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress}
     building = _Building(blocks, recipe, text, on_bad, keep_vectors, settings.cores, given, asked)
     start = time.perf_counter()
     building.fit()
@@ -168,12 +168,16 @@ class _Building:
             self._recipe.metric.fit(sample.rows)
             self.timings += Timings(read=time.perf_counter() - start)
 
+    def _header(self, recipe: Recipe) -> Header:
+        budget = self._budget if self._budget.given else None
+        return header_of(recipe, self._text, self._source.dim, keep_vectors=True, budget=budget)
+
     def _gate(self) -> Gate:
         return gate_of(self._recipe.metric, self._source.dim, self._on_bad)
 
     def fill(self, folder: Path) -> None:
         """Rows and index into an empty folder."""
-        with Folder.create(folder, header_of(self._recipe, self._text, self._source.dim, keep_vectors=True)) as rows:
+        with Folder.create(folder, self._header(self._recipe)) as rows:
             start = time.perf_counter()
             self._stage(rows)
             self.timings += Timings(read=time.perf_counter() - start)
@@ -181,7 +185,7 @@ class _Building:
             recipe, built = self._built(rows)
             self.notes, self.timings = list(built.notes), self.timings + built.timings
             if built.index is not None:
-                header = header_of(recipe, self._text, self._source.dim, keep_vectors=True)
+                header = self._header(recipe)
                 rows.publish(recipe.label_of(built.index), built.index.state(), len(rows), header=header)
             if not self._keep:
                 rows.forget_vectors()

@@ -131,7 +131,7 @@ class IdTable:
             where = self._lookup()
             there = [each for each in wanted if each in where]
             if there:
-                raise ParameterError(f"{_some(there)} there already", hint="use upsert (--replace) to replace rows")
+                raise ParameterError(f"{_some(there)} there already", hint="use upsert to replace rows")
         return wanted
 
     def extend(self, ids: Sequence[Any]) -> None:

@@ -25,6 +25,8 @@ class Added:
     ids: list[Any]
     skipped: np.ndarray
     """Row numbers of the input that were left out as bad."""
+    replaced: int = 0
+    """Rows that were there before under the same ids."""
 
 
 def gate_of(metric: Metric, dim: int, on_bad: OnBad) -> Gate:

@@ -14,14 +14,17 @@ from nearkin.accuracy import Interval, least_queries
 from nearkin.budgets import Budget
 from nearkin.candidates import Candidate, Shape, candidate, candidates, is_exact, within
 from nearkin.certification import Certificate, certify
-from nearkin.errors import BudgetError, NearkinError
+from nearkin.errors import BudgetError, NearkinError, ParameterError, VectorError
 from nearkin.examination import HELD_OUT, Examination, examine
 from nearkin.indexes import FEW_ROWS
 from nearkin.indexing import Built, Recipe
+from nearkin.intake import real_number
 from nearkin.plan_search import IMPATIENCE, Progress, Ranked, Search, print_nothing
 from nearkin.rows import Rows
+from nearkin.search_parameters import whole_number
 from nearkin.subsets import Subset
 from nearkin.trials import Examiner, Trial
+from nearkin.vectors import as_vectors
 
 BUILT = 3
 """Plans that are built over all rows before an exact one is."""
@@ -123,9 +126,7 @@ class Chooser:
     Attributes
     ----------
     recipe
-        Metric, registry and seed; its plan counts only where `fixed`.
-    fixed
-        Keep to the plan of the recipe and set its search parameters only.
+        Metric, registry and seed; its plan counts only where the budget's is fixed.
     queries
         (nq, dim) checked queries; None to hold out rows.
     keep_vectors
@@ -138,7 +139,6 @@ class Chooser:
     recipe: Recipe
     budget: Budget
     k: int = 10
-    fixed: bool = False
     queries: np.ndarray | None = None
     keep_vectors: bool = True
     threads: int = 1
@@ -151,11 +151,11 @@ class Chooser:
     def __post_init__(self) -> None:
         self._start = time.perf_counter()
         self._shape = Shape(self.rows.count, self.rows.dim, self.rows if self.keep_vectors else None)
-        self._examiner = Examiner(self.budget, self.threads, self.recipe.plan.search, patient=self.fixed)
+        self._examiner = Examiner(self.budget, self.threads, self.recipe.plan.search, patient=self.budget.fixed)
         self._found = within(self._candidates(), self.budget.memory, self._shape)
 
     def _candidates(self) -> list[Candidate]:
-        if self.fixed:
+        if self.budget.fixed:
             self.recipe.make(self._shape.dim, self._shape.rows, self._shape.stored)  # a refusal says why
             one = candidate(self.recipe, self.recipe.plan, self._shape)
             return [one] if one is not None else []
@@ -281,7 +281,7 @@ class Chooser:
             # Rows that asked may not be in it yet, and the ceiling holds for all of them.
             taken = math.ceil(sum(built.index.allocated().values()) * len(self.rows) / built.index.n)
         except Exception as error:
-            if self.fixed or isinstance(error, MemoryError):
+            if self.budget.fixed or isinstance(error, MemoryError):
                 raise
             self.notes.append(f"{one.text} failed: {error.message if isinstance(error, NearkinError) else repr(error)}")
             return None
@@ -360,3 +360,17 @@ class Chooser:
             f"no plan meets {self.budget} at a recall of {wanted:g}: {tried}{nearest}{reasons}",
             hint="ask for " + " or ".join(hints),
         )
+
+
+def chooser_of(rows: Rows, recipe: Recipe, budget: Budget, *, k: int, queries: Any, **options: Any) -> Chooser:
+    """What finds a plan for rows; `options` are those of `Chooser`, None for its defaults."""
+    metric = recipe.metric
+    if queries is not None:
+        queries = as_vectors(queries, dim=rows.dim, dtype=metric.dtype, what="queries", longest=metric.longest_row)
+        if not len(queries):
+            raise VectorError("there are no queries to measure with", hint="pass some, or none to hold out rows")
+    seconds = options.get("seconds")
+    if seconds is not None and real_number("seconds", seconds) <= 0:
+        raise ParameterError(f"seconds is {seconds!r}, the time for the search is to be above 0")
+    given = {name: value for name, value in options.items() if value is not None}
+    return Chooser(rows, recipe, budget, k=whole_number("k", k, 1), queries=queries, **given)

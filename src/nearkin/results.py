@@ -232,14 +232,16 @@ def columns_to_arrow(columns: dict[str, np.ndarray]) -> pyarrow.Table:
     return pyarrow.table({name: pyarrow.array(column.tolist()) for name, column in columns.items()})
 
 
-def why_fewer(count: int, k: int, total: int, knobs: Iterable[str]) -> str:
-    """Why a query got `count` of `k` neighbours in a collection of `total` rows.
+def why_fewer(count: int, k: int, total: int, knobs: Iterable[str], *, filtered: bool = False) -> str:
+    """Why a query got `count` of `k` neighbours among `total` rows of a collection, or those that a filter keeps.
 
     >>> why_fewer(3, 10, 3, ["nprobe"])
     'the collection has 3 rows, 10 asked'
     >>> why_fewer(2, 10, 3, ["nprobe"])
     'the plan reached 2 of 3: raise its search parameters (nprobe)'
     """
+    if count >= total and filtered:
+        return f"the filter keeps {total:,} row{'' if total == 1 else 's'}, {k:,} asked"
     if count >= total:
         return f"the collection has {total:,} row{'' if total == 1 else 's'}, {k:,} asked"
     named = ", ".join(knobs)

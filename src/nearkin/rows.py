@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nearkin.errors import NotSupportedError
+from nearkin.filters import Filter
 from nearkin.ids import IdTable
+from nearkin.metadata_table import MetadataTable
 from nearkin.vectors import BLOCK_BYTES, DType, block_rows
 
 Metadata = Mapping[str, Any]
@@ -84,8 +86,17 @@ class Rows(ABC):
         """Metadata of rows; empty dicts where there is none."""
 
     @abstractmethod
+    def matching(self, filter: Filter) -> np.ndarray:
+        """(m,) ascending positions of the rows that are not deleted and that a filter keeps."""
+
+    @abstractmethod
     def close(self) -> None:
         """Let go of files."""
+
+    @property
+    def indexed_fields(self) -> tuple[str, ...]:
+        """Fields of the metadata that filters look up instead of reading every row."""
+        return ()
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Blocks of (first position, rows) of bounded size."""
@@ -122,6 +133,7 @@ class MemoryRows(Rows):
             np.empty((0, dim), dtype=np.float32 if dtype == "float32" else np.uint8),
         )
         self._metadata: dict[int, dict[str, Any]] = {}
+        self._table: MetadataTable | None = None
 
     def commit(
         self,
@@ -140,6 +152,19 @@ class MemoryRows(Rows):
         for position in () if delete is None else delete.tolist():
             self._metadata.pop(position, None)
         self._record(delete, ids)
+        if self._table is not None:
+            self._table.change(() if delete is None else delete.tolist(), self._records(np.arange(first, len(self))))
+
+    def matching(self, filter: Filter) -> np.ndarray:
+        if self._table is None:
+            table = MetadataTable()
+            table.change((), self._records(np.flatnonzero(self.alive)))
+            self._table = table
+        return self._table.matching(filter)
+
+    def _records(self, positions: np.ndarray) -> Iterator[tuple[int, Any, Metadata | None]]:
+        ids = self.ids.at(positions).tolist()
+        return zip(positions.tolist(), ids, map(self._metadata.get, positions.tolist()), strict=True)
 
     def take(self, positions: np.ndarray) -> np.ndarray:
         blocks = self._blocks
@@ -175,6 +200,8 @@ class MemoryRows(Rows):
 
     def close(self) -> None:
         self._blocks = (self._blocks[0][:0].copy(),)
+        if self._table is not None:
+            self._table.close()
 
 
 def _appended(blocks: tuple[np.ndarray, ...], rows: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from nearkin.staging import ROWS_A_COMMIT
 from nearkin.store.folder import Folder, Header, write_folder
 
 if TYPE_CHECKING:
+    from nearkin.budgets import Budget
     from nearkin.indexes import Index
     from nearkin.indexing import Recipe
 
@@ -22,7 +24,9 @@ COMPARED = 32
 """Rows that two metrics are compared on."""
 
 
-def header_of(recipe: Recipe, metric_text: str, dim: int, *, keep_vectors: bool) -> Header:
+def header_of(
+    recipe: Recipe, metric_text: str, dim: int, *, keep_vectors: bool, budget: Budget | None = None
+) -> Header:
     """The facts of a collection that a folder keeps."""
     return Header(
         dim=dim,
@@ -33,6 +37,7 @@ def header_of(recipe: Recipe, metric_text: str, dim: int, *, keep_vectors: bool)
         search=dict(recipe.plan.search),
         seed=recipe.seed,
         keep_vectors=keep_vectors,
+        budget=None if budget is None else asdict(budget),
         library=__version__,
     )
 

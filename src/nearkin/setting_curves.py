@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -144,9 +145,10 @@ def _measured(
 ) -> Setting:
     """Recall on every query that there is time for, speed on fewer."""
     queries, k = question.queries, question.k
+    settings: dict[str, Any] = dict(search)
 
     def ask(some: np.ndarray) -> np.ndarray:
-        return collection.search(some, k, **search).positions
+        return collection.search(some, k, **settings).positions
 
     ask(queries[:1])
     alone = _seconds(lambda: ask(queries[:1]))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nearkin.errors import NotSupportedError
+from nearkin.filters import Filter
 from nearkin.ids import IdTable
 from nearkin.rows import Metadata, Rows
 
@@ -41,6 +42,9 @@ class Subset(Rows):
 
     def metadata(self, positions: np.ndarray) -> list[dict[str, Any]]:
         return self._all.metadata(self.positions[positions])
+
+    def matching(self, filter: Filter) -> np.ndarray:
+        return np.flatnonzero(np.isin(self.positions, self._all.matching(filter)))
 
     def commit(
         self,

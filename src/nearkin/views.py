@@ -1,54 +1,129 @@
-"""What one search reads: the built index, the tail of rows that it does not cover, and which rows are deleted.
+"""What one search reads: the built index, the tail of rows that it does not cover, and which rows may be returned.
 
 A view is never changed, only replaced, so that searches go on in other threads while rows are added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from nearkin.completion import complete, is_short, widened
 from nearkin.errors import ParameterError, StateError
 from nearkin.indexes import Found, Index, Mask, RangeFound, empty_found, merge_found
-from nearkin.indexing import Recipe, flat_over
+from nearkin.indexing import Recipe, exact_over, flat_over
 from nearkin.rows import Rows
+from nearkin.survivors import Survivors, worth_gathering
+
+REMEMBERED = 4
+"""Restrictions of a view that are kept for the next search under the same filter."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
-    """An index over positions 0 to `covered`, and an exact one over the rest."""
+    """An index over positions 0 to `covered`, and an exact one over the rest.
 
+    Attributes
+    ----------
+    allowed
+        (n,) which positions may be returned: rows that are not deleted and that a filter keeps.
+    count
+        How many those are.
+    survivors
+        The allowed rows by themselves, where they are so few that all of them are compared.
+    restricted
+        What a filter made of this view, by the filter.
+    """
+
+    rows: Rows
+    recipe: Recipe
+    keeps_vectors: bool
     index: Index | None
-    index_mask: Mask | None
     covered: int
     tail: Index | None
-    tail_mask: Mask | None
+    allowed: np.ndarray
     count: int
+    index_mask: Mask | None
+    tail_mask: Mask | None
+    survivors: Survivors | None = None
+    restricted: dict[Any, View] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Rows, index: Index | None, covered: int, recipe: Recipe) -> View:
+    def of(cls, rows: Rows, index: Index | None, covered: int, recipe: Recipe, *, keeps_vectors: bool = True) -> View:
         """The view of rows as they are now."""
         alive = rows.alive
         return cls(
+            rows,
+            recipe,
+            keeps_vectors,
             index,
-            _mask_of(alive[:covered]) if index is not None else None,
             covered,
             flat_over(rows, covered, recipe) if len(alive) > covered else None,
+            alive,
+            int(np.count_nonzero(alive)),
+            _mask_of(alive[:covered]) if index is not None else None,
             _mask_of(alive[covered:]),
-            rows.count,
         )
 
-    def search(self, prepared: np.ndarray, k: int, threads: int, params: Mapping[str, int]) -> Found:
-        """The k nearest positions in index and tail together."""
+    def only(self, filter: Any, positions: np.ndarray) -> View:
+        """The same view of the rows at some positions alone, remembered under the filter that keeps them."""
+        allowed = np.zeros(len(self.allowed), dtype=bool)
+        allowed[positions[positions < len(allowed)]] = True
+        allowed &= self.allowed
+        count = int(np.count_nonzero(allowed))
+        few = self.keeps_vectors and worth_gathering(count, self.count, self.rows)
+        view = replace(
+            self,
+            allowed=allowed,
+            count=count,
+            index_mask=_mask_of(allowed[: self.covered]) if self.index is not None else None,
+            tail_mask=_mask_of(allowed[self.covered :]),
+            survivors=Survivors.of(self.rows, np.flatnonzero(allowed), self.recipe) if few else None,
+            restricted={},
+        )
+        for oldest in list(self.restricted)[: 1 - REMEMBERED]:
+            self.restricted.pop(oldest, None)
+        self.restricted[filter] = view
+        return view
+
+    def search(
+        self, prepared: np.ndarray, k: int, threads: int, params: Mapping[str, int], *, allow_fewer: bool = False
+    ) -> Found:
+        """The k nearest positions, as many as there are up to k unless fewer are allowed."""
+        if self.survivors is not None:
+            self._check(params)
+            return self.survivors.search(prepared, k, threads)
+        found = self._search(prepared, k, threads, params)
+        wanted = min(k, self.count)
+        if allow_fewer or not wanted or not is_short(found.positions, wanted):
+            return found
+        return complete(found, wanted, self._attempts(prepared, k, threads, params))
+
+    def _attempts(
+        self, prepared: np.ndarray, k: int, threads: int, params: Mapping[str, int]
+    ) -> Iterator[Callable[[np.ndarray], Found]]:
+        """Ways to find more: the index with larger search parameters, and at last every row."""
+        for wider in widened(self.index, params) if self.index is not None else ():
+            yield partial(self._asked_again, prepared, k, threads, wider)
+        if self.keeps_vectors:
+            yield lambda short: exact_over(self.rows, self.allowed, prepared[short], k, threads, self.recipe)
+
+    def _asked_again(
+        self, prepared: np.ndarray, k: int, threads: int, params: Mapping[str, int], short: np.ndarray
+    ) -> Found:
+        return self._search(prepared[short], k, threads, params)
+
+    def _search(self, prepared: np.ndarray, k: int, threads: int, params: Mapping[str, int]) -> Found:
         found = None
         if self.index is not None:
             found = self.index.search(prepared, k, mask=self.index_mask, params=params, threads=threads)
             if self.tail is None:
                 return found
-        self._refuse_params(params)
+        self._check(params)
         if self.tail is None:
             return empty_found(len(prepared), k)
         last = self.tail.search(prepared, k, mask=self.tail_mask, threads=threads)
@@ -59,7 +134,9 @@ class View:
         self, prepared: np.ndarray, radius: float, slack: float, threads: int, params: Mapping[str, int]
     ) -> RangeFound:
         """Positions whose value is at most `radius`, or `radius` + `slack` where the index's values are not exact."""
-        self._refuse_params(params)
+        self._check(params)
+        if self.survivors is not None:
+            return self.survivors.range_search(prepared, radius, threads)
         found = []
         if self.index is not None:
             found.append(
@@ -86,16 +163,19 @@ class View:
             )
         return self.index.to_faiss()
 
-    def _refuse_params(self, params: Mapping[str, int]) -> None:
+    def _check(self, params: Mapping[str, int]) -> None:
+        """Refuse search parameters that there are none of."""
         if params and self.index is None:
             raise ParameterError(
                 f"search parameters {', '.join(params)} were given, and this collection has no index yet",
                 hint="call optimize() to build one",
             )
+        if params and self.index is not None:
+            self.index.resolve(params)
 
 
-def _mask_of(alive: np.ndarray) -> Mask | None:
-    return None if alive.all() else Mask(alive)
+def _mask_of(allowed: np.ndarray) -> Mask | None:
+    return None if allowed.all() else Mask(allowed)
 
 
 def _merged(first: RangeFound, second: RangeFound) -> RangeFound:

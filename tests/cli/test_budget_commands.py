@@ -43,7 +43,7 @@ def test_plan_as_json_has_everything(run: Run, rows: np.ndarray) -> None:
     assert found["queries"] == 300
     assert found["trials"][0]["plan"] == found["plan"]
     assert found["recall"]["mean"] >= 0.9
-    assert found["budget"] == {"recall": 0.9, "memory": None, "latency": None, "optimize": "batch"}
+    assert found["budget"] == {"recall": 0.9, "memory": None, "latency": None, "optimize": "batch", "fixed": False}
 
 
 def test_plan_before_there_are_vectors(run: Run) -> None:

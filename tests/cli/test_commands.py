@@ -152,13 +152,13 @@ def test_add_get_delete(run: Run, shop: Path, tmp_path: Path) -> None:
     assert run("get", shop, "a").exit_code == 3
 
 
-def test_add_replaces_only_when_told(run: Run, shop: Path, tmp_path: Path) -> None:
+def test_add_replaces_unless_told_not_to(run: Run, shop: Path, tmp_path: Path) -> None:
     (tmp_path / "again.csv").write_text("sku,colour,x,y\na,white,5,5\nnew,grey,6,6\n")
-    refused = run("add", shop, "again.csv", "--format", "csv:id=sku")
+    refused = run("add", shop, "again.csv", "--id", "sku", "--only-new")
     assert refused.exit_code == 2
-    assert "--replace" in refused.stderr
-    report = json.loads(run("add", shop, "again.csv", "--format", "csv:id=sku", "--replace", "--json").stdout)
-    assert (report["added"], report["ids"], report["rows"]) == (2, ["a", "new"], 4)
+    assert "id 'a' is there already" in refused.stderr
+    report = json.loads(run("add", shop, "again.csv", "--id", "sku", "--json").stdout)
+    assert (report["added"], report["replaced"], report["rows"]) == (1, 1, 4)
     assert json.loads(run("get", shop, "a").stdout)["vector"] == [5.0, 5.0]
 
 

@@ -147,7 +147,7 @@ def test_names_that_no_folder_can_have(run: Run, vectors: np.ndarray) -> None:
 
 
 def test_many_reasons_for_short_answers_are_few_lines(run: Run, built: Path) -> None:
-    result = run("search", built, "v.npy", "-k", "400", "--set", "nprobe=1", "--nl")
+    result = run("search", built, "v.npy", "-k", "400", "--set", "nprobe=1", "--allow-fewer", "--nl")
     assert result.exit_code == 0
     assert 2 <= len(result.stderr.splitlines()) <= 4
     assert "of 400" in result.stderr

@@ -11,6 +11,10 @@ LAYERS: list[set[str]] = [
     # 0 and 1: what a plug-in's author needs; contracts, and the values that pass through them
     {
         "errors",
+        "forks",
+        "filters",
+        "fields",
+        "metadata_table",
         "state",
         "vectors",
         "mapped_pages",
@@ -42,7 +46,6 @@ LAYERS: list[set[str]] = [
         "formats",
         "npy_format",
         "parts",
-        "filters",
     },
     # 2: finding components
     {"hooks", "components", "settings", "registry"},
@@ -54,6 +57,12 @@ LAYERS: list[set[str]] = [
         "indexing",
         "calibration",
         "views",
+        "completion",
+        "survivors",
+        "collection_state",
+        "creation",
+        "adding",
+        "exporting",
         "true_distances",
         "intake",
         "collection",

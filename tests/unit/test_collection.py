@@ -202,10 +202,13 @@ def test_more_asked_than_there_are(mine):
     found = mine.search(np.eye(5)[:2], k=60, nprobe=4)
     assert found.counts.tolist() == [40, 40]
     assert found.reason[0] == "the collection has 40 rows, 60 asked"
-    few = mine.search(np.eye(5)[:1], k=40, nprobe=1)
+    few = mine.search(np.eye(5)[:1], k=40, nprobe=1, allow_fewer=True)
     assert not few.complete.any()
     assert few.reason == [f"the plan reached {few.counts[0]} of 40: raise its search parameters (nprobe)"]
     assert found.ids[0, 40:].tolist() == [-1] * 20
+    completed = mine.search(np.eye(5)[:1], k=40, nprobe=1)
+    assert sorted(completed.ids[0].tolist()) == sorted(mine.ids.tolist())
+    assert completed.distances.tolist() == found.distances[:1, :40].tolist()
 
 
 def test_no_queries(mine):

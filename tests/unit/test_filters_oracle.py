@@ -19,9 +19,7 @@ from nearkin.filters.values import as_value, instant
 # ---- the oracle ------------------------------------------------------------------------------------------------------
 
 ABSENT = object()
-ISO = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII
-)
+ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 
 
 def nanoseconds(text):
@@ -81,7 +79,9 @@ def holds(operator, value, wanted):
     if pair is None:
         return False
     left, right = pair
-    return {"=": left == right, "<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[operator]
+    return {"=": left == right, "<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[
+        operator
+    ]
 
 
 def as_regex(pattern):
@@ -149,12 +149,16 @@ fields_and_id = fields | st.just(Field(()))
 moments = st.sampled_from(MOMENTS[:9] + MOMENTS[11:]).map(instant)
 values = st.booleans().map(as_value) | numbers.map(as_value) | texts.map(as_value) | moments
 ordered = values.filter(lambda each: each.ordered)
-patterns = st.lists(st.sampled_from(["%", "_", "a", "b", "\\%", "\\_", "\\\\", "[", "*", "?", "é", "😀", "\U0010ffff", "2"]))
+patterns = st.lists(
+    st.sampled_from(["%", "_", "a", "b", "\\%", "\\_", "\\\\", "[", "*", "?", "é", "😀", "\U0010ffff", "2"])
+)
 leaves = st.one_of(
     st.builds(Compare, fields_and_id, st.just("="), values),
     st.builds(Compare, fields_and_id, st.sampled_from(["<", "<=", ">", ">="]), ordered),
     st.builds(Among, fields_and_id, st.lists(values, max_size=5, unique=True).map(tuple)),
-    st.tuples(fields_and_id, ordered, ordered).filter(lambda each: each[1].kind == each[2].kind).map(lambda a: Between(*a)),
+    st.tuples(fields_and_id, ordered, ordered)
+    .filter(lambda each: each[1].kind == each[2].kind)
+    .map(lambda a: Between(*a)),
     st.builds(Has, fields, values),
     st.builds(Like, fields_and_id, patterns.map("".join).filter(lambda each: each.count("%") < 20)),
     st.builds(Missing, fields_and_id),
@@ -187,7 +191,9 @@ quick = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @settings(quick, max_examples=250)
-@given(st.lists(st.tuples(rows, idents), min_size=1, max_size=8), st.lists(trees, min_size=1, max_size=4), st.booleans())
+@given(
+    st.lists(st.tuples(rows, idents), min_size=1, max_size=8), st.lists(trees, min_size=1, max_size=4), st.booleans()
+)
 def test_sqlite_and_python_select_the_same_rows(drawn, filters, indexed):
     metadata, ids = zip(*drawn, strict=True)
     connection = table_of(metadata, ids)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nearkin.cli.measure import quality_facts
-from nearkin.cli.options import json_option, set_option
+from nearkin.cli.options import json_option, set_option, where_option
 from nearkin.cli.rendering import note, parameters, print_facts, print_json, print_table, working
 from nearkin.cli.session import Session
 
@@ -31,6 +31,7 @@ CAUSES = {
 @click.option(
     "--rows-asked", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N", help="Rows that ask."
 )
+@where_option
 @set_option
 @json_option
 @click.pass_obj
@@ -40,6 +41,7 @@ def evaluate(
     queries: str | None,
     k: int,
     rows_asked: int,
+    where: str | None,
     search: dict[str, int],
     as_json: bool,
 ) -> None:
@@ -52,13 +54,16 @@ def evaluate(
 
     \b
     nearkin evaluate indexes/mine --queries queries.npy
+    nearkin evaluate indexes/shop --where 'price < 50'
     nearkin evaluate indexes/mine --set nprobe=32 --json
     """
     from nearkin.evaluation import evaluate as run
 
     asked = None if queries is None else session.read(queries).vectors
     with session.open(directory, readonly=True) as collection, working(f"evaluating {directory}"):
-        found = run(collection, asked, k=k, search=search, rows_asked=rows_asked, seed=session.settings.seed)
+        found = run(
+            collection, asked, k=k, where=where, search=search, rows_asked=rows_asked, seed=session.settings.seed
+        )
     print_json(found.to_dict()) if as_json else _print_evaluation(found)
 
 
@@ -70,6 +75,7 @@ def _print_evaluation(found: Evaluation) -> None:
             "metric": found.metric,
             "plan": found.plan,
             "search": parameters(found.search),
+            **({"filter": f"{found.where}, which keeps {found.kept:,} rows"} if found.where else {}),
             **quality_facts(found.quality, asked),
         }
     )

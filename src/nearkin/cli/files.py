@@ -1,4 +1,4 @@
-"""``nearkin describe`` and ``nearkin convert``: files of vectors."""
+"""``nearkin describe``, ``convert`` and ``export``: files of vectors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nearkin.cli.options import format_option, json_option
+from nearkin.cli.options import format_option, json_option, where_option
 from nearkin.cli.rendering import listed, note, print_facts, print_json, print_table, size, working
 from nearkin.cli.session import Session
 
@@ -70,6 +70,35 @@ def convert(session: Session, source: str, target: str, source_format: str | Non
             source_format=source_format,
             target_format=target_format,
             on_loss=lambda lost: note(f"{target} cannot keep the {' and '.join(lost)} of {source}"),
+        )
+    click.echo(f"wrote {rows:,} {'row' if rows == 1 else 'rows'} to {target}")
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@click.argument("target")
+@where_option
+@click.option("--to", "target_format", metavar="NAME[:OPTIONS]", help="Format of TARGET; by default from its name.")
+@click.pass_obj
+def export(session: Session, directory: str, target: str, where: str | None, target_format: str | None) -> None:
+    """Write the rows of an index to a file.
+
+    Writes vectors, ids and metadata of DIR to TARGET, which appears complete or not at all; what its format cannot keep
+    is said. Prints how many rows were written.
+
+    \b
+    nearkin export indexes/shop shop.parquet
+    nearkin export indexes/shop cheap.jsonl --where 'price < 50'
+    """
+    from nearkin.exporting import export as export_rows
+
+    with session.open(directory, readonly=True) as collection, working(f"writing {target}"):
+        rows = export_rows(
+            collection,
+            target,
+            where=where,
+            format=target_format,
+            on_loss=lambda lost: note(f"{target} cannot keep the {' and '.join(lost)} of {directory}"),
         )
     click.echo(f"wrote {rows:,} {'row' if rows == 1 else 'rows'} to {target}")
 

@@ -34,6 +34,14 @@ on_bad_option = click.option(
     show_default=True,
     help="What to do with rows that cannot be compared (NaN, infinite, zero under cosine).",
 )
+where_option = click.option(
+    "--where",
+    metavar="FILTER",
+    help="Only rows whose metadata a filter keeps, such as 'price < 50 and tags has \"new\"'.",
+)
+id_option = click.option(
+    "--id", "more_ids", metavar="ID", multiple=True, help="An id, also one that begins with a hyphen; repeatable."
+)
 memory_option = click.option("--memory", metavar="SIZE", help="Bytes of the index, at most, such as 200MB.")
 _budget_options = (
     click.option("--recall", type=float, metavar="SHARE", help="Recall to keep, such as 0.95."),
@@ -46,6 +54,8 @@ _budget_options = (
         show_default=True,
         help="What is to be fast within the budget: batches, or single queries.",
     ),
+)
+_measuring_options = (
     click.option(
         "--queries", metavar="FILE", help="Queries such as will be asked; by default rows are held out to ask with."
     ),
@@ -59,8 +69,17 @@ _budget_options = (
 
 
 def budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What an index may cost and must give; the same for all commands that look for a plan."""
-    for option in reversed(_budget_options):
+    """What an index may cost and must give, and how it is measured; the same for all commands that look for a plan."""
+    return _with((*_budget_options, *_measuring_options), command)
+
+
+def plan_budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What an index may cost and must give, where nothing is measured yet."""
+    return _with(_budget_options, command)
+
+
+def _with(options: tuple[Callable[..., Any], ...], command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
         command = option(command)
     return command
 

@@ -16,19 +16,26 @@ class Entry(NamedTuple):
 
     module: str
     summary: str
+    name: str = ""
+    """Of the function, where it is not the command's."""
 
 
 COMMANDS = {
-    "add": Entry("rows", "Add vectors to an index."),
+    "add": Entry("rows", "Add the rows of a file to an index, replacing those that it has."),
     "build": Entry("build", "Build an index from a file of vectors and save it."),
+    "count": Entry("listing", "Count the rows of an index, or those that a filter keeps."),
+    "create": Entry("create", "Start an empty index, to add to."),
     "components": Entry("components", "List metrics, indexes, codecs and all other components."),
     "convert": Entry("files", "Convert a file of vectors into another format."),
     "delete": Entry("rows", "Delete rows from an index."),
     "demo": Entry("demo", "Index the documentation of Python's standard library and ask it questions."),
     "describe": Entry("files", "Describe a file of vectors before building anything from it."),
     "evaluate": Entry("evaluate", "Say how good an index is now, and where it loses recall."),
+    "export": Entry("files", "Write the rows of an index to a file."),
+    "fields": Entry("listing", "List the fields of the metadata, and index them for filters."),
     "get": Entry("rows", "Print rows of an index."),
     "info": Entry("info", "Show what an index is, what it costs, and whether it is sound."),
+    "list": Entry("listing", "List the rows of an index, or those that a filter keeps.", "list_rows"),
     "measure": Entry("measure", "Measure recall, speed and memory of a plan on your vectors."),
     "optimize": Entry("info", "Build an index anew over all of its rows."),
     "plan": Entry("plan", "Find the plan for a budget and explain it, without building it."),
@@ -52,8 +59,9 @@ class Program(ErrorReporting, click.Group):
             return None
         from importlib import import_module
 
-        module = import_module(f"nearkin.cli.{COMMANDS[cmd_name].module}")
-        command: click.Command = getattr(module, cmd_name)
+        entry = COMMANDS[cmd_name]
+        module = import_module(f"nearkin.cli.{entry.module}")
+        command: click.Command = getattr(module, entry.name or cmd_name)
         return command
 
     def resolve_command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nearkin.cli.options import set_option
+from nearkin.cli.options import set_option, where_option
 from nearkin.cli.rendering import (
     listed,
     note,
@@ -33,6 +33,8 @@ HEADERS = ("query", "rank", "id", "distance", "similarity")
 @click.argument("queries")
 @click.option("-k", "k", type=int, help="Neighbours of each query.  [default: 10]")
 @click.option("--max-distance", type=float, metavar="X", help="Every row within X that the plan reaches, not k.")
+@where_option
+@click.option("--allow-fewer", is_flag=True, help="Leave it at the neighbours that the plan reaches.")
 @set_option
 @click.option("--format", metavar="NAME[:OPTIONS]", help="Format of QUERIES, such as csv:id=sku.")
 @click.option("--json", "style", flag_value="json", help="Print one JSON array.")
@@ -46,6 +48,8 @@ def search(
     queries: str,
     k: int | None,
     max_distance: float | None,
+    where: str | None,
+    allow_fewer: bool,
     search: dict[str, int],
     format: str | None,
     style: str | None,
@@ -57,9 +61,13 @@ def search(
     has ids), rank from 0, id, distance (smaller is nearer) and similarity (larger is more alike). A table on a
     terminal, a JSON array anywhere else, unless an option says which.
 
+    Every query gets k neighbours, or all that there are: where the plan reaches fewer, it is asked for more. --where
+    keeps to rows whose metadata it describes: comparisons, and, or, not, in, has, between, like, is null.
+
     \b
     nearkin search indexes/mine queries.npy -k 10 --set nprobe=16
     nearkin get indexes/mine 42 | nearkin search indexes/mine - -k 5 --csv
+    nearkin search indexes/shop queries.npy --where 'price < 50 and brand in ("acme", "zeta")'
     nearkin search indexes/mine queries.npy --max-distance 0.3 --nl
     """
     if k is not None and max_distance is not None:
@@ -68,10 +76,12 @@ def search(
     with session.open(directory, readonly=True) as collection, working(f"searching {directory}"):
         found: SearchResult | RangeResult
         if max_distance is None:
-            found = collection.search(asked.vectors, 10 if k is None else k, **search)
+            found = collection.search(
+                asked.vectors, 10 if k is None else k, where=where, allow_fewer=allow_fewer, **search
+            )
             _note_incomplete(found)
         else:
-            found = collection.range_search(asked.vectors, max_distance, **search)
+            found = collection.range_search(asked.vectors, max_distance, where=where, **search)
         hits = _hits(found, asked.ids)
     PRINTERS[style or ("table" if sys.stdout.isatty() else "json")](hits)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nearkin.cli.rendering import note
+from nearkin.errors import ParameterError
 
 if TYPE_CHECKING:
     from nearkin.collection import Collection
@@ -59,6 +60,17 @@ class Session:
             with stdin_in_a_file() as place:
                 return read_vectors(place, registry=self.registry, format=format)
         return read_vectors(path, registry=self.registry, format=format)
+
+    def with_columns(self, path: str, format: str | None, columns: dict[str, str | None]) -> str | None:
+        """A format with the columns that options name."""
+        from nearkin.files import name_of_format
+
+        given = [f"{name}={column}" for name, column in columns.items() if column is not None]
+        if not given:
+            return format
+        if format is None and path == "-":
+            raise ParameterError("columns of standard input need its format", hint="for example --format csv")
+        return ":".join([format or name_of_format(path, self.registry), *given])
 
     @contextmanager
     def source(self, path: str, format: str | None = None) -> Iterator[tuple[Any, str | None]]:

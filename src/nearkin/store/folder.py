@@ -11,41 +11,51 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from nearkin.errors import (
-    ClosedError,
-    CorruptFileError,
     NearkinError,
     ParameterError,
     ReadOnlyError,
-    StateError,
     StorageError,
     UnknownCollectionError,
+    UnknownNameError,
 )
-from nearkin.rows import Metadata, Rows, vectors_not_kept
+from nearkin.filters.names import as_field
+from nearkin.rows import Metadata
 from nearkin.state import State
-from nearkin.store.built import Built, BuiltRecord, other_builds, read_built, remove_folders, write_built
+from nearkin.store.built import Built, other_builds, remove_folders, write_built
 from nearkin.store.database import Database
 from nearkin.store.durability import storage_errors
-from nearkin.store.header import Committed, Header, read_committed, read_header, write_committed, write_header
+from nearkin.store.field_indexes import create_field_index, drop_field_index
+from nearkin.store.folder_reader import VECTOR_FILE, FolderReader
+from nearkin.store.header import (
+    Committed,
+    Header,
+    Mark,
+    read_committed,
+    write_committed,
+    write_header,
+    write_mark,
+)
 from nearkin.store.lock import WriterLock
 from nearkin.store.replacement import DATABASE_NAME, real_path, replaced_name, what_is_at, write_folder
-from nearkin.store.row_table import change_rows, make_records, read_ids_and_alive, read_metadata, row_problems
-from nearkin.store.vector_file import SUFFIXES, Block, VectorFile, read_blocks
+from nearkin.store.row_table import (
+    change_rows,
+    make_records,
+)
+from nearkin.store.vector_file import SUFFIXES, Block
 
 __all__ = ["Built", "Folder", "Header", "write_folder"]
 
-VECTOR_FILE = 1
 
-
-class Folder(Rows):
+class Folder(FolderReader):
     """Rows on disk; made by `create` or `open`.
 
     A reader sees the commit that was the last when it was opened, whatever a writer does meanwhile.
@@ -62,20 +72,9 @@ class Folder(Rows):
     ([1], [[3.0, 4.0]], [{'page': 7}])
     """
 
-    header: Header
-
     def __init__(self, path: Path, database: Database, lock: WriterLock | None) -> None:
-        with database.reading() as connection:
-            self.header = read_header(connection, database.path)
-            self._committed = read_committed(connection, database.path)
-            self.ids, self.alive = read_ids_and_alive(connection, database.path, self._committed)
-            super().__init__(self.header.dim, self.header.dtype)
-            blocks = self._read_blocks(connection, database.path, self._committed.positions)
-        self._vectors = self._open_vectors(path, blocks, readonly=lock is None) if self.header.keep_vectors else None
-        self.path = path
-        self._database = database
+        super().__init__(path, database, readonly=lock is None)
         self._lock = lock
-        self._closed = False
         self._unsure = False
         if lock is not None:
             remove_folders(other_builds(self._built_folder, self._committed.built))
@@ -134,15 +133,6 @@ class Folder(Rows):
             undo.pop_all()
         return folder
 
-    def _read_blocks(self, connection: Any, path: Path, positions: int) -> list[Block]:
-        row_bytes = self.dim * (4 if self.dtype == "float32" else 1) if self.header.keep_vectors else 0
-        query = "SELECT block, bytes, checksum FROM blocks WHERE file = ? ORDER BY block"
-        return read_blocks(connection.execute(query, (VECTOR_FILE,)).fetchall(), positions * row_bytes, path)
-
-    def _open_vectors(self, path: Path, blocks: list[Block], *, readonly: bool) -> VectorFile:
-        file = path / "vectors" / f"{VECTOR_FILE:06d}.{SUFFIXES[self.dtype]}"
-        return VectorFile(file, self.dim, self.dtype, blocks, readonly=readonly)
-
     # ---- writing ---------------------------------------------------------------------------------------------------
 
     def commit(
@@ -152,8 +142,14 @@ class Folder(Rows):
         vectors: np.ndarray | None = None,
         ids: Sequence[Any] = (),
         metadata: Sequence[Metadata] | None = None,
+        mark: Mark | None = None,
     ) -> None:
         """Delete positions and append rows, all or nothing, on the disk when this returns.
+
+        Parameters
+        ----------
+        mark
+            Kept or taken away in the same commit.
 
         Raises
         ------
@@ -167,7 +163,7 @@ class Folder(Rows):
         rows = self._checked_vectors(vectors, len(ids))
         gone = self._still_alive(delete)
         records = make_records(len(self), ids, metadata)
-        if not gone.size and not records:
+        if not gone.size and not records and mark is None:
             return
         grown: list[Block] = []
         with self._transaction() as connection:
@@ -177,6 +173,8 @@ class Folder(Rows):
             after = replace(after, generation=after.generation + 1)
             blocks = [(VECTOR_FILE, *block) for block in grown]
             connection.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)", blocks)
+            if mark is not None:
+                write_mark(connection, mark)
             write_committed(connection, after)
         self._record(gone, ids)
         if self._vectors is not None:
@@ -217,6 +215,41 @@ class Folder(Rows):
             raise
         self.header, self._committed, self._unsure = header or self.header, after, False
         remove_folders(other_builds(self._built_folder, built))
+
+    def index_field(self, name: str) -> None:
+        """Make an index on a field of the metadata, which filters then use; nothing if there is one.
+
+        Raises
+        ------
+        FilterError
+            The name cannot be that of a field.
+        """
+        self._need_writable()
+        name = str(as_field(name))
+        if name not in self._indexed:
+            self._change_fields(create_field_index, name, (*self._indexed, name))
+
+    def drop_field_index(self, name: str) -> None:
+        """Take the index on a field away.
+
+        Raises
+        ------
+        UnknownNameError
+            There is none.
+        """
+        self._need_writable()
+        name = str(as_field(name))
+        if name not in self._indexed:
+            there = f"there are indexes on {', '.join(self._indexed)}" if self._indexed else "no field has one"
+            raise UnknownNameError(f"there is no index on the field {name!r}, {there}")
+        self._change_fields(drop_field_index, name, tuple(each for each in self._indexed if each != name))
+
+    def _change_fields(self, change: Callable[[Any, str], None], name: str, after: tuple[str, ...]) -> None:
+        committed = replace(self._committed, generation=self._committed.generation + 1)
+        with self._transaction() as connection:
+            change(connection, name)
+            write_committed(connection, committed)
+        self._committed, self._indexed, self._unsure = committed, tuple(sorted(after)), False
 
     def forget_vectors(self) -> None:
         """Remove the rows for good and keep ids, metadata and the built index."""
@@ -277,133 +310,7 @@ class Folder(Rows):
             )
         return np.asarray(gone[self.alive[gone]])
 
-    # ---- reading ---------------------------------------------------------------------------------------------------
-
-    def take(self, positions: np.ndarray) -> np.ndarray:
-        return self._need_vectors().take(positions)
-
-    def span(self, start: int, stop: int) -> np.ndarray:
-        return self._need_vectors().span(start, stop)
-
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """As of all rows; a block that has been worked on is let go of, so that not all of them end up in memory."""
-        file = self._need_vectors()
-        for first, block in super().blocks(start, stop):
-            yield first, block
-            file.let_go(first, first + len(block))
-
-    def pieces(self, positions: np.ndarray) -> list[tuple[int, np.ndarray]]:
-        return [(0, self._need_vectors().mapped(positions))]
-
-    def metadata(self, positions: np.ndarray) -> list[dict[str, Any]]:
-        """Metadata of rows; empty dicts where there is none.
-
-        Raises
-        ------
-        StateError
-            A writer deleted one of the rows after this reader was opened.
-        CorruptFileError
-            A row is not what was written.
-        """
-        self._need_open()
-        wanted = np.asarray(positions, dtype=np.int64)
-        present = wanted[self.alive[wanted]].tolist()
-        with self._database.reading() as connection:
-            found = read_metadata(connection, self._database.path, present)
-            missing = [position for position in present if position not in found]
-            if missing:
-                self._refuse_missing(connection, missing)
-        return [found.get(position, {}) for position in wanted.tolist()]
-
-    def _refuse_missing(self, connection: Any, missing: list[int]) -> None:
-        where = f"position {missing[0]:,}" + (f" and {len(missing) - 1:,} more" if len(missing) > 1 else "")
-        if read_committed(connection, self._database.path).generation != self._committed.generation:
-            raise StateError(
-                f"{self.path}: a writer deleted the row at {where} after this was opened", hint="open it again"
-            )
-        raise CorruptFileError(f"{self._database.path}: the row at {where} is missing", hint="restore it from a copy")
-
-    def built(self) -> Built | None:
-        """The published index, verified as a whole; None if there is none.
-
-        A reader whose index a writer has replaced meanwhile gets the newer one, if that has no rows it does not know.
-
-        Raises
-        ------
-        CorruptFileError
-            It is damaged or missing. The rows are not concerned.
-        StateError
-            A writer replaced it after this reader was opened.
-        """
-        self._need_open()
-        record = self._committed.built
-        if record is None:
-            return None
-        try:
-            return read_built(self._built_folder, record)
-        except CorruptFileError as error:
-            newer = self._latest_build()
-            if newer == record:
-                raise CorruptFileError(error.message, hint=self._way_out()) from error
-        if newer is None or newer.covered > len(self):
-            raise StateError(f"a writer replaced the index of {self.path} after this was opened", hint="open it again")
-        return read_built(self._built_folder, newer)
-
-    def _latest_build(self) -> BuiltRecord | None:
-        with self._database.reading() as connection:
-            return read_committed(connection, self._database.path).built
-
-    def _way_out(self) -> str:
-        if self.header.keep_vectors:
-            return "the rows are safe, and the index can be built from them again"
-        return "the collection keeps no vectors to build the index from, restore it from a copy"
-
-    def sizes(self) -> dict[str, int]:
-        """Bytes on disk: ``vectors``, ``rows`` (SQLite) and ``index``."""
-        self._need_open()
-        record = self._committed.built
-        return {
-            "vectors": _bytes_below(self.path / "vectors"),
-            "rows": self._database.path.stat().st_size,
-            "index": _bytes_below(self._built_folder / record.folder) if record else 0,
-        }
-
-    def verify(self) -> list[str]:
-        """Read everything again, every checksum and count; what is wrong in words, empty if nothing is."""
-        self._need_open()
-        problems = []
-        try:
-            with self._database.reading() as connection:
-                problems += self._database_problems(connection)
-        except StorageError as error:
-            problems.append(error.message)
-        if self._vectors is not None:
-            problems += self._vectors.problems()
-        try:
-            self.built()
-        except StorageError as error:
-            problems.append(str(error))
-        return problems
-
-    def _database_problems(self, connection: Any) -> list[str]:
-        path = self._database.path
-        found = [str(each) for (each,) in connection.execute("PRAGMA integrity_check")]
-        problems = [f"{path}: {each}" for each in found if each != "ok"]
-        read_header(connection, path)
-        committed = read_committed(connection, path)
-        problems += row_problems(connection, path, committed)
-        self._read_blocks(connection, path, committed.positions)
-        return problems
-
     # ---- inside ----------------------------------------------------------------------------------------------------
-
-    @property
-    def _built_folder(self) -> Path:
-        return self.path / "built"
-
-    def _need_open(self) -> None:
-        if self._closed:
-            raise ClosedError(f"the collection in {self.path} was closed", hint="open it again")
 
     def _need_writable(self) -> None:
         self._need_open()
@@ -415,27 +322,11 @@ class Folder(Rows):
                 hint="close the collection and open it again",
             )
 
-    def _need_vectors(self) -> VectorFile:
-        self._need_open()
-        if self._vectors is None:
-            raise vectors_not_kept()
-        return self._vectors
-
     def close(self) -> None:
         """Let go of files and the lock; a second call does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        self._database.close()
-        self._vectors = None
+        super().close()
         if self._lock is not None:
             self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.close()
 
 
 def _unknown(path: Path) -> UnknownCollectionError:
@@ -446,7 +337,3 @@ def _unknown(path: Path) -> UnknownCollectionError:
         )
     here = what_is_at(path)
     return UnknownCollectionError(here if not path.exists() else f"{here} and not a collection")
-
-
-def _bytes_below(path: Path) -> int:
-    return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())

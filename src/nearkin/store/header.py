@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from nearkin.errors import CorruptFileError, ParameterError
@@ -30,6 +30,8 @@ class Header:
         The metric as users write it, ``"mahalanobis:shrinkage=0.1"``.
     embedder
         What is known of the embedder that made the vectors; stored, not interpreted.
+    budget
+        What the index may cost and must give, where its plan is found by measuring; see `nearkin.budgets`.
     library
         Version of nearkin that made the folder.
     """
@@ -43,6 +45,7 @@ class Header:
     keep_vectors: bool
     metric_state: State = field(default_factory=State)
     embedder: Mapping[str, Any] | None = None
+    budget: Mapping[str, Any] | None = None
     library: str = ""
 
 
@@ -121,6 +124,28 @@ def read_committed(connection: sqlite3.Connection, path: Path) -> Committed:
         return Committed(**found, built=BuiltRecord(**built) if built else None)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CorruptFileError(f"{path}: the record of the last commit cannot be read: {error}") from error
+
+
+class Mark(NamedTuple):
+    """Something that is committed together with rows, such as how far a file has been read; None takes it away."""
+
+    name: str
+    facts: Mapping[str, Any] | None
+
+
+def write_mark(connection: sqlite3.Connection, mark: Mark) -> None:
+    """Keep a mark in the place of the one of its name, or take that away."""
+    if mark.facts is None:
+        connection.execute("DELETE FROM facts WHERE name = ?", (f"mark/{mark.name}",))
+    else:
+        _write(connection, f"mark/{mark.name}", json.dumps(dict(mark.facts)).encode())
+
+
+def read_mark(connection: sqlite3.Connection, name: str, path: Path) -> dict[str, Any] | None:
+    """The facts of a mark, verified; None if there is none."""
+    if not connection.execute("SELECT 1 FROM facts WHERE name = ?", (f"mark/{name}",)).fetchone():
+        return None
+    return dict(json.loads(_read(connection, f"mark/{name}", path)))
 
 
 def _as_dict(given: Any) -> Any:

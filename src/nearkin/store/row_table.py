@@ -179,6 +179,24 @@ def read_metadata(connection: sqlite3.Connection, path: Path, positions: Sequenc
     return found
 
 
+def need_sound_metadata(connection: sqlite3.Connection, path: Path) -> None:
+    """Compare every row's metadata, and every index of the table, with what was written: filters read both unchecked.
+
+    Raises
+    ------
+    CorruptFileError
+        A row or an index is not what was written.
+    """
+    rows = connection.execute("SELECT position, coalesce(metadata, ''), id_checksum, checksum FROM rows")
+    while some := rows.fetchmany(ROWS_AT_ONCE):
+        for position, text, of_id, checksum in some:
+            if not isinstance(text, str) or crc32(text.encode(), of_id) != checksum:
+                raise _damaged(path, f"the row at position {position:,} does not have the checksum written with it")
+    (found,) = connection.execute("PRAGMA integrity_check(rows)").fetchone()
+    if found != "ok":
+        raise _damaged(path, str(found))
+
+
 def row_problems(connection: sqlite3.Connection, path: Path, committed: Committed) -> list[str]:
     """Read every row again; what is wrong, in words."""
     problems = []

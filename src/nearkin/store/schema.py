@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from nearkin.errors import CorruptFileError, FormatVersionError
+from nearkin.store.field_indexes import definition, index_name, read_indexed_fields
 
 APPLICATION_ID = 0x6E6B696E  # "nkin"
 
@@ -33,6 +34,10 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (file, block)
     ) WITHOUT ROWID;
     """,
+    # which fields of the metadata have an index of their own; nearkin.store.field_indexes makes these
+    """
+    CREATE TABLE fields (name TEXT PRIMARY KEY, checksum INTEGER NOT NULL) WITHOUT ROWID;
+    """,
 )
 
 
@@ -48,7 +53,7 @@ def check_schema(connection: sqlite3.Connection, path: Path, *, readonly: bool) 
     Raises
     ------
     FormatVersionError
-        From a newer nearkin; or from an older one and opened only for reading.
+        From a newer nearkin.
     CorruptFileError
         Not a collection, or its tables are not the ones that were made.
     """
@@ -61,14 +66,8 @@ def check_schema(connection: sqlite3.Connection, path: Path, *, readonly: bool) 
             hint="install a newer nearkin",
         )
     _check_tables(connection, path, version)
-    if version == len(MIGRATIONS):
-        return
-    if readonly:
-        raise FormatVersionError(
-            f"{path} is in format {version}, this nearkin reads format {len(MIGRATIONS)}",
-            hint="open it once for writing, which brings it up to date",
-        )
-    _apply(connection, version)
+    if not readonly:  # a reader reads older formats as they are
+        _apply(connection, version)
 
 
 def _apply(connection: sqlite3.Connection, version: int) -> None:
@@ -82,7 +81,10 @@ def _apply(connection: sqlite3.Connection, version: int) -> None:
 def _check_tables(connection: sqlite3.Connection, path: Path, version: int) -> None:
     """Every table as it was made: a type that changed in the file would change values on their way in."""
     found = _definitions(connection)
-    for name, made in _expected(MIGRATIONS[:version]).items():
+    expected = dict(_expected(MIGRATIONS[:version]))
+    for field in read_indexed_fields(connection, path):
+        expected[index_name(field)] = ("index", f"rows: {definition(field)}")
+    for name, made in expected.items():
         if found.get(name) != made:
             raise CorruptFileError(f"{path}: the definition of {name} is {found.get(name)!r}, not what was written")
     active = [name for name, (kind, _) in found.items() if kind in ("trigger", "view")]

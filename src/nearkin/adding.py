@@ -1,0 +1,159 @@
+"""Rows from a file into a collection that exists, block by block; what was interrupted goes on where it stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nearkin.collection import Collection
+from nearkin.errors import VectorError
+from nearkin.formats import Block
+from nearkin.ids import need_distinct
+from nearkin.intake import gate_of
+from nearkin.parts import stored_bytes
+from nearkin.sources import Blocks, Source, open_source
+from nearkin.staging import screened
+from nearkin.store.header import Mark
+from nearkin.vectors import Gate, OnBad
+
+Told = Callable[[int, int], None]
+"""Is told how many rows of the file were dealt with, and how many there are."""
+
+
+@dataclass(frozen=True)
+class FileAdded:
+    """What adding a file did.
+
+    Attributes
+    ----------
+    added, replaced
+        Rows under new ids, and rows that took the place of one.
+    skipped
+        Numbers of the rows that were left out as bad.
+    resumed
+        Rows at the head of the file that an interrupted run had added before.
+    """
+
+    added: int
+    replaced: int
+    skipped: np.ndarray
+    resumed: int
+
+
+def add_file(
+    collection: Collection,
+    source: str | os.PathLike[str] | Blocks,
+    *,
+    format: str | None = None,
+    on_bad: OnBad = "fail",
+    replace: bool = True,
+    told: Told | None = None,
+) -> FileAdded:
+    """Add the rows of a file to a collection, replacing those whose ids are there.
+
+    The file is read twice: first all of it is checked, then it is added in parts, each of them durable. A run that was
+    interrupted goes on after the last part when it is started again on the same file.
+
+    Parameters
+    ----------
+    source
+        Path of a file of vectors, or a function that gives `nearkin.Block` s from the first one on each time (which is added
+        from the start again).
+    format
+        Format of the file, such as ``"csv:id=sku"``; None for that of its name.
+    on_bad
+        As for `Collection.add`.
+    replace
+        False refuses ids that are there already.
+    told
+        Called after each part.
+
+    Raises
+    ------
+    VectorError, ParameterError
+        Rows of another width, or that cannot be compared; ids that are given twice, or of another kind. Nothing was added.
+    StorageError
+        The file cannot be read, or the folder not written; parts before were added.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import nearkin as nk
+    >>> with tempfile.TemporaryDirectory() as home, nk.create(f"{home}/mine", dim=3) as mine:
+    ...     np.save(f"{home}/rows.npy", np.eye(3))
+    ...     add_file(mine, f"{home}/rows.npy").added, len(mine)
+    (3, 3)
+    """
+    found = open_source(source, registry=collection.recipe.registry, format=format)
+    if found.dim != collection.dim:
+        raise VectorError(f"the rows have {found.dim:,} columns, {collection.dim:,} expected")
+    run = _Run(collection, found, on_bad, replace, None if callable(source) else _name_of(Path(source), format, on_bad))
+    return run.finish(run.check(), told)
+
+
+def _name_of(path: Path, format: str | None, on_bad: str) -> str:
+    """The same for the same file, unchanged, read in the same way."""
+    facts = [os.path.realpath(path), stored_bytes(path), path.stat().st_mtime_ns, format, on_bad]
+    return "added/" + sha256(repr(facts).encode()).hexdigest()[:32]
+
+
+class _Run:
+    """One run over a source, which is read twice."""
+
+    def __init__(self, collection: Collection, source: Source, on_bad: OnBad, replace: bool, name: str | None) -> None:
+        self._collection = collection
+        self._source = source
+        self._on_bad = on_bad
+        self._replace = replace
+        self._name = name if collection.path is not None else None
+
+    def _gate(self) -> Gate:
+        return gate_of(self._collection.metric, self._collection.dim, self._on_bad)
+
+    def _done_before(self) -> int:
+        facts = self._collection.mark(self._name) if self._name else None
+        return int(facts["rows"]) if facts else 0
+
+    def _mark(self, rows: int | None) -> Mark | None:
+        return Mark(self._name, None if rows is None else {"rows": rows}) if self._name else None
+
+    def check(self) -> Gate:
+        """Look at every row before any is added."""
+        gate = self._gate()
+        ids: list[Any] = []
+        for part in screened(self._source.read(), gate):
+            ids += part.ids or ()
+        need_distinct(ids)
+        if ids and not self._done_before():
+            self._collection.rows.ids.next_ids(ids, len(ids), replace=self._replace)
+        return gate
+
+    def finish(self, checked: Gate, told: Told | None) -> FileAdded:
+        """Add what was not added before, part by part."""
+        start, gate = self._done_before(), self._gate()
+        added = replaced = 0
+        for block in _after(self._source.read(), start):
+            found = gate.take(block.vectors)
+            done = start + gate.rows
+            mark = self._mark(done if done < checked.rows else None)
+            taken = self._collection.take_block(found, block, replace=self._replace, mark=mark)
+            added, replaced = added + len(taken.ids) - taken.replaced, replaced + taken.replaced
+            if told is not None:
+                told(done, checked.rows)
+        return FileAdded(added, replaced, checked.skipped, start)
+
+
+def _after(blocks: Iterator[Block], rows: int) -> Iterator[Block]:
+    """Blocks without their first rows."""
+    for block in blocks:
+        count = len(block.vectors)
+        if rows < count:
+            ids = None if block.ids is None else block.ids[rows:]
+            yield Block(block.vectors[rows:], ids, None if block.metadata is None else block.metadata[rows:])
+        rows = max(0, rows - count)

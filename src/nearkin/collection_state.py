@@ -1,0 +1,250 @@
+"""What a collection holds: rows, recipe, index; and the facts about them that users ask for.
+
+`nearkin.collection` adds what is done with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nearkin.errors import ClosedError, ParameterError, ReadOnlyError, StateError
+from nearkin.forks import need_same_process, process_generation
+from nearkin.indexes import Found, Index
+from nearkin.indexing import Built, Recipe, Timings
+from nearkin.intake import PADDED
+from nearkin.memory_accounting import disk_bytes, kept_bytes
+from nearkin.metrics import Metric
+from nearkin.results import SearchResult, why_fewer
+from nearkin.rows import ForgottenRows, Rows
+from nearkin.search_parameters import whole_number
+from nearkin.settings import THREADS
+from nearkin.true_distances import RangeMargins
+from nearkin.vectors import as_vectors
+from nearkin.views import View
+
+if TYPE_CHECKING:
+    from nearkin.budgets import Budget
+    from nearkin.planning import Choice
+
+
+class CollectionState:
+    """Rows with ids under one metric, a recipe for an index, and the index; the base of `nearkin.Collection`."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        recipe: Recipe,
+        metric_text: str,
+        *,
+        threads: int = 1,
+        readonly: bool = False,
+        keep_vectors: bool = True,
+    ) -> None:
+        self._rows = rows
+        self._recipe = recipe
+        self._metric = recipe.metric
+        self._metric_text = metric_text
+        self._threads = threads
+        self._readonly = readonly
+        self._keep_vectors = keep_vectors
+        self._closed = False
+        self._process = process_generation()
+        self._lock = RLock()
+        self._index: Index | None = None
+        self._covered = 0
+        self._view: View | None = None
+        self._margins = RangeMargins(recipe.metric, rows, recipe.seed)
+        self.timings = Timings()
+        self.path: Path | None = None
+        self.skipped = np.empty(0, dtype=np.int64)
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.choice: Choice | None = None
+        self.budget: Budget | None = None
+        """What each `optimize` finds a plan for, by measuring; None where the plan was given."""
+
+    # ---- facts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def dim(self) -> int:
+        """Columns of the vectors (bytes, for packed bits)."""
+        return self._rows.dim
+
+    @property
+    def metric(self) -> Metric:
+        """The metric, fitted."""
+        return self._metric
+
+    @property
+    def metric_text(self) -> str:
+        """The metric as it was asked for, with its options."""
+        return self._metric_text
+
+    @property
+    def plan(self) -> str:
+        """The plan with every number filled in once the index is built."""
+        return self._recipe.label_of(self._index) if self._index is not None else str(self._recipe.plan)
+
+    @property
+    def uncovered(self) -> int:
+        """Rows that the index does not cover yet; they are searched one by one."""
+        return len(self._rows) - self._covered
+
+    @property
+    def deleted(self) -> int:
+        """Rows that were deleted or replaced and still take up space, until the collection is built anew."""
+        return len(self._rows) - self._rows.count
+
+    @property
+    def readonly(self) -> bool:
+        """Whether changes are refused."""
+        return self._readonly
+
+    @property
+    def keeps_vectors(self) -> bool:
+        """Whether the rows themselves are kept beside the index."""
+        return self._keep_vectors
+
+    @property
+    def search_defaults(self) -> dict[str, int]:
+        """Search parameters used where a search sets none."""
+        return self._index.resolve({}) if self._index is not None else dict(self._recipe.plan.search)
+
+    @property
+    def threads(self) -> int:
+        """Threads that searches and building use."""
+        return self._threads
+
+    @property
+    def rows(self) -> Rows:
+        """Rows, ids and metadata by position, and which are deleted; not to be changed."""
+        return self._rows
+
+    @property
+    def recipe(self) -> Recipe:
+        """Everything that decides what index is built over the rows."""
+        return self._recipe
+
+    @property
+    def index(self) -> Index | None:
+        """The index as built, which knows positions only; None where there is none yet."""
+        return self._index
+
+    def predicted_bytes(self) -> dict[str, int]:
+        """Bytes by component of the index over the present rows, as predicted before building."""
+        recipe = self._recipe.filled_in(self.plan)
+        return dict(recipe.predicted(self.dim, max(1, len(self)), self._rows if self._keep_vectors else None))
+
+    def allocated_bytes(self) -> dict[str, int]:
+        """Bytes by component of the index as built."""
+        return self._index.allocated() if self._index is not None else {}
+
+    def kept_bytes(self) -> dict[str, int]:
+        """Bytes by component of what is kept in memory besides the index: rows, ids, tombstones, metadata."""
+        return kept_bytes(self._rows)
+
+    def disk_bytes(self) -> dict[str, int]:
+        """Bytes by component in the folder; empty for a collection in memory."""
+        return disk_bytes(self._rows)
+
+    def verify(self) -> list[str]:
+        """Read every byte of a collection's folder again and compare it with its checksums; what is wrong, in words."""
+        self._need_open()
+        check = getattr(self._rows, "verify", None)
+        return list(check()) if check is not None else []
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids of all rows, in the order they were added."""
+        return np.asarray(self._rows.ids.at(np.flatnonzero(self._rows.alive)))
+
+    def __len__(self) -> int:
+        return self._rows.count
+
+    def __contains__(self, key: Any) -> bool:
+        try:
+            return bool(len(self._rows.ids.existing([key])))
+        except ParameterError:
+            return False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self):,} rows x {self.dim}"
+        return f"<nearkin.Collection {state}, {self._metric_text}, {self.plan}>"
+
+    # ---- for those who build and change it -------------------------------------------------------------------------
+
+    def take_over(self, recipe: Recipe, built: Built, choice: Choice | None = None) -> None:
+        """Use an index that was built over all rows by a recipe, chosen for a budget or not."""
+        self._recipe, self.choice = recipe, choice
+        self._index, self.timings, self.notes = built.index, built.timings, list(built.notes)
+        self._covered = len(self._rows) if self._index is not None else 0
+        self._view = None
+
+    def _current(self) -> View:
+        view = self._view
+        if view is None:
+            with self._lock:
+                self._need_open()
+                view = self._view = self._view or View.of(
+                    self._rows, self._index, self._covered, self._recipe, keeps_vectors=self._keep_vectors
+                )
+        need_same_process(self._process)
+        return view
+
+    def adopt(self, index: Index, covered: int) -> None:
+        """Use an index that was restored, over the first `covered` positions."""
+        self._index, self._covered, self._view = index, covered, None
+
+    def forget_vectors(self) -> None:
+        """Keep only the index: the rows are let go, and what needs them is refused from now on."""
+        with self._lock:
+            self._rows, self._keep_vectors, self._view = ForgottenRows.of(self._rows), False, None
+            self._margins = RangeMargins(self._metric, self._rows, self._recipe.seed)
+
+    def _publish(self) -> None:
+        """Write the index beside the rows, if they live on disk."""
+        publish = getattr(self._rows, "publish", None)
+        if publish is not None and self._index is not None:
+            publish(self.plan, self._index.state(), self._covered)
+
+    def _checked_queries(self, queries: Any) -> np.ndarray:
+        metric = self._metric
+        return as_vectors(queries, dim=self._rows.dim, dtype=metric.dtype, what="queries", longest=metric.longest_row)
+
+    def _asked(self, k: Any) -> int:
+        """A right k: beyond all rows the answer is padded, and padding is kept to what fits in memory."""
+        return whole_number("k", k, 1, max(len(self._rows), PADDED))
+
+    def _result(self, rows: int, found: Found, k: int, *, filtered: bool = False) -> SearchResult:
+        return SearchResult(
+            found.positions,
+            self._metric.finish(found.distances),
+            k,
+            self._rows.ids.table,
+            self._metric.similarity,
+            lambda count: why_fewer(count, k, rows, self.search_defaults, filtered=filtered),
+        )
+
+    def _threads_for(self, threads: int | None) -> int:
+        return self._threads if threads is None else whole_number("threads", threads, 1, THREADS)
+
+    def _need_open(self) -> None:
+        need_same_process(self._process)
+        if self._closed:
+            raise ClosedError("this collection was closed", hint="open it again with nearkin.open(path)")
+
+    def _need_writable(self) -> None:
+        self._need_open()
+        if self._readonly:
+            raise ReadOnlyError("this collection was opened for reading only", hint="open it without readonly=True")
+
+    def _need_vectors(self, operation: str) -> None:
+        if not self._keep_vectors:
+            raise StateError(
+                f"{operation} needs the rows, and this collection was built with keep_vectors=False",
+                hint="build it again with the vectors kept",
+            )
