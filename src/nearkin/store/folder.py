@@ -34,6 +34,7 @@ from nearkin.state import State
 from nearkin.store.built import Built, BuiltRecord, other_builds, read_built, remove_folders, write_built
 from nearkin.store.database import Database
 from nearkin.store.durability import storage_errors
+from nearkin.store.failpoints import failpoint
 from nearkin.store.header import Committed, Header, read_committed, read_header, write_committed, write_header
 from nearkin.store.lock import WriterLock
 from nearkin.store.replacement import DATABASE_NAME, real_path, replaced_name, what_is_at, write_folder
@@ -177,6 +178,7 @@ class Folder(Rows):
             after = replace(after, generation=after.generation + 1)
             blocks = [(VECTOR_FILE, *block) for block in grown]
             connection.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)", blocks)
+            failpoint("blocks recorded")
             write_committed(connection, after)
         self._record(gone, ids)
         if self._vectors is not None:

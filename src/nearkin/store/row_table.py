@@ -15,6 +15,7 @@ import numpy as np
 
 from nearkin.errors import CorruptFileError, ParameterError
 from nearkin.ids import INT64, IdTable
+from nearkin.store.failpoints import failpoint
 from nearkin.store.header import Committed
 from nearkin.store.row_checksums import id_checksums
 
@@ -103,9 +104,11 @@ def change_rows(
             )
         digest -= found[0]
     connection.executemany("DELETE FROM rows WHERE position = ?", ((position,) for position in gone))
+    failpoint("rows deleted")
     connection.executemany(
         "INSERT INTO rows (position, id, metadata, id_checksum, checksum) VALUES (?, ?, ?, ?, ?)", records
     )
+    failpoint("rows inserted")
     id_kind = committed.id_kind
     if records:
         digest += sum(records.checksums)
