@@ -120,7 +120,7 @@ class Session:
         """Perform the operation of a number."""
         kind = OPERATIONS[number]
         if kind == "open" or self.collection is None:
-            with open(self.home / "main/vectors/000001.f32", "ab") as file:
+            with (self.home / "main/vectors/000001.f32").open("ab") as file:
                 file.write(b"what an interrupted commit left")
             self.collection = nk.open(self.home / "main")
         if kind == "save":
