@@ -182,8 +182,16 @@ def run_writer(asked: dict[str, Any]) -> None:
         os._exit(code)
 
 
+def wait_for(log: Path) -> None:
+    """Wait until a writer said something, for it may take its time to open its collection."""
+    late = time.monotonic() + 30
+    while time.monotonic() < late and not (log.exists() and log.stat().st_size):
+        time.sleep(0.0005)
+
+
 def main() -> None:
-    """A writer for each line; killed after some seconds, if the line says so. Answers with the code that it ended with."""
+    """A writer for each line, killed some seconds after it started or began if the line says so; answers with the code that
+    it ended with."""
     rows = np.random.default_rng(0).standard_normal((200, DIM), dtype=np.float32)
     nk.build(rows, plan="ivf4").search(rows[:1], k=1)
     print("ready", flush=True)
@@ -193,6 +201,8 @@ def main() -> None:
         if not writer:
             run_writer(asked)
         if "seconds" in asked:
+            if asked["begun"]:
+                wait_for(Path(asked["log"]))
             time.sleep(asked["seconds"])
             os.kill(writer, signal.SIGKILL)  # not waited for yet, so the number is still its own
         print(os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]), flush=True)
