@@ -1,12 +1,9 @@
-"""Processes killed at any moment, disks that are full: what was acknowledged is there, and nothing else."""
+"""Commits without room, and interrupted ones: what was acknowledged is there, and nothing else."""
 
 import errno
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,65 +13,7 @@ from nearkin import errors
 from nearkin.state import State
 from nearkin.store import Folder, durability, write_folder
 
-KILLS = 300 if os.environ.get("NEARKIN_SOAK") else 10
 ROWS = np.arange(24, dtype=np.float32).reshape(8, 3)
-
-WRITER = """
-import sys
-import numpy as np
-from nearkin.state import State
-from nearkin.store import Folder
-with Folder.open(sys.argv[1]) as folder:
-    print("open", len(folder), flush=True)
-    while True:
-        first = len(folder)
-        new = np.arange(first, first + 500)
-        rows = np.repeat(new[:, None], 3, axis=1).astype(np.float32)
-        gone = np.array([first - 1]) if first else None
-        folder.commit(delete=gone, vectors=rows, ids=new.tolist(), metadata=[{"n": n} for n in new.tolist()])
-        print("rows", len(folder), flush=True)
-        if len(folder) % 2000 == 0:
-            folder.publish("flat", State({"rows": rows}), len(folder))
-            print("built", len(folder), flush=True)
-"""
-
-
-def test_killed_writers(tmp_path, header):
-    chance = random.Random(5)
-    for kill in range(KILLS):
-        path = tmp_path / f"wiki {kill // 10}"
-        if kill % 10 == 0:
-            Folder.create(path, header()).close()
-        child = subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        said = [child.stdout.readline()]
-        assert said[0].startswith("open")
-        time.sleep(chance.uniform(0, 0.15))
-        child.send_signal(signal.SIGKILL)
-        said += child.stdout.read().splitlines()
-        child.stdout.close()
-        child.wait()
-        whole = [line.split() for line in said if len(line.split()) == 2]
-        check_what_was_acknowledged(
-            path, int(whole[-1][1]), max([int(n) for what, n in whole if what == "built"] or [0])
-        )
-
-
-def check_what_was_acknowledged(path, acknowledged, built):
-    with Folder.open(path, readonly=acknowledged % 1000 == 0) as folder:  # either may meet the interrupted commit first
-        assert folder.verify() == []
-        n = len(folder)
-        assert n in (acknowledged, acknowledged + 500)
-        assert folder.count == n - max(0, n // 500 - 1)
-        np.testing.assert_array_equal(folder.span(0, n), np.repeat(np.arange(n)[:, None], 3, axis=1))
-        alive = np.flatnonzero(folder.alive)
-        np.testing.assert_array_equal(folder.ids.at(alive), alive)
-        assert folder.metadata(alive) == [{"n": each} for each in alive.tolist()]
-        found = folder.built()
-        assert (found.covered if found else 0) >= built
-
-
-# ---- full disks ------------------------------------------------------------------------------------------------------
 
 
 def full_disk(*_):

@@ -11,7 +11,7 @@ from nearkin import errors
 from nearkin.store import Folder
 
 SOAK = bool(os.environ.get("NEARKIN_SOAK"))
-EVERY = 1 if SOAK else 7
+EVERY = 1 if SOAK else 37
 EVERY_WRITTEN = 5 if SOAK else 331
 REPORTED = (errors.StorageError, errors.UnknownCollectionError)
 ROWS = np.arange(24, dtype=np.float32).reshape(8, 3) / 7
@@ -111,7 +111,8 @@ def test_cut_files(collection, contents, tmp_path):
             os.truncate(file, length)
             for readonly in (True, False):
                 found = answers(collection, contents, readonly=readonly)
-                assert isinstance(found, errors.CorruptFileError), (file, length, found)
+                harmless = file.suffix == ".sqlite" and found == good  # the end of a page without rows
+                assert harmless or isinstance(found, errors.CorruptFileError), (file, length, found)
             file.write_bytes(content)
     assert answers(collection, contents, readonly=True) == good
 

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +24,7 @@ from nearkin.errors import CorruptFileError, FormatVersionError, PluginContractE
 from nearkin.mapped_pages import let_go
 from nearkin.state import State
 from nearkin.store.durability import storage_errors, sync_folder, write_synced
+from nearkin.store.failpoints import failpoint
 from nearkin.store.plain_arrays import as_plain, bytes_of, describe, from_bytes
 from nearkin.vectors import BLOCK_BYTES
 
@@ -79,11 +81,15 @@ def write_built(parent: Path, label: str, state: State, covered: int, *, generat
         with storage_errors(parent, "written"):
             parent.mkdir(exist_ok=True)
             temporary.mkdir()
+            failpoint("index folder made")
             spec = _write_files(temporary, label, state, covered)
+            failpoint("index files written")
             sync_folder(temporary)
+            failpoint("index folder synced")
             final = parent / _folder_name(label, spec, generation)
             remove_folders([final])  # left by a commit of this number that did not happen
             temporary.rename(final)
+            failpoint("index renamed")
             sync_folder(parent)
             sync_folder(parent.parent)
     except BaseException:
@@ -104,6 +110,7 @@ def _write_files(folder: Path, label: str, state: State, covered: int) -> bytes:
         content = bytes_of(plain)
         file = f"{number:03d}-{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[:60]}.bin"
         write_synced(folder / file, content)
+        failpoint("index array written")
         files[name] = {"file": file, "bytes": len(content), "checksum": checksum_of(content), **describe(plain)}
     facts = {"kind": KIND, "version": VERSION, "label": label, "covered": covered, "files": files, "meta": state.meta}
     try:
@@ -182,4 +189,6 @@ def other_builds(parent: Path, record: BuiltRecord | None) -> list[Path]:
 def remove_folders(folders: list[Path]) -> None:
     """Remove folders that nothing refers to; one that a reader keeps open on Windows stays until the next time."""
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            shutil.rmtree(folder, ignore_errors=True)
+            failpoint("folder removed")

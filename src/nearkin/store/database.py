@@ -15,9 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nearkin.errors import CorruptFileError, LockedError, NearkinError, StorageError
+from nearkin.store.durability import storage_errors
+from nearkin.store.failpoints import failpoint
 from nearkin.store.schema import check_schema, create_schema
 
 WAIT_SECONDS = 30.0
+PAGE_BYTES = 4096
+"""Of new databases; SQLite's own choice. Tests that go through every byte take less."""
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _SYSTEM = {
     sqlite3.SQLITE_FULL,
@@ -48,7 +52,7 @@ class Database:
         with sqlite_errors(path):
             self.connection = _connect(path, "rw")
         try:
-            with sqlite_errors(path):
+            with storage_errors(path, "opened"), sqlite_errors(path):
                 self._prepare()
         except BaseException:
             self.connection.close()
@@ -60,6 +64,7 @@ class Database:
         with sqlite_errors(path):
             connection = _connect(path, "rwc")
             try:
+                connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 connection.execute("PRAGMA synchronous = EXTRA")
                 connection.execute("BEGIN IMMEDIATE")
                 create_schema(connection)
@@ -79,6 +84,8 @@ class Database:
         self.connection.execute("PRAGMA cell_size_check = ON")
         with self._transaction("BEGIN" if self.readonly else "BEGIN IMMEDIATE"):
             check_schema(self.connection, self.path, readonly=self.readonly)
+            if not self.readonly:
+                failpoint("schema checked")
         if self.readonly:
             self.connection.execute("PRAGMA query_only = ON")
         elif self.connection.execute("PRAGMA freelist_count").fetchone()[0]:
@@ -99,8 +106,11 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction that is committed at the end, or rolled back if anything is raised."""
-        with self._turn, sqlite_errors(self.path), self._transaction("BEGIN IMMEDIATE"):
-            yield self.connection
+        with self._turn, storage_errors(self.path, "written"), sqlite_errors(self.path):
+            with self._transaction("BEGIN IMMEDIATE"):
+                yield self.connection
+                failpoint("before commit")
+            failpoint("after commit")
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[None]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from nearkin.errors import NearkinError, StorageError
 from nearkin.mapped_pages import let_go
+from nearkin.store.failpoints import failpoint
 
 PIECE = 1 << 20
 """Bytes written or checksummed at once."""
@@ -73,6 +74,7 @@ def write_pieces(file: BinaryIO, content: memoryview) -> None:
         written = file.write(content[done : done + PIECE])
         let_go(np.frombuffer(content[done : done + written], dtype=np.uint8))
         done += written
+        failpoint("piece written")
 
 
 def write_synced(path: Path, content: memoryview | bytes) -> None:

@@ -33,6 +33,7 @@ from nearkin.state import State
 from nearkin.store.built import Built, other_builds, remove_folders, write_built
 from nearkin.store.database import Database
 from nearkin.store.durability import storage_errors
+from nearkin.store.failpoints import failpoint
 from nearkin.store.field_indexes import create_field_index, drop_field_index
 from nearkin.store.folder_reader import VECTOR_FILE, FolderReader
 from nearkin.store.header import (
@@ -173,6 +174,7 @@ class Folder(FolderReader):
             after = replace(after, generation=after.generation + 1)
             blocks = [(VECTOR_FILE, *block) for block in grown]
             connection.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)", blocks)
+            failpoint("blocks recorded")
             if mark is not None:
                 write_mark(connection, mark)
             write_committed(connection, after)

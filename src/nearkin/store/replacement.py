@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from nearkin.errors import ParameterError
 from nearkin.store.durability import storage_errors, sync_folder, sync_tree
+from nearkin.store.failpoints import failpoint
 from nearkin.store.lock import WriterLock
 
 DATABASE_NAME = "collection.sqlite"
@@ -68,8 +69,11 @@ def write_folder(
             with storage_errors(place, "written"):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 temporary.mkdir()
+                failpoint("temporary folder made")
                 fill(temporary)
+                failpoint("folder filled")
                 sync_tree(temporary)
+                failpoint("folder synced")
                 _swap(temporary, place)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -169,12 +173,16 @@ def _swap(temporary: Path, path: Path) -> None:
         elif os.name == "nt":
             path.rmdir()  # elsewhere a rename replaces an empty folder
     try:
+        failpoint("swap: old moved")
         temporary.rename(path)
+        failpoint("swap: new in place")
+        sync_folder(path.parent)
     except BaseException:
+        if not temporary.exists():
+            path.rename(temporary)
         if old.exists():
             old.rename(path)
         raise
-    sync_folder(path.parent)
 
 
 def _sibling(path: Path, middle: str, suffix: str) -> Path:

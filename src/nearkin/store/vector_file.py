@@ -18,6 +18,7 @@ import numpy as np
 from nearkin.errors import CorruptFileError, ParameterError
 from nearkin.mapped_pages import let_go
 from nearkin.store.durability import storage_errors, sync_file, sync_folder, write_pieces
+from nearkin.store.failpoints import failpoint
 from nearkin.vectors import DType, block_rows
 
 BLOCK_BYTES = 1 << 20
@@ -91,9 +92,12 @@ class VectorFile:
         with storage_errors(self.path, "written"):
             self.path.parent.mkdir(exist_ok=True)
             with open(self.path, "xb" if new else "r+b", buffering=0) as file:
+                failpoint("vector file opened")
                 file.seek(self.size)
                 write_pieces(file, content)
+                failpoint("vectors written")
                 sync_file(file.fileno())
+                failpoint("vectors synced")
             if new:
                 sync_folder(self.path.parent)
                 sync_folder(self.path.parent.parent)
@@ -124,6 +128,7 @@ class VectorFile:
         if self.path.exists() and self.path.stat().st_size > self.size:
             with storage_errors(self.path, "cut"), open(self.path, "r+b", buffering=0) as file:
                 file.truncate(self.size)
+                failpoint("tail cut")
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
