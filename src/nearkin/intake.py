@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from nearkin.errors import ParameterError
 from nearkin.ids import read_ids
+from nearkin.metadata_text import MetadataText, metadata_text
 from nearkin.metrics import Metric
 from nearkin.vectors import Gate, OnBad, Screened
 
@@ -52,8 +52,10 @@ def ids_of_kept(ids: Iterable[Any] | None, screened: Screened, first: int = 0) -
     return None if ids is None else _kept(read_ids(ids, first), screened, "ids")
 
 
-def metadata_of_kept(metadata: Iterable[Any] | None, screened: Screened, first: int = 0) -> list[dict[str, Any]] | None:
-    """Metadata of the rows that passed the gate, as JSON gives it back: what is stored is what a saved folder returns.
+def metadata_of_kept(
+    metadata: Iterable[Any] | None, screened: Screened, first: int = 0
+) -> list[MetadataText | None] | None:
+    """Metadata of the rows that passed the gate, as it is stored.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def metadata_of_kept(metadata: Iterable[Any] | None, screened: Screened, first: 
         return None
     if isinstance(metadata, Mapping | str | bytes) or not isinstance(metadata, Iterable):
         raise ParameterError(f"metadata is a {type(metadata).__name__}, a list with one dict a row expected")
-    found = [_plain(each, row) for row, each in enumerate(metadata, first)]
+    found = [metadata_text(each, row) for row, each in enumerate(metadata, first)]
     return list(_kept(found, screened, "metadata dicts"))
 
 
@@ -73,19 +75,6 @@ def _kept(values: list[Any], screened: Screened, what: str) -> list[Any]:
     if len(values) != rows:
         raise ParameterError(f"{len(values)} {what} were given for {rows} rows")
     return values if screened.kept is None else [values[row] for row in screened.kept]
-
-
-def _plain(given: Any, row: int) -> dict[str, Any]:
-    if not given and (given is None or isinstance(given, Mapping)):
-        return {}
-    if not isinstance(given, Mapping):
-        raise ParameterError(f"metadata of row {row} is a {type(given).__name__}, a dict expected")
-    try:
-        return dict(json.loads(json.dumps(dict(given), allow_nan=False)))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ParameterError(
-            f"metadata of row {row} cannot be stored as JSON: {error}", hint="a missing number is None, not NaN"
-        ) from error
 
 
 def owned(array: np.ndarray, given: Any) -> np.ndarray:

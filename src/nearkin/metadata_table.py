@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from threading import Lock
 from typing import Any
 
@@ -15,7 +13,6 @@ from nearkin.errors import FilterError
 from nearkin.filters import Filter
 
 TABLE = "CREATE TABLE rows (position INTEGER PRIMARY KEY, id NOT NULL, metadata TEXT)"
-_HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class MetadataTable:
@@ -23,7 +20,7 @@ class MetadataTable:
 
     >>> from nearkin.filters import as_filter
     >>> table = MetadataTable()
-    >>> table.change([], [(0, "a", {"price": 30}), (1, "b", {"price": 70}), (2, "c", None)])
+    >>> table.change([], [(0, "a", '{"price": 30}'), (1, "b", '{"price": 70}'), (2, "c", None)])
     >>> table.matching(as_filter("price < 50")).tolist(), table.matching(as_filter("not price < 50")).tolist()
     ([0], [1, 2])
     """
@@ -33,19 +30,26 @@ class MetadataTable:
         self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._connection.execute(TABLE)
 
-    def change(self, delete: Iterable[int], rows: Iterable[tuple[int, Any, Mapping[str, Any] | None]]) -> None:
-        """Delete positions, and add rows as (position, id, metadata)."""
+    def change(self, delete: Iterable[int], rows: Iterable[tuple[int, Any, str | None]]) -> None:
+        """Delete positions, and add rows as (position, id, metadata as JSON)."""
         with self._turn:
             self._connection.execute("BEGIN")
             self._connection.executemany("DELETE FROM rows WHERE position = ?", ((each,) for each in delete))
-            records = ((at, id, as_json(given) if given else None) for at, id, given in rows)
-            self._connection.executemany("INSERT INTO rows VALUES (?, ?, ?)", records)
+            self._connection.executemany("INSERT INTO rows VALUES (?, ?, ?)", rows)
             self._connection.execute("COMMIT")
 
     def matching(self, filter: Filter) -> np.ndarray:
         """(m,) ascending positions of the rows that a filter keeps."""
         with self._turn:
             return select_positions(self._connection, filter)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it takes."""
+        with self._turn:
+            (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+            (size,) = self._connection.execute("PRAGMA page_size").fetchone()
+        return int(pages) * int(size)
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -68,13 +72,3 @@ def select_positions(connection: sqlite3.Connection, filter: Filter) -> np.ndarr
     except (OverflowError, UnicodeError) as error:
         raise FilterError(f"the filter has a value that cannot be compared: {error}") from error
     return np.sort(np.fromiter((position for (position,) in found), dtype=np.int64, count=len(found)))
-
-
-def as_json(metadata: Mapping[str, Any]) -> str:
-    """Metadata as it is stored: JSON in UTF-8, halves of surrogate pairs escaped, since UTF-8 has none.
-
-    >>> as_json({"name": "é"}), as_json({"name": "\\ud800"})
-    ('{"name": "é"}', '{"name": "\\\\ud800"}')
-    """
-    text = json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False)
-    return text if text.isascii() else _HALF_OF_A_PAIR.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -5,6 +5,7 @@ Everything else of a collection (its index) can be built again from this.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from sys import getsizeof
@@ -16,9 +17,11 @@ from nearkin.errors import NotSupportedError
 from nearkin.filters import Filter
 from nearkin.ids import IdTable
 from nearkin.metadata_table import MetadataTable
+from nearkin.metadata_text import MetadataText, metadata_text
 from nearkin.vectors import BLOCK_BYTES, DType, block_rows
 
-Metadata = Mapping[str, Any]
+Metadata = Mapping[str, Any] | MetadataText | None
+"""Of one row: what JSON can hold, or the text that was made of it."""
 
 
 class Row(NamedTuple):
@@ -132,7 +135,7 @@ class MemoryRows(Rows):
         self._blocks: tuple[np.ndarray, ...] = (
             np.empty((0, dim), dtype=np.float32 if dtype == "float32" else np.uint8),
         )
-        self._metadata: dict[int, dict[str, Any]] = {}
+        self._metadata: dict[int, MetadataText] = {}
         self._table: MetadataTable | None = None
 
     def commit(
@@ -144,11 +147,10 @@ class MemoryRows(Rows):
         metadata: Sequence[Metadata] | None = None,
     ) -> None:
         first = len(self)
+        texts = [metadata_text(each, row) for row, each in enumerate(metadata or ())]
         if vectors is not None and len(vectors):
             self._blocks = _appended(self._blocks, vectors)
-        for offset, each in enumerate(metadata or ()):
-            if each:
-                self._metadata[first + offset] = dict(each)
+        self._metadata.update((first + row, text) for row, text in enumerate(texts) if text is not None)
         for position in () if delete is None else delete.tolist():
             self._metadata.pop(position, None)
         self._record(delete, ids)
@@ -162,7 +164,7 @@ class MemoryRows(Rows):
             self._table = table
         return self._table.matching(filter)
 
-    def _records(self, positions: np.ndarray) -> Iterator[tuple[int, Any, Metadata | None]]:
+    def _records(self, positions: np.ndarray) -> Iterator[tuple[int, Any, str | None]]:
         ids = self.ids.at(positions).tolist()
         return zip(positions.tolist(), ids, map(self._metadata.get, positions.tolist()), strict=True)
 
@@ -192,11 +194,12 @@ class MemoryRows(Rows):
         return list(zip(_starts(blocks).tolist(), blocks, strict=True))
 
     def metadata(self, positions: np.ndarray) -> list[dict[str, Any]]:
-        return [dict(self._metadata.get(position, {})) for position in positions.tolist()]
+        return [json.loads(self._metadata.get(position, "{}")) for position in positions.tolist()]
 
     def metadata_bytes(self) -> int:
-        """Bytes of all metadata as the objects that they are."""
-        return object_bytes(self._metadata) if self._metadata else 0
+        """Bytes of all metadata as the texts that they are, and of the table that filters read, once one was asked for."""
+        texts = getsizeof(self._metadata) + sum(map(getsizeof, self._metadata.values())) if self._metadata else 0
+        return texts + (0 if self._table is None else self._table.nbytes)
 
     def close(self) -> None:
         self._blocks = (self._blocks[0][:0].copy(),)
@@ -210,20 +213,6 @@ def _appended(blocks: tuple[np.ndarray, ...], rows: np.ndarray) -> tuple[np.ndar
     while kept and len(kept[-1]) <= len(rows) and kept[-1].nbytes + rows.nbytes <= BLOCK_BYTES:
         rows = np.concatenate([kept.pop(), rows])
     return (*kept, rows)
-
-
-def object_bytes(value: Any) -> int:
-    """Bytes of an object as JSON has them, with everything in it.
-
-    >>> object_bytes({"a": ["b"]}) > object_bytes({"a": []}) > 0
-    True
-    """
-    size = getsizeof(value)
-    if isinstance(value, Mapping):
-        return size + sum(object_bytes(key) + object_bytes(each) for key, each in value.items())
-    if isinstance(value, list | tuple):
-        return size + sum(map(object_bytes, value))
-    return size
 
 
 def _starts(blocks: Sequence[np.ndarray]) -> np.ndarray:
@@ -240,7 +229,8 @@ class ForgottenRows(MemoryRows):
         forgotten = cls(rows.dim, rows.dtype)
         forgotten.ids, forgotten.alive = rows.ids, rows.alive
         known = zip(range(len(rows)), rows.metadata(np.arange(len(rows))), strict=True)
-        forgotten._metadata = {position: each for position, each in known if each}
+        texts = ((position, metadata_text(each, position)) for position, each in known)
+        forgotten._metadata = {position: text for position, text in texts if text is not None}
         return forgotten
 
     def commit(

@@ -11,6 +11,7 @@ from nearkin.errors import CorruptFileError, ParameterError, VectorError
 from nearkin.formats import Block
 from nearkin.ids import need_distinct
 from nearkin.intake import ids_of_kept, metadata_of_kept
+from nearkin.metadata_text import MetadataText
 from nearkin.rows import Rows
 from nearkin.vectors import Gate, block_rows
 
@@ -22,7 +23,7 @@ class Part(NamedTuple):
 
     vectors: np.ndarray
     ids: list[Any] | None
-    metadata: list[dict[str, Any]] | None
+    metadata: list[MetadataText | None] | None
 
 
 def screened(blocks: Iterable[Block], gate: Gate) -> Iterator[Part]:
@@ -103,7 +104,7 @@ def _joined(parts: list[Part]) -> Part:
     ids = None if parts[0].ids is None else [each for part in parts for each in part.ids or ()]
     metadata = None
     if any(part.metadata for part in parts):
-        metadata = [each for part in parts for each in part.metadata or [{}] * len(part.vectors)]
+        metadata = [each for part in parts for each in part.metadata or [None] * len(part.vectors)]
     return Part(np.concatenate([part.vectors for part in parts]), ids, metadata)
 
 

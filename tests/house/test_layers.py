@@ -15,6 +15,7 @@ LAYERS: list[set[str]] = [
         "filters",
         "fields",
         "metadata_table",
+        "metadata_text",
         "state",
         "vectors",
         "mapped_pages",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import lt
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 
 from nearkin.errors import CorruptFileError, ParameterError
 from nearkin.ids import INT64, IdTable
+from nearkin.metadata_text import metadata_text
+from nearkin.rows import Metadata
 from nearkin.store.failpoints import failpoint
 from nearkin.store.header import Committed
 from nearkin.store.row_checksums import id_checksums
@@ -54,7 +56,7 @@ class Records:
         return zip(positions, self.ids, self.metadata, self.id_checksums, self.checksums, strict=True)
 
 
-def make_records(first: int, ids: Sequence[Any], metadata: Sequence[Mapping[str, Any]] | None) -> Records:
+def make_records(first: int, ids: Sequence[Any], metadata: Sequence[Metadata] | None) -> Records:
     """Records of new rows at positions from `first` on.
 
     Raises
@@ -67,27 +69,9 @@ def make_records(first: int, ids: Sequence[Any], metadata: Sequence[Mapping[str,
     sums = id_checksums(range(first, first + len(ids)), ids)
     if metadata is None:
         return Records(first, ids, [None] * len(ids), sums, sums)
-    texts = [_as_json(given, row) if given else None for row, given in enumerate(metadata)]
+    texts = [metadata_text(given, row) for row, given in enumerate(metadata)]
     encoded = (text.encode() if text else b"" for text in texts)
     return Records(first, ids, texts, sums, list(map(crc32, encoded, sums)))
-
-
-_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-"""json.dumps would make one for every row."""
-
-
-def _as_json(given: Mapping[str, Any], row: int) -> str:
-    try:
-        text = _JSON.encode(given if type(given) is dict else dict(given))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ParameterError(
-            f"metadata of row {row} cannot be stored as JSON: {error}", hint="a missing number is None, not NaN"
-        ) from error
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair is a string in Python and in JSON, but not in UTF-8
-        text = json.dumps(dict(given))
-    return text
 
 
 def change_rows(

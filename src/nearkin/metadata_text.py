@@ -1,0 +1,67 @@
+"""Metadata as the JSON text that is stored, in memory and on disk: checked and written once, when it comes in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from nearkin.errors import ParameterError
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+"""json.dumps would make one for every row."""
+
+_HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class MetadataText(str):
+    """Metadata of one row as JSON, made by `metadata_text`."""
+
+    __slots__ = ()
+
+
+def metadata_text(given: Mapping[str, Any] | MetadataText | None, row: int) -> MetadataText | None:
+    """One row's metadata as it is stored, None where there is none; what was made by this before is given back.
+
+    Parameters
+    ----------
+    row
+        Its number, for errors.
+
+    Raises
+    ------
+    ParameterError
+        No dict, or something in it that JSON or SQLite cannot hold.
+
+    Examples
+    --------
+    >>> metadata_text({"name": "é", "sizes": (1, 2)}, 0)
+    '{"name": "é", "sizes": [1, 2]}'
+    >>> metadata_text({"half of a pair": "\\ud800"}, 0)
+    '{"half of a pair": "\\\\ud800"}'
+    >>> metadata_text({"nul": "a\\0b"}, 7)
+    Traceback (most recent call last):
+        ...
+    nearkin.errors.ParameterError: metadata of row 7 has a NUL character in a text, where SQLite would end it; take it out
+    """
+    if isinstance(given, MetadataText):
+        return given
+    if not given and (given is None or isinstance(given, Mapping)):
+        return None
+    if not isinstance(given, Mapping):
+        raise ParameterError(f"metadata of row {row} is a {type(given).__name__}, a dict expected")
+    try:
+        text = _ENCODER.encode(given if type(given) is dict else dict(given))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ParameterError(
+            f"metadata of row {row} cannot be stored as JSON: {error}", hint="a missing number is None, not NaN"
+        ) from error
+    if "\\u0000" in text and _NUL.search(text):
+        raise ParameterError(
+            f"metadata of row {row} has a NUL character in a text, where SQLite would end it", hint="take it out"
+        )
+    if not text.isascii():  # UTF-8 has no halves of surrogate pairs
+        text = _HALF_OF_A_PAIR.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return MetadataText(text)

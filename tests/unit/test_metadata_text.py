@@ -1,0 +1,58 @@
+"""Metadata comes back as it went in, as far as JSON can tell, and filters read what Python wrote."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nearkin import errors
+from nearkin.filters import as_filter
+from nearkin.metadata_table import MetadataTable
+from nearkin.metadata_text import metadata_text
+
+TEXT = st.text(st.characters(exclude_characters="\0"), max_size=6)
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(TEXT, VALUE, min_size=1, max_size=4))
+def test_it_comes_back(metadata):
+    text = metadata_text(metadata, 0)
+    assert json.loads(text) == metadata
+    text.encode()  # halves of surrogate pairs included
+    assert metadata_text(text, 0) is text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"a": {"b": ["x\0y"]}}, "row 4 has a NUL"),
+        ({"\0": 1}, "row 4 has a NUL"),
+        ({"a": "\\\0"}, "row 4 has a NUL"),
+        ({"a": float("nan")}, "row 4 cannot be stored as JSON"),
+        ({"a": object()}, "row 4 cannot be stored as JSON"),
+        ([1], "row 4 is a list"),
+    ],
+)
+def test_refused(given, message):
+    with pytest.raises(errors.ParameterError, match=message):
+        metadata_text(given, 4)
+
+
+def test_what_only_looks_like_a_nul():
+    for harmless in ("\\u0000", "\\\\u0000"):
+        assert json.loads(metadata_text({"a": harmless}, 0)) == {"a": harmless}
+
+
+def test_nothing_is_none():
+    assert metadata_text({}, 0) is metadata_text(None, 0) is None
+
+
+def test_filters_read_a_row_with_half_of_a_surrogate_pair():
+    table = MetadataTable()
+    table.change([], [(0, "a", metadata_text({"naïve": "é", "broken": "\ud800"}, 0))])
+    assert table.matching(as_filter('naïve = "é"')).tolist() == [0]
