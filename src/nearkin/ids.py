@@ -197,8 +197,10 @@ def read_ids(ids: Iterable[Any], first: int = 0) -> list[Any]:
         return found  # whole numbers all, without a look at each
     for row, each in enumerate(found):
         if isinstance(each, str):
-            if not each.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in each):
-                raise ParameterError(f"id {each!r} of row {first + row} is not valid Unicode text")
+            if not each.isprintable() and _UNSTORABLE.search(each):
+                raise ParameterError(
+                    f"id {each!r} of row {first + row} cannot be stored, Unicode text without NUL characters expected"
+                )
             if type(each) is not str:
                 found[row] = str.__str__(each)  # np.str_ and enumerations as the text they are
             continue
@@ -265,5 +267,8 @@ def _unknown(missing: list[Any], where: dict[Any, int]) -> str:
     kind = f" (there is {other!r}, a {type(other).__name__})" if other is not None and other in where else ""
     return f"there is no row with id {missing[0]!r}{kind}"
 
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+"""NUL, where SQLite ends a text, and halves of surrogate pairs, which UTF-8 does not have."""
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")

@@ -9,10 +9,14 @@ from typing import Any
 
 from nearkin.errors import ParameterError
 
+DEEPEST = 100
+"""Lists and dicts inside each other; SQLite stops at some number above that, and then no filter works at all."""
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 """json.dumps would make one for every row."""
 
 _HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
+_MANY_DIGITS = re.compile("[0-9]{300}")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -62,6 +66,24 @@ def metadata_text(given: Mapping[str, Any] | MetadataText | None, row: int) -> M
         raise ParameterError(
             f"metadata of row {row} has a NUL character in a text, where SQLite would end it", hint="take it out"
         )
+    if text.count("[") + text.count("{") > DEEPEST or _MANY_DIGITS.search(text):
+        _check_depth_and_numbers(given, row)
     if not text.isascii():  # UTF-8 has no halves of surrogate pairs
         text = _HALF_OF_A_PAIR.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return MetadataText(text)
+
+
+def _check_depth_and_numbers(given: Any, row: int) -> None:
+    """Refuse what JSON can hold and SQLite cannot read."""
+    waiting = [(given, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > DEEPEST:
+            raise ParameterError(f"metadata of row {row} is nested deeper than {DEEPEST} levels")
+        if isinstance(value, int) and abs(value) >= 1 << 1023:
+            raise ParameterError(
+                f"metadata of row {row} has a whole number of {len(str(value)):,} digits, at most 308 expected"
+            )
+        if isinstance(value, Mapping | list | tuple):
+            inner = value.values() if isinstance(value, Mapping) else value
+            waiting += [(each, depth + 1) for each in inner]

@@ -16,7 +16,8 @@ from nearkin.state import State
 from nearkin.store import Folder, Header
 
 SOAK = bool(os.environ.get("NEARKIN_SOAK"))
-METADATA = st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.text(max_size=5), max_size=2)
+TEXT = st.text(st.characters(exclude_characters="\0"), max_size=5)
+METADATA = st.dictionaries(TEXT, st.none() | st.integers() | TEXT, max_size=2)
 
 
 class FolderMachine(RuleBasedStateMachine):

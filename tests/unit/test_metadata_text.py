@@ -19,6 +19,13 @@ VALUE = st.recursive(
 )
 
 
+def nested(depth):
+    value = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
 @given(st.dictionaries(TEXT, VALUE, min_size=1, max_size=4))
 def test_it_comes_back(metadata):
     text = metadata_text(metadata, 0)
@@ -36,6 +43,9 @@ def test_it_comes_back(metadata):
         ({"a": float("nan")}, "row 4 cannot be stored as JSON"),
         ({"a": object()}, "row 4 cannot be stored as JSON"),
         ([1], "row 4 is a list"),
+        ({"a": 10**400}, "row 4 has a whole number of 401 digits"),
+        ({"a": [[10**400]]}, "row 4 has a whole number of 401 digits"),
+        ({"a": nested(101)}, "row 4 is nested deeper than 100 levels"),
     ],
 )
 def test_refused(given, message):
@@ -45,6 +55,11 @@ def test_refused(given, message):
 
 def test_what_only_looks_like_a_nul():
     for harmless in ("\\u0000", "\\\\u0000"):
+        assert json.loads(metadata_text({"a": harmless}, 0)) == {"a": harmless}
+
+
+def test_depth_that_is_allowed_and_brackets_in_texts():
+    for harmless in (nested(99), "[" * 500, "7" * 500, [[]] * 200):
         assert json.loads(metadata_text({"a": harmless}, 0)) == {"a": harmless}
 
 
