@@ -199,7 +199,7 @@ def read_ids(ids: Iterable[Any], first: int = 0) -> list[Any]:
         if isinstance(each, str):
             if not each.isprintable() and _UNSTORABLE.search(each):
                 raise ParameterError(
-                    f"id {each!r} of row {first + row} cannot be stored, Unicode text without NUL characters expected"
+                    f"id {each!r} of row {first + row} is not valid Unicode text, or has a NUL character"
                 )
             if type(each) is not str:
                 found[row] = str.__str__(each)  # np.str_ and enumerations as the text they are
