@@ -48,10 +48,12 @@ if TYPE_CHECKING:
     from nearkin.plans import Plan
     from nearkin.quality import Quality
     from nearkin.registry import Registry
+    from nearkin.repairing import Repair, repair
     from nearkin.reporting.document import Report, report
     from nearkin.results import RangeResult, SearchResult
     from nearkin.search_parameters import SearchParameter
     from nearkin.settings import Settings
+    from nearkin.soundness import Verification, verify
     from nearkin.state import State
     from nearkin.transforms import Transform
 
@@ -88,6 +90,7 @@ _WHERE = {
     "RangeFound": "indexes",
     "RangeResult": "results",
     "Registry": "registry",
+    "Repair": "repairing",
     "Report": "reporting.document",
     "SearchParameter": "search_parameters",
     "SearchResult": "results",
@@ -97,6 +100,7 @@ _WHERE = {
     "Transform": "transforms",
     "TransformSpec": "hooks",
     "VectorFormat": "formats",
+    "Verification": "soundness",
     "bit_counts": "bits",
     "build": "building",
     "build_folder": "folder_building",
@@ -115,7 +119,9 @@ _WHERE = {
     "predicted_plans": "affording",
     "read_vectors": "files",
     "recall": "accuracy",
+    "repair": "repairing",
     "report": "reporting.document",
+    "verify": "soundness",
 }
 
 __all__ = [
@@ -148,6 +154,7 @@ __all__ = [
     "RangeFound",
     "RangeResult",
     "Registry",
+    "Repair",
     "Report",
     "SearchParameter",
     "SearchResult",
@@ -157,6 +164,7 @@ __all__ = [
     "Transform",
     "TransformSpec",
     "VectorFormat",
+    "Verification",
     "bit_counts",
     "build",
     "build_folder",
@@ -175,7 +183,9 @@ __all__ = [
     "predicted_plans",
     "read_vectors",
     "recall",
+    "repair",
     "report",
+    "verify",
 ]
 
 
