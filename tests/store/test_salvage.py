@@ -17,10 +17,10 @@ from nearkin.store.salvage import salvage
 
 SOAK = bool(os.environ.get("NEARKIN_SOAK"))
 FLIPS = 5_000 if SOAK else 220
-N, DIM = 900, 384
+N, DIM, BLOCK = 300, 9, 4096
 ROWS = np.random.default_rng(3).normal(size=(N, DIM)).astype(np.float32)
-"""A little more than one block of vectors."""
-DELETED = (4, 5, 6, 500, 898, 899)
+"""More than two blocks of vectors, and a row on each border."""
+DELETED = (4, 5, 6, 200, 298, 299)
 DATABASE = "collection.sqlite"
 
 
@@ -28,12 +28,21 @@ def metadata_of(n):
     return {"n": n, "text": "word " * (n % 7)} if n % 3 else {}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks():
+    """Blocks of vectors that a small collection has several of."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nearkin.store.vector_file.BLOCK_BYTES", BLOCK)
+        patch.setattr("nearkin.store.salvage.BLOCK_BYTES", BLOCK)
+        yield
+
+
 @pytest.fixture(scope="module", params=["int", "str"])
-def original(request, tmp_path_factory):
-    """900 rows in two blocks of vectors, some of them deleted; SQLite in pages of 512 bytes, so that it has many."""
+def original(request, tmp_path_factory, small_blocks):
+    """300 rows in three blocks of vectors, some of them deleted; SQLite in pages of 512 bytes, so that it has many."""
     path = tmp_path_factory.mktemp("salvage") / "original"
     ids = list(range(100, 100 + N)) if request.param == "int" else [f"id {n}" for n in range(N)]
-    with nk.build(ROWS, metric="cosine", plan="ivf8", ids=ids, metadata=list(map(metadata_of, range(N)))) as made:
+    with nk.build(ROWS, metric="cosine", plan="flat,f16", ids=ids, metadata=list(map(metadata_of, range(N)))) as made:
         made.delete([ids[n] for n in DELETED])
         made.save(path)
     with closing(sqlite3.connect(path / DATABASE, isolation_level=None)) as connection:
@@ -71,7 +80,7 @@ def assert_honest(done, path, truth):
         assert row == truth[key], key
     gone = truth.keys() - found.keys()
     named = {row.id for row in done.lost}
-    assert len(gone - named) <= done.unnamed, (gone, done)
+    assert len(gone - named) <= done.unnamed or any("cannot be proven" in each for each in done.doubts), (gone, done)
     return gone
 
 
@@ -104,7 +113,7 @@ def test_nothing_damaged(copy, truth):
     before = {each: each.read_bytes() for each in copy.rglob("*") if each.is_file() and each.name != "LOCK"}
     done = nk.repair(copy)
     assert not done.changed
-    assert "nothing is damaged: 894 rows" in str(done)
+    assert "nothing is damaged: 294 rows" in str(done)
     assert {each: each.read_bytes() for each in copy.rglob("*") if each.is_file() and each.name != "LOCK"} == before
     assert names(copy) == ["wiki"]
 
@@ -112,7 +121,7 @@ def test_nothing_damaged(copy, truth):
 def test_a_damaged_index_is_built_again_in_place(copy, truth):
     next(copy.glob("built/*/*.bin")).write_bytes(b"else")
     looked = nk.repair(copy, dry_run=True)
-    assert looked.rebuilt == ("the index ivf:nlist=8 over 894 rows",)
+    assert looked.rebuilt == ("the index flat,f16 over 294 rows",)
     assert nk.repair(copy, dry_run=True).problems == looked.problems  # nothing was done
     done = nk.repair(copy)
     assert "bytes" in done.problems[0]
@@ -124,10 +133,10 @@ def test_a_damaged_index_is_built_again_in_place(copy, truth):
 def test_an_index_of_other_rows_is_built_again(copy, truth):
     """Its checksums are right: only asking it shows what it is."""
     with Folder.open(copy) as folder:
-        other = nk.build(np.roll(ROWS, 1, axis=0), metric="cosine", plan="ivf8")
-        folder.publish("ivf8", other.index.state(), N)
+        other = nk.build(np.roll(ROWS, 1, axis=0), metric="cosine", plan="flat,f16")
+        folder.publish("flat,f16", other.index.state(), N)
     done = nk.repair(copy)
-    assert "not those of the stored rows" in done.problems[0]
+    assert "one position" in done.problems[0]
     assert assert_honest(done, copy, truth) == set()
 
 
@@ -142,7 +151,7 @@ def test_the_index_of_ids_alone_loses_nothing(copy, truth):
 
 
 def test_leftovers_are_removed(copy, truth):
-    (copy / "built" / "ivf8-0123").mkdir()
+    (copy / "built" / "flat-0123").mkdir()
     (copy / "collection.sqlite-rewritten").write_bytes(b"half")
     (copy.parent / ".wiki.0123456789ab.tmp").mkdir()
     shutil.copytree(copy, copy.parent / ".wiki.replaced.old")
@@ -163,11 +172,11 @@ def test_a_folder_between_two_renames_is_put_back(copy, truth, name):
 
 def test_a_damaged_block_of_vectors_takes_only_its_rows(copy, truth):
     file = next(copy.glob("vectors/*"))
-    write_at(file, (1 << 20) + 100, b"\xff")
-    first = (1 << 20) // (4 * DIM)
+    write_at(file, BLOCK + 100, b"\xff")
+    first = BLOCK // (4 * DIM)
     done = nk.repair(copy)
     gone = assert_honest(done, copy, truth)
-    assert len(gone) == len([n for n in range(first, N) if n not in DELETED])
+    assert len(gone) == len([n for n in range(first, 2 * BLOCK // (4 * DIM) + 1) if n not in DELETED])
     assert {row.reason for row in done.lost} == {"its vector is damaged"}
     assert min(row.position for row in done.lost) == first
     assert done.damaged == copy.with_name("wiki.damaged")
@@ -181,7 +190,7 @@ def test_a_vector_file_that_is_shorter_takes_the_rows_beyond(copy, truth):
     file = next(copy.glob("vectors/*"))
     os.truncate(file, file.stat().st_size - 1)
     gone = assert_honest(nk.repair(copy), copy, truth)
-    assert 0 < len(gone) < 250
+    assert 0 < len(gone) < 100
 
 
 @pytest.mark.parametrize("which", ["first", "table", "middle", "last", "half"])
@@ -243,7 +252,7 @@ def test_facts_that_are_gone_have_to_be_given(copy, truth):
     assert any("facts" in each for each in done.notes)
     assert assert_honest(done, copy, truth) == set()
     with nk.open(copy) as collection:
-        assert (collection.metric_text, collection.dim, collection.plan) == ("cosine", DIM, "ivf8")
+        assert (collection.metric_text, collection.dim, collection.plan) == ("cosine", DIM, "flat,f16")
 
 
 def test_without_the_record_of_the_last_commit_nothing_is_proven(copy, truth):
@@ -255,14 +264,14 @@ def test_without_the_record_of_the_last_commit_nothing_is_proven(copy, truth):
 
 def test_vectors_without_checksums_are_not_trusted_unasked(copy, truth):
     change(copy, "DELETE FROM blocks WHERE block = 1")
-    with pytest.raises(errors.CorruptFileError, match="checksums of the vectors of 2.. of 894 rows .* are gone"):
+    with pytest.raises(errors.CorruptFileError, match="checksums of the vectors of 1.. of 294 rows .* are gone"):
         nk.repair(copy)
     assert names(copy) == ["wiki"]
     shutil.copytree(copy, copy.with_name("other"))
     done = nk.repair(copy, trust_vectors=True)
     assert "taken as they are" in done.doubts[0]
     assert assert_honest(done, copy, truth) == set()
-    assert 200 < len(assert_honest(nk.repair(copy.with_name("other"), trust_vectors=False), copy.with_name("other"), truth))
+    assert 100 < len(assert_honest(nk.repair(copy.with_name("other"), trust_vectors=False), copy.with_name("other"), truth))
 
 
 def test_no_database_and_nothing_at_all(copy, tmp_path):
@@ -278,7 +287,7 @@ def test_new_ids_go_on_after_the_lost_ones(copy, original):
     with Folder.open(original, readonly=True) as folder:
         if folder.ids.kind == "str":
             pytest.skip("ids are strings")
-    write_at(next(copy.glob("vectors/*")), (1 << 20) + 100, b"\xff")
+    write_at(next(copy.glob("vectors/*")), BLOCK + 100, b"\xff")
     nk.repair(copy)
     with nk.open(copy) as collection:
         assert collection.add(ROWS[:1]).ids == [100 + N]
@@ -286,7 +295,7 @@ def test_new_ids_go_on_after_the_lost_ones(copy, original):
 
 
 def test_a_collection_without_vectors(tmp_path):
-    with nk.build(ROWS, plan="ivf8", keep_vectors=False) as made:
+    with nk.build(ROWS, plan="flat,f16", keep_vectors=False) as made:
         made.save(tmp_path / "wiki")
     write_at(tmp_path / "wiki" / DATABASE, page_of(tmp_path / "wiki", "rows_by_id"), bytes(64))
     assert nk.repair(tmp_path / "wiki").changed

@@ -7,8 +7,9 @@ tables, a first page that names them is put before the others, in memory.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,12 +25,16 @@ PAGE_SIZES = tuple(1 << power for power in range(9, 17))
 TRIED = {4096, 512}
 """Page sizes tried where the file does not say one."""
 SHORT_SCHEMA = (
-    "CREATE TABLE facts(name TEXT PRIMARY KEY,value,checksum)WITHOUT ROWID",
+    "CREATE TABLE facts(name PRIMARY KEY,value,checksum)WITHOUT ROWID",
     "CREATE TABLE rows(position INTEGER PRIMARY KEY,id,metadata,id_checksum,checksum)",
-    "CREATE UNIQUE INDEX rows_by_id ON rows(id)",
+    "CREATE INDEX rows_by_id ON rows(id)",
     "CREATE TABLE blocks(file,block,bytes,checksum,PRIMARY KEY(file,block))WITHOUT ROWID",
 )
 """The tables of the first format as far as reading needs them; short, so that they fit on one page of any size."""
+MANY = 1 << 16
+"""Positions looked for where nothing says how many there are."""
+PROBES = 1 << 16
+"""Questions that SQLite may fail to answer before the search between damaged pages ends."""
 ROW = "position, id, metadata, id_checksum, checksum"
 
 
@@ -112,8 +117,8 @@ def _with_other_first_pages(path: Path, vector_bytes: int) -> Iterator[DatabaseC
     said = int.from_bytes(content[16:18], "big")
     said = 65_536 if said == 1 else said
     for page in [said] if said in PAGE_SIZES and said not in TRIED else sorted(TRIED, reverse=True):
-        for roots in _usual_roots(page):
-            with suppress(CorruptFileError, sqlite3.Error), closing(_grafted(content, page, roots)) as connection:
+        for head in (_first_page(page)[:100] + content[100:page], *map(partial(_first_page, page), _usual_roots(page))):
+            with suppress(CorruptFileError, sqlite3.Error), closing(_grafted(content, page, head)) as connection:
                 yield _content(connection, path, vector_bytes)
 
 
@@ -133,21 +138,25 @@ def _usual_roots(page: int) -> list[dict[str, int]]:
     return found
 
 
-def _grafted(content: bytes, page: int, roots: dict[str, int]) -> sqlite3.Connection:
-    """The database in memory, its first page replaced by one that names the tables and says where they begin."""
+def _first_page(page: int, roots: Mapping[str, int] | None = None) -> bytes:
+    """A first page that names the tables and says where they begin."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as template:
         template.execute(f"PRAGMA page_size = {page}")
         for statement in SHORT_SCHEMA:
             template.execute(statement)
         template.execute("PRAGMA writable_schema = ON")
-        for name, root in roots.items():
+        for name, root in (roots or {}).items():
             template.execute("UPDATE sqlite_schema SET rootpage = ? WHERE name = ?", (root, name))
-        head = bytearray(template.serialize()[:page])
-    pages = max(1, -(-len(content) // page))
-    head[28:32] = pages.to_bytes(4, "big")
-    head[32:40] = bytes(8)  # no list of free pages
+        return template.serialize()[:page]
+
+
+def _grafted(content: bytes, page: int, first: bytes) -> sqlite3.Connection:
+    """The database in memory with another first page; what is missing at the end is empty pages."""
+    pages = max(-(-len(content) // page), min(int.from_bytes(content[28:32], "big"), 4 * len(content) // page))
+    counted = first[:28] + pages.to_bytes(4, "big") + bytes(8) + first[40:]  # and no list of free pages
+    whole = counted + content[page:]
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.deserialize(bytes(head) + content[page:] + bytes(pages * page - max(page, len(content))))
+    connection.deserialize(whole + bytes(pages * page - len(whole)))
     connection.execute("PRAGMA cell_size_check = ON")
     return connection
 
@@ -180,7 +189,7 @@ def _positions(header: Header | None, committed: Committed | None, listed: dict[
         return committed.positions
     if header is not None and header.keep_vectors:
         return vector_bytes // row_bytes(header.dim, header.dtype)
-    return max(listed, default=vector_bytes) + 1
+    return max(listed, default=MANY) + 1
 
 
 def _fact(read: Callable[[], Any], path: Path, problems: list[str]) -> Any:
@@ -226,14 +235,15 @@ def _rows(
 def _between(connection: sqlite3.Connection, positions: int, take: Callable[[tuple[Any, ...]], None]) -> None:
     """Ranges of positions from both ends, and what lies between halved, until nothing is left to try."""
     limits = f"SELECT {ROW} FROM rows NOT INDEXED WHERE position BETWEEN ? AND ? ORDER BY position"
-    ranges = [(0, positions - 1)]
-    while ranges:
+    ranges, failures = [(0, positions - 1)], 0
+    while ranges and failures < PROBES:
         low, high = ranges.pop()
         if low > high:
             continue
         last, failed = _scan(connection, limits, (low, high), take)
         if not failed:
             continue
+        failures += 1
         low = max(low, last + 1) if last is not None else low
         first, failed = _scan(connection, f"{limits} DESC", (low, high), take)
         if not failed or low >= high:
