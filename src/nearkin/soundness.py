@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nearkin.errors import NearkinError
+from nearkin.errors import NearkinError, StorageError
 from nearkin.indexes import Found, Index, Mask
 from nearkin.indexing import exact_over
 from nearkin.rows import Rows
@@ -106,7 +106,10 @@ def verify(collection: Collection, sample: int = 64, seed: int = 0) -> Verificat
     distances = 0
     if index is not None:
         asked = _Sample(collection, index, sample, seed)
-        problems += asked.problems()
+        try:
+            problems += asked.problems()
+        except StorageError as error:  # rows that cannot be read cannot be compared
+            problems.append(error.message)
         distances = asked.compared
     took = time.perf_counter() - start
     return Verification(of_bytes, rows.count, blocks, files, distances, tuple(dict.fromkeys(problems)), took)

@@ -33,7 +33,7 @@ SHORT_SCHEMA = (
 """The tables of the first format as far as reading needs them; short, so that they fit on one page of any size."""
 MANY = 1 << 16
 """Positions looked for where nothing says how many there are."""
-PROBES = 1 << 16
+PROBES = 1 << 13
 """Questions that SQLite may fail to answer before the search between damaged pages ends."""
 ROW = "position, id, metadata, id_checksum, checksum"
 
@@ -225,7 +225,7 @@ def _rows(
     if failed:
         problems.append(f"{path} is damaged: {failed}")
         _scan(connection, f"SELECT {ROW} FROM rows NOT INDEXED ORDER BY position DESC", (), take)
-    if failed or len(whole) != expected:
+    if (failed or len(whole) != expected) and (whole or broken):  # else these are not the pages of the table
         _between(connection, positions, take)
         for position in sorted(listed.keys() - whole.keys() - broken.keys()):
             _scan(connection, f"SELECT {ROW} FROM rows NOT INDEXED WHERE position = ?", (position,), take)
