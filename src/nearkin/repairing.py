@@ -412,7 +412,7 @@ def _positions(saved: Salvaged) -> np.ndarray:
 def _keep_ids_unused(rows: Folder, saved: Salvaged) -> None:
     """The next automatic id follows the highest there ever was, so that no new row gets the id of a lost or deleted one."""
     last = saved.committed.next_id - 1 if saved.committed is not None and saved.committed.id_kind == "int" else -1
-    if saved.records and last > max(int(record.id) for record in saved.records):
+    if saved.records and last >= 0 and last > max(int(record.id) for record in saved.records):
         rows.commit(vectors=np.array(rows.span(0, 1)), ids=[last])
         rows.commit(delete=np.array([len(rows) - 1]))
 
