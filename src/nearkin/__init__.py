@@ -51,11 +51,13 @@ if TYPE_CHECKING:
     from nearkin.plans import Plan
     from nearkin.quality import Quality
     from nearkin.registry import Registry
+    from nearkin.repairing import Repair, repair
     from nearkin.reporting.document import Report, report
     from nearkin.results import RangeResult, SearchResult
     from nearkin.rows import Row
     from nearkin.search_parameters import SearchParameter
     from nearkin.settings import Settings
+    from nearkin.soundness import Verification, verify
     from nearkin.state import State
     from nearkin.transforms import Transform
 
@@ -93,6 +95,7 @@ _WHERE = {
     "RangeFound": "indexes",
     "RangeResult": "results",
     "Registry": "registry",
+    "Repair": "repairing",
     "Report": "reporting.document",
     "Row": "rows",
     "SearchParameter": "search_parameters",
@@ -103,6 +106,7 @@ _WHERE = {
     "Transform": "transforms",
     "TransformSpec": "hooks",
     "VectorFormat": "formats",
+    "Verification": "soundness",
     "as_filter": "filters",
     "bit_counts": "bits",
     "build": "building",
@@ -124,7 +128,9 @@ _WHERE = {
     "predicted_plans": "affording",
     "read_vectors": "files",
     "recall": "accuracy",
+    "repair": "repairing",
     "report": "reporting.document",
+    "verify": "soundness",
 }
 
 __all__ = [
@@ -158,6 +164,7 @@ __all__ = [
     "RangeFound",
     "RangeResult",
     "Registry",
+    "Repair",
     "Report",
     "Row",
     "SearchParameter",
@@ -168,6 +175,7 @@ __all__ = [
     "Transform",
     "TransformSpec",
     "VectorFormat",
+    "Verification",
     "as_filter",
     "bit_counts",
     "build",
@@ -189,7 +197,9 @@ __all__ = [
     "predicted_plans",
     "read_vectors",
     "recall",
+    "repair",
     "report",
+    "verify",
 ]
 
 

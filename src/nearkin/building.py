@@ -217,11 +217,11 @@ def open_collection(
 
     registry = registry or default_registry()
     settings = load_settings({"threads": threads})
-    place = _find(Path(path), settings.indexes)
+    place = find_folder(path, settings.indexes)
     rows = Folder.open(place, readonly=readonly)
     try:
         header = rows.header
-        made, text = _metric_of(header, metric, registry)
+        made, text = metric_of(header, metric, registry)
         made.restore(header.metric_state)
         plan = as_plan(header.plan, header.search, registry)
         recipe = Recipe(plan, made, registry, header.seed)
@@ -237,8 +237,8 @@ def open_collection(
     return collection
 
 
-def _metric_of(header: Header, given: Metric | None, registry: Registry) -> tuple[Metric, str]:
-    """The metric given, refused if the collection was built with a formula of another name; or else the registry's."""
+def metric_of(header: Header, given: Metric | None, registry: Registry) -> tuple[Metric, str]:
+    """The metric of a folder: the one given, refused if it was built with a formula of another name; or else the registry's."""
     if given is None:
         try:
             return make_metric(header.metric, registry)
@@ -277,7 +277,9 @@ def _restore_index(collection: Collection, rows: Folder, recipe: Recipe) -> None
     collection.adopt(index, built.covered)
 
 
-def _find(path: Path, indexes: str) -> Path:
+def find_folder(given: str | os.PathLike[str], indexes: str) -> Path:
+    """The folder that is meant: a bare name that is no folder here is looked up in the setting `indexes`."""
+    path = Path(given)
     if path.exists() or len(path.parts) != 1:
         return path
     other = Path(indexes) / path

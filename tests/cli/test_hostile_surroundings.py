@@ -178,15 +178,15 @@ def test_a_folder_in_the_place_of_the_index(run: Run, built: Path) -> None:
     spec.mkdir()
     assert run("search", built, "v.npy", "-k", "1").exit_code == 0
     assert run("optimize", built).exit_code == 0
-    assert json.loads(run("info", built, "--verify", "--json").stdout)["problems"] == []
+    assert json.loads(run("verify", built, "--json").stdout)["problems"] == []
 
 
 def test_verify_reads_every_row(run: Run, built: Path) -> None:
-    assert run("info", built, "--verify").exit_code == 0
+    assert run("verify", built).exit_code == 0
     rows = built / "vectors" / "000001.f32"
     content = bytearray(rows.read_bytes())
     content[77] ^= 1
     rows.write_bytes(content)
-    result = run("info", built, "--verify", "--json")
+    result = run("verify", built, "--json")
     fails(result, 5, "1 problem")
     assert "000001.f32" in json.loads(result.stdout)["problems"][0]

@@ -68,6 +68,8 @@ LAYERS: list[set[str]] = [
         "intake",
         "collection",
         "saving",
+        "soundness",
+        "repairing",
         "building",
         "sources",
         "staging",

@@ -19,7 +19,6 @@ from nearkin.cli.rendering import (
     working,
 )
 from nearkin.cli.session import Session
-from nearkin.errors import CorruptFileError
 
 if TYPE_CHECKING:
     from nearkin.collection import Collection
@@ -27,27 +26,22 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("directory", metavar="DIR")
-@click.option("--verify", is_flag=True, help="Read every byte again and compare it with its checksum.")
 @json_option
 @click.pass_obj
-def info(session: Session, directory: str, verify: bool, as_json: bool) -> None:
+def info(session: Session, directory: str, as_json: bool) -> None:
     """Show what an index is, what it costs, and whether it is sound.
 
     Reads the index DIR and prints its rows (those deleted and those that the built index does not cover yet, too),
-    metric, plan, search defaults, bytes of each component in memory and on disk, versions, and problems found: in the
-    built index, and with --verify in every row and its metadata too. Exits with 5 if --verify finds one.
+    metric, plan, search defaults, bytes of each component in memory and on disk, versions, and problems found in the
+    built index; nearkin verify reads all of the rest, too.
 
     \b
     nearkin info indexes/mine
-    nearkin info indexes/mine --verify --json
+    nearkin info indexes/mine --json
     """
     with session.open(directory, readonly=True, tell=False) as collection:
         facts = _facts(collection, directory)
-        if verify:
-            facts["problems"] = list(dict.fromkeys([*facts["problems"], *collection.verify()]))
     print_json(facts) if as_json else _print_facts(facts)
-    if verify and facts["problems"]:
-        raise CorruptFileError(f"{directory} has {len(facts['problems'])} problems")
 
 
 @click.command()

@@ -40,9 +40,11 @@ COMMANDS = {
     "optimize": Entry("info", "Build an index anew over all of its rows."),
     "plan": Entry("plan", "Find the plan for a budget and explain it, without building it."),
     "plugins": Entry("plugins", "List, check and start plugins."),
+    "repair": Entry("damage", "Make a damaged index whole again, and say what is gone."),
     "report": Entry("report", "Measure every plan on your vectors and write a report that recommends one."),
     "search": Entry("search", "Find the nearest rows of each query."),
     "settings": Entry("settings", "Show each setting and where its value came from."),
+    "verify": Entry("damage", "Read all of an index again and say what is wrong with it."),
 }
 
 

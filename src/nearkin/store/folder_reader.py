@@ -169,30 +169,52 @@ class FolderReader(Rows):
             "index": _bytes_below(self._built_folder / record.folder) if record else 0,
         }
 
+    def inventory(self) -> tuple[int, int, int]:
+        """Bytes that `verify` reads, blocks of vectors, and files of the built index."""
+        self._need_open()
+        record = self._committed.built
+        files = sum(each.is_file() for each in (self._built_folder / record.folder).rglob("*")) if record else 0
+        return sum(self.sizes().values()), self._vectors.block_count if self._vectors is not None else 0, files
+
     def verify(self) -> list[str]:
         """Read everything again, every checksum and count; what is wrong in words, empty if nothing is."""
+        return [*self.database_problems(), *self.truth_problems(), *self.index_problems()]
+
+    def database_problems(self) -> list[str]:
+        """What SQLite says of its file; where the truth in it is whole, it can be written anew from that."""
+        self._need_open()
+        path = self._database.path
+        try:
+            with self._database.reading() as connection:
+                found = [str(each) for (each,) in connection.execute("PRAGMA integrity_check")]
+        except StorageError as error:
+            return [error.message]
+        return [f"{path}: {each}" for each in found if each != "ok"]
+
+    def truth_problems(self) -> list[str]:
+        """What of rows, ids, metadata, facts and vectors is not what was written."""
         self._need_open()
         problems = []
         try:
             with self._database.reading() as connection:
-                problems += self._database_problems(connection)
+                problems += self._record_problems(connection)
         except StorageError as error:
             problems.append(error.message)
-        if self._vectors is not None:
-            problems += self._vectors.problems()
+        return problems + (self._vectors.problems() if self._vectors is not None else [])
+
+    def index_problems(self) -> list[str]:
+        """What of the built index is not what was written."""
         try:
             self.built()
         except StorageError as error:
-            problems.append(str(error))
-        return problems
+            return [str(error)]
+        return []
 
-    def _database_problems(self, connection: Any) -> list[str]:
+    def _record_problems(self, connection: Any) -> list[str]:
         path = self._database.path
-        found = [str(each) for (each,) in connection.execute("PRAGMA integrity_check")]
-        problems = [f"{path}: {each}" for each in found if each != "ok"]
         read_header(connection, path)
         committed = read_committed(connection, path)
-        problems += row_problems(connection, path, committed)
+        problems = row_problems(connection, path, committed)
         self._read_blocks(connection, path, committed.positions)
         return problems
 

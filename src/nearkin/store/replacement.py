@@ -17,7 +17,12 @@ from nearkin.store.lock import WriterLock
 
 DATABASE_NAME = "collection.sqlite"
 
-OWN_NAMES = {"vectors", "built", "LOCK", *(DATABASE_NAME + end for end in ("", "-journal", "-wal", "-shm"))}
+OWN_NAMES = {
+    "vectors",
+    "built",
+    "LOCK",
+    *(DATABASE_NAME + end for end in ("", "-journal", "-wal", "-shm", "-rewritten")),
+}
 """What a collection's folder holds; anything else there is somebody's, and is not deleted with the rest."""
 
 

@@ -257,6 +257,23 @@ def row_problems(connection: sqlite3.Connection, path: Path, committed: Committe
     return problems
 
 
+def is_intact(row: Sequence[Any]) -> tuple[bool, bool]:
+    """Whether the values of a row, in the order of `Record`, have the checksum of position and id, and that of all.
+
+    >>> is_intact((0, "a", None, crc32(b"0 a"), crc32(b"0 a"))), is_intact((0, "a", "{}", crc32(b"0 a"), crc32(b"0 a")))
+    ((True, True), (True, False))
+    """
+    position, key, text, of_id, of_all = row
+    if {type(position), type(of_id), type(of_all)} != {int} or type(key) not in (int, str):
+        return False, False
+    try:
+        if id_checksums([position], [key]) != [of_id]:
+            return False, False
+        return True, isinstance(text, str | None) and crc32((text or "").encode(), of_id) == of_all
+    except UnicodeError:
+        return False, False
+
+
 def _verified_metadata(record: Record, path: Path) -> dict[str, Any]:
     text = record.metadata
     expected = crc32(f"{record.position} {record.id}".encode())

@@ -27,6 +27,15 @@ FEW = 4096
 SUFFIXES = {"float32": "f32", "bits": "u8"}
 
 
+def row_bytes(dim: int, dtype: DType) -> int:
+    """Bytes of a row in the file.
+
+    >>> row_bytes(3, "float32"), row_bytes(3, "bits")
+    (12, 3)
+    """
+    return dim * (4 if dtype == "float32" else 1)
+
+
 class Block(NamedTuple):
     """Checksum of a block of the file; the last block grows until it is full."""
 
@@ -79,6 +88,11 @@ class VectorFile:
     def size(self) -> int:
         """Bytes that are committed."""
         return self._committed.size
+
+    @property
+    def block_count(self) -> int:
+        """Blocks that have a checksum."""
+        return len(self._committed.blocks)
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 
