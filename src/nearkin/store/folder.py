@@ -183,7 +183,15 @@ class Folder(Rows):
             self._vectors.accept(grown)
         self._committed, self._unsure = after, False
 
-    def publish(self, label: str, state: State, covered: int, *, header: Header | None = None) -> None:
+    def publish(
+        self,
+        label: str,
+        state: State,
+        covered: int,
+        *,
+        header: Header | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write a built index and make it the collection's; the one before is removed.
 
         Parameters
@@ -194,6 +202,8 @@ class Folder(Rows):
             The index has positions 0 to covered - 1.
         header
             Takes the place of the one before in the same commit, where the plan was chosen after the folder was made.
+        facts
+            What was true when it was built, JSON-able; `built` gives it back.
 
         Raises
         ------
@@ -204,7 +214,7 @@ class Folder(Rows):
         if not 0 <= covered <= len(self):
             raise ParameterError(f"an index over {covered:,} rows was given, there are {len(self):,}")
         generation = self._committed.generation + 1
-        built = write_built(self._built_folder, label, state, covered, generation=generation)
+        built = write_built(self._built_folder, label, state, covered, generation=generation, facts=facts)
         after = replace(self._committed, generation=generation, built=built)
         try:
             with self._transaction() as connection:
