@@ -70,7 +70,8 @@ class IVFIndex(CellIndex, FaissIndex):
 
         quantizer = self._inside().quantizer
         if self._binary:
-            return faiss.vector_to_array(faiss.downcast_IndexBinary(quantizer).xb).reshape(self.nlist, -1).copy()
+            codes = faiss.vector_to_array(faiss.downcast_IndexBinary(quantizer).xb)
+            return np.asarray(codes.reshape(self.nlist, -1))
         return np.asarray(quantizer.reconstruct_n(0, self.nlist))
 
     def _parameters(self, selector: Any, params: Mapping[str, int]) -> Any:

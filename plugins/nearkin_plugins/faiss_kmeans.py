@@ -39,9 +39,7 @@ class KMeans(Clusterer):
     def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
         return self._clustered(vectors, k, seed, weights, None)
 
-    def _fit_from(
-        self, start: np.ndarray, vectors: np.ndarray, seed: int, weights: np.ndarray | None
-    ) -> Clustering:
+    def _fit_from(self, start: np.ndarray, vectors: np.ndarray, seed: int, weights: np.ndarray | None) -> Clustering:
         return self._clustered(vectors, len(start), seed, weights, start)
 
     def _clustered(

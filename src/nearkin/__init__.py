@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         TransformSpec,
         hookimpl,
     )
+    from nearkin.index_health import Health, health
     from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
@@ -75,6 +76,7 @@ _WHERE = {
     "FileSummary": "formats",
     "FormatSpec": "hooks",
     "Found": "indexes",
+    "Health": "index_health",
     "Index": "indexes",
     "IndexSpec": "hooks",
     "Layout": "indexes",
@@ -106,6 +108,7 @@ _WHERE = {
     "errors": "",
     "evaluate": "evaluation",
     "exact_neighbours": "measurement",
+    "health": "index_health",
     "hold_out": "measurement",
     "hookimpl": "hooks",
     "measure": "measurement",
@@ -135,6 +138,7 @@ __all__ = [
     "FileSummary",
     "FormatSpec",
     "Found",
+    "Health",
     "Index",
     "IndexSpec",
     "Layout",
@@ -166,6 +170,7 @@ __all__ = [
     "errors",
     "evaluate",
     "exact_neighbours",
+    "health",
     "hold_out",
     "hookimpl",
     "measure",

@@ -111,9 +111,7 @@ class Clusterer(ABC):
     @abstractmethod
     def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering: ...
 
-    def _fit_from(
-        self, start: np.ndarray, vectors: np.ndarray, seed: int, weights: np.ndarray | None
-    ) -> Clustering:
+    def _fit_from(self, start: np.ndarray, vectors: np.ndarray, seed: int, weights: np.ndarray | None) -> Clustering:
         """The same from (k, dim) centroids, float32 and free to be changed; this one makes no use of them."""
         return self._fit(vectors, len(start), seed, weights)
 
@@ -202,9 +200,7 @@ class Lloyd(Clusterer):
         mass = np.ones(len(vectors)) if weights is None else weights
         return self._iterated(_plus_plus(vectors, k, rng, mass), vectors, mass)
 
-    def _fit_from(
-        self, start: np.ndarray, vectors: np.ndarray, seed: int, weights: np.ndarray | None
-    ) -> Clustering:
+    def _fit_from(self, start: np.ndarray, vectors: np.ndarray, seed: int, weights: np.ndarray | None) -> Clustering:
         return self._iterated(start, vectors, np.ones(len(vectors)) if weights is None else weights)
 
     def _iterated(self, centroids: np.ndarray, vectors: np.ndarray, mass: np.ndarray) -> Clustering:

@@ -7,19 +7,21 @@ not cover yet, the metric and the plan.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nearkin.baseline import measured
 from nearkin.errors import ClosedError, NotSupportedError, ParameterError, ReadOnlyError, StateError
 from nearkin.indexes import Found, Index
 from nearkin.indexing import Built, Recipe, Timings
 from nearkin.intake import PADDED, Added, gate_of, ids_of_kept, metadata_of_kept, owned, real_number
 from nearkin.memory_accounting import disk_bytes, kept_bytes
 from nearkin.metrics import Metric
+from nearkin.renewal import renew
 from nearkin.results import RangeResult, SearchResult, why_fewer
 from nearkin.rows import ForgottenRows, Metadata, Row, Rows
 from nearkin.search_parameters import whole_number
@@ -70,6 +72,7 @@ class Collection:
         self._view: View | None = None
         self._margins = RangeMargins(recipe.metric, rows, recipe.seed)
         self.timings = Timings()
+        self.facts: Mapping[str, Any] = {}
         self.path: Path | None = None
         self.skipped = np.empty(0, dtype=np.int64)
         self.problems: list[str] = []
@@ -345,18 +348,26 @@ class Collection:
             self._view = None
         return len(positions)
 
-    def optimize(self) -> None:
-        """Build the index anew over all rows, so that none is searched one by one."""
+    def optimize(self, *, retrain: bool = False) -> None:
+        """Bring the index up to date with all rows, by the rule of `nearkin.renewal`, which `notes` then tell of.
+
+        With `retrain`, it is trained on all rows again, from what it has learned where it can.
+        """
         with self._lock:
             self._need_writable()
             self._need_vectors("optimize")
-            self.take_over(self._recipe, self._recipe.build(self._rows, self._threads))
+            present = self._rows, self._index, self._covered, self.facts
+            built = renew(self._recipe, *present, self._threads, retrain=retrain)
+            if hasattr(self._rows, "publish"):
+                built = measured(self._recipe, self._rows, built, self._threads)
+            self.take_over(self._recipe, built)
             self._publish()
 
     def take_over(self, recipe: Recipe, built: Built, choice: Choice | None = None) -> None:
         """Use an index that was built over all rows by a recipe, chosen for a budget or not."""
         self._recipe, self.choice = recipe, choice
         self._index, self.timings, self.notes = built.index, built.timings, list(built.notes)
+        self.facts = built.facts
         self._covered = len(self._rows) if self._index is not None else 0
         self._view = None
 
@@ -420,7 +431,8 @@ class Collection:
             need_named(self._recipe, self._metric_text, self._rows if self._keep_vectors else None)
             header = header_of(self._recipe, self._metric_text, self.dim, keep_vectors=self._keep_vectors)
             label = self.plan if self._index is not None else None
-            save_folder(Path(path), header, self._rows, self._index, label, self._covered, overwrite=overwrite)
+            given = self._rows, self._index, label, self._covered
+            save_folder(Path(path), header, *given, overwrite=overwrite, facts=self.facts)
 
     def close(self) -> None:
         """Let go of files and the lock; the object can only be closed again afterwards."""
@@ -446,9 +458,9 @@ class Collection:
                 view = self._view = self._view or View.of(self._rows, self._index, self._covered, self._recipe)
         return view
 
-    def adopt(self, index: Index, covered: int) -> None:
-        """Use an index that was restored, over the first `covered` positions."""
-        self._index, self._covered, self._view = index, covered, None
+    def adopt(self, index: Index, covered: int, facts: Mapping[str, Any] | None = None) -> None:
+        """Use an index that was restored, over the first `covered` positions, with the facts that were kept with it."""
+        self._index, self._covered, self.facts, self._view = index, covered, facts or {}, None
 
     def forget_vectors(self) -> None:
         """Keep only the index: the rows are let go, and what needs them is refused from now on."""
@@ -460,7 +472,7 @@ class Collection:
         """Write the index beside the rows, if they live on disk."""
         publish = getattr(self._rows, "publish", None)
         if publish is not None and self._index is not None:
-            publish(self.plan, self._index.state(), self._covered)
+            publish(self.plan, self._index.state(), self._covered, facts=self.facts)
 
     def _checked_queries(self, queries: Any) -> np.ndarray:
         metric = self._metric
