@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nearkin.accuracy import CONFIDENCE_Z, Interval
-from nearkin.baseline import Baseline, Cells, cells_of, is_copy, learns, residuals, spot_recalls
+from nearkin.baseline import Baseline, Cells, affordable, cells_of, is_copy, learns, residuals, spot_recalls
 from nearkin.collection import Collection
 from nearkin.description import row_digests
 from nearkin.errors import CorruptFileError, ParameterError
@@ -35,6 +35,9 @@ UNEVEN = 1.5
 
 LOST = 0.01
 """Recall that rows added since miss beside the others, as a share of all rows."""
+
+SECONDS = 4.0
+"""For the exact answers of the rows that ask, about; fewer ask where they take longer."""
 
 MORE_MISSED = 1.5
 """Times the neighbours that the rows trained on miss: up to 1.4 is what fitting to them, or linking them first, makes of it."""
@@ -160,8 +163,8 @@ def health(collection: Collection, *, rows_asked: int = 200, seed: int = 0) -> H
     Parameters
     ----------
     rows_asked
-        Rows added since that ask for their neighbours, besides those that asked when it was trained; without these, so many
-        rows of all.
+        Rows added since that ask for their neighbours, besides those that asked when it was trained, or else so many of those;
+        fewer where exact answers take long.
     seed
         Seed of the choice of rows.
 
@@ -282,6 +285,10 @@ class _Examination:
         if not asked.size:
             asked = self._some(self.before)
         added = self._some(self.since)
+        most = len(affordable(self.recipe, self.rows, self.collection.threads, SECONDS))
+        if len(asked) + len(added) > most:
+            half = max(1, most // 2 if added.size else most)
+            asked, added = asked[:half], added[:half]
         recalls = spot_recalls(
             self.recipe, self.rows, np.concatenate([asked, added]), self._ask, self.collection.threads
         )

@@ -75,7 +75,7 @@ def renew(
         again = recipe.filled_in(recipe.label_of(index))
         built = recipe.keep_promise(again.filled(rows, threads, present=index), rows, threads)
     else:
-        built = _extended(recipe, rows, index, covered, threads)
+        built = extended(recipe, rows, index, covered, threads)
         if built.index is not None and built.index.label == index.label:  # else another plan took its place
             since = trained_before(rows, covered, facts)
             built = replace(built, facts={**facts, FACT: since.to_dict()})
@@ -127,7 +127,7 @@ def growth(rows: Rows, trained: Baseline) -> float:
 def deleted_since(rows: Rows, trained: Baseline) -> float:
     """Share of the rows of the training that were deleted since."""
     left = int(np.count_nonzero(rows.alive[: trained.positions]))
-    return 1.0 - left / trained.rows if trained.rows else 0.0
+    return (trained.rows - left) / trained.rows if trained.rows else 0.0
 
 
 def copied(recipe: Recipe, rows: Rows, index: Index) -> Index:
@@ -143,7 +143,8 @@ def copied(recipe: Recipe, rows: Rows, index: Index) -> Index:
     return copy
 
 
-def _extended(recipe: Recipe, rows: Rows, index: Index, covered: int, threads: int) -> Built:
+def extended(recipe: Recipe, rows: Rows, index: Index, covered: int, threads: int) -> Built:
+    """A copy of an index over positions 0 to `covered` that has those after them, too, whatever the rule says."""
     start = time.perf_counter()
     longer = copied(recipe, rows, index)
     longer.use_threads(threads)

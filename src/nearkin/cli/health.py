@@ -76,6 +76,7 @@ def _compared(found: Health) -> list[list[str]]:
     def both(name: str, text: str, of: str) -> list[str]:
         return [name, *(UNKNOWN if each is None else format(getattr(each, of), text) for each in (then, cells))]
 
+    parts = {} if recall is None else {"trained on": recall.trained, "added since": recall.since}
     since = UNKNOWN if far is None or far.since is None else f"{far.since:.4g}"
     return [
         both("cells", ",", "count"),
@@ -84,8 +85,7 @@ def _compared(found: Health) -> list[list[str]]:
         both("imbalance factor (1 is even)", ".2f", "imbalance"),
         ["distance from the cell, trained on / added since", UNKNOWN if far is None else f"{far.trained:.4g}", since],
         ["spot recall@10", _interval(recall and recall.then), _interval(recall and recall.now)],
-        ["of rows trained on", "", _interval(recall and recall.trained)],
-        ["of rows added since", "", _interval(recall and recall.since)],
+        *([f"  of rows {name}", "", _interval(each)] for name, each in parts.items() if each is not None),
     ]
 
 
