@@ -99,8 +99,9 @@ def cell_centroids(
     """
 
     def found(rows: np.ndarray, first: np.ndarray | None) -> np.ndarray:
-        first = None if first is None else rebalanced(first, rows, seed=layout.seed)
-        return clusterer.fit(rows, nlist, seed=layout.seed, start=first).centroids
+        if first is None:
+            return clusterer.fit(rows, nlist, seed=layout.seed).centroids
+        return clusterer.fit(rows, nlist, seed=layout.seed, start=rebalanced(first, rows, seed=layout.seed)).centroids
 
     if layout.space.dtype == "bits":
         first = None if start is None else _zeros_and_ones(start)

@@ -158,8 +158,8 @@ def health(collection: Collection, *, rows_asked: int = 200, seed: int = 0) -> H
     """Whether an index still suits its rows: its cells, distances from them, duplicates, recall, and what it lacks.
 
     What it is compared with was measured when it was trained (`nearkin.baseline`) by `optimize` or `build_folder`. Rows that
-    arrive from another distribution raise the alarm; more rows of the same do not. An index without cells is judged by the recall of
-    rows added since beside that of the others, which shows less and later. Nothing is changed.
+    arrive from another distribution raise the alarm; more rows of the same do not. An index without cells is judged by the
+    recall of rows added since beside that of the others, which shows less and later. Nothing is changed.
 
     Parameters
     ----------
