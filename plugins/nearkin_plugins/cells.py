@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from math import sqrt
 from typing import ClassVar
 
 import numpy as np
 
+from nearkin.centroids import Clusterer, Lloyd, rebalanced
 from nearkin.errors import VectorError
 from nearkin.indexes import Index, Layout
+from nearkin.metrics import unit_rows
 from nearkin.search_parameters import SearchParameter
 
 NPROBE: Mapping[str, SearchParameter] = {
@@ -37,6 +40,7 @@ class CellIndex(Index):
     def __init__(self, layout: Layout, *, nlist: int | None = None, clusterer: str = "kmeans") -> None:
         super().__init__(layout)
         self.nlist = nlist or usual_nlist(layout.rows)
+        self._start: np.ndarray | None = None
         self._options = "" if clusterer == "kmeans" else f":clusterer={clusterer}"
 
     @property
@@ -56,6 +60,21 @@ class CellIndex(Index):
         need_rows_for_cells(self.nlist, n)
         super().check_rows_suffice(n)
 
+    def start_from(self, present: Index) -> None:
+        """The centroids of an index with as many cells, unless a transform, which is learned anew, lies between."""
+        if isinstance(present, CellIndex) and present.nlist == self.nlist and self.layout.transform is None:
+            self._start = present.centroids()
+
+    @abstractmethod
+    def centroids(self) -> np.ndarray:
+        """(nlist, width) what stands for the cells, a copy."""
+
+    def _clustered(self, vectors: np.ndarray) -> np.ndarray:
+        """Centroids for rows such as these, in the form that cells are found by."""
+        start, self._start = self._start, None
+        clusterer = self.layout.clusterer or Lloyd()
+        return cell_centroids(clusterer, self._rows_to_cluster(vectors), self.nlist, self.layout, start)
+
     def _rows_to_cluster(self, vectors: np.ndarray) -> np.ndarray:
         """At random and not the first ones: rows often come sorted, and cells are wanted wherever there are rows."""
         most = ROWS_PER_CENTROID * self.nlist
@@ -63,6 +82,37 @@ class CellIndex(Index):
             return vectors
         chosen = np.random.default_rng(self.layout.seed).choice(len(vectors), most, replace=False)
         return np.asarray(vectors[np.sort(chosen)])
+
+
+def cell_centroids(
+    clusterer: Clusterer, vectors: np.ndarray, nlist: int, layout: Layout, start: np.ndarray | None = None
+) -> np.ndarray:
+    """Centroids for the cells of an IVF index, in the form that its coarse quantizer stores.
+
+    Under inner product the rows' directions are clustered and the centroids have length one, so that no cell wins by the
+    length of its centroid; packed bits are clustered as 0 and 1 and rounded (the majority of each bit).
+
+    Parameters
+    ----------
+    start
+        Centroids of the same form to start from; those of nearly empty cells move to where the rows are.
+    """
+
+    def found(rows: np.ndarray, first: np.ndarray | None) -> np.ndarray:
+        if first is None:
+            return clusterer.fit(rows, nlist, seed=layout.seed).centroids
+        return clusterer.fit(rows, nlist, seed=layout.seed, start=rebalanced(first, rows, seed=layout.seed)).centroids
+
+    if layout.space.dtype == "bits":
+        first = None if start is None else _zeros_and_ones(start)
+        return np.packbits(found(_zeros_and_ones(vectors), first) > 0.5, axis=1)
+    if layout.space.label == "inner-product":
+        return unit_rows(found(unit_rows(vectors), start))
+    return np.ascontiguousarray(found(vectors, start), dtype=np.float32)
+
+
+def _zeros_and_ones(packed: np.ndarray) -> np.ndarray:
+    return np.unpackbits(packed, axis=1).astype(np.float32)
 
 
 def usual_nlist(rows: int) -> int:

@@ -130,21 +130,33 @@ class CompiledIVFIndex(Index):
     def search_defaults(self, n: int) -> dict[str, int]:
         return {"nprobe": usual_nprobe(self.nlist)}
 
+    def cell_sizes(self) -> np.ndarray | None:
+        return np.asarray(np.diff(self._ordered()[0]))
+
+    def assigned(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        cells, distances = self._assign(kernel_of(self.layout), vectors, self._cells)
+        return cells, distances.astype(np.float64)
+
+    def start_from(self, present: Index) -> None:
+        if isinstance(present, CompiledIVFIndex) and present.nlist == self.nlist:
+            self._cells = present._cells.copy()
+
     def _train(self, vectors: np.ndarray) -> None:
         rng = np.random.default_rng(self.layout.seed)
         kernel = kernel_of(self.layout)
         mixed = vectors[rng.permutation(len(vectors))]
+        first = self._cells if len(self._cells) else mixed[: self.nlist]
         rules = _rules(self.layout)
         self.rule = self.centroids if self.centroids != "auto" else self._best_rule(kernel, rules, mixed, rng)
         try:
-            self._cells = self._found_cells(kernel, rules[self.rule], vectors, mixed[: self.nlist], rng)
+            self._cells = self._found_cells(kernel, rules[self.rule], vectors, first, rng)
         except PluginContractError:
             if self.centroids != "auto" or self.rule == "medoid":
                 raise
             self.rule = (
                 "medoid"  # a mean or median may be a row, such as one of zeros, that the metric is not defined on
             )
-            self._cells = self._found_cells(kernel, rules[self.rule], vectors, mixed[: self.nlist], rng)
+            self._cells = self._found_cells(kernel, rules[self.rule], vectors, first, rng)
         if self.prune:
             self._slack = _slack(kernel, vectors, self._cells, rng)
 

@@ -11,13 +11,12 @@ from threading import Lock
 
 import numpy as np
 
-from nearkin.centroids import Lloyd
 from nearkin.flat_index import FlatIndex
 from nearkin.indexes import Found, Layout, Mask, empty_found, merge_found
+from nearkin.metrics import unit_rows
 from nearkin.state import State, nested_state, restore_nested
 from nearkin.vectors import block_rows
 from nearkin_plugins.cells import CellIndex
-from nearkin_plugins.faiss_index import cell_centroids
 
 SCANNED = 4096
 """Rows that are decoded at a time: few enough for the values of a batch of queries to stay small."""
@@ -79,9 +78,20 @@ class DecodedIVFIndex(CellIndex):
 
     def _train(self, vectors: np.ndarray) -> None:
         self.layout.codec.train(vectors)
-        self._centroids = cell_centroids(
-            self.layout.clusterer or Lloyd(), self._rows_to_cluster(vectors), self.nlist, self.layout
-        )
+        self._centroids = self._clustered(vectors)
+
+    def cell_sizes(self) -> np.ndarray | None:
+        return np.asarray(np.diff(self._ordered()[0]))
+
+    def assigned(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Under inner product the squared distance is that between directions, since cells are found by these."""
+        by_direction = self.layout.space.label == "inner-product"
+        values = self._to_cells(unit_rows(vectors) if by_direction else vectors)
+        apart = values.min(axis=1).astype(np.float64)
+        return values.argmin(axis=1), np.maximum(0.0, 2.0 + 2.0 * apart) if by_direction else apart
+
+    def centroids(self) -> np.ndarray:
+        return self._centroids.copy()
 
     def _add(self, vectors: np.ndarray) -> None:
         cells = np.empty(len(vectors), dtype=np.int64)

@@ -14,11 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from nearkin.centroids import Clusterer
 from nearkin.codecs import Codec
 from nearkin.indexes import Found, Index, Layout, Mask, RangeFound, masked_by_growing
 from nearkin.mapped_pages import let_go
-from nearkin.metrics import unit_rows
 from nearkin.state import State
 from nearkin.vectors import block_rows
 from nearkin_plugins.faiss_codecs import one_thread, set_clustering
@@ -195,15 +193,16 @@ class FaissIndex(Index):
         return RangeFound(limits.astype(np.int64), positions, -distances if self._negate else distances)
 
     def _allocated(self) -> dict[str, int]:
-        index = self._faiss
         refinement = 0
         if self.layout.refinement is not None:
-            refinement = int(index.ntotal) * self.layout.refinement.code_size + self.layout.refinement.overhead()
-            index = base_of(index)
-        if self.layout.transform is not None:
-            index = after_transform(index)
-        sizes = self._allocated_base(index)
+            refinement = int(self._faiss.ntotal) * self.layout.refinement.code_size + self.layout.refinement.overhead()
+        sizes = self._allocated_base(self._inside())
         return {**sizes, "transform": self._transform_cost(), "refinement": refinement}
+
+    def _inside(self) -> Any:
+        """The faiss index without transform and refinement."""
+        index = self._faiss if self.layout.refinement is None else base_of(self._faiss)
+        return index if self.layout.transform is None else after_transform(index)
 
     @abstractmethod
     def _allocated_base(self, index: Any) -> dict[str, int]:
@@ -340,18 +339,3 @@ def with_own_training(index: Any) -> Any:
     if hasattr(index, "pq"):
         set_clustering(index.pq)
     return index
-
-
-def cell_centroids(clusterer: Clusterer, vectors: np.ndarray, nlist: int, layout: Layout) -> np.ndarray:
-    """Centroids for the cells of an IVF index, in the form that its coarse quantizer stores.
-
-    Under inner product the rows' directions are clustered and the centroids have length one, so that no cell wins by the
-    length of its centroid; packed bits are clustered as 0 and 1 and rounded (the majority of each bit).
-    """
-    if layout.space.dtype == "bits":
-        bits = np.unpackbits(vectors, axis=1).astype(np.float32)
-        found = clusterer.fit(bits, nlist, seed=layout.seed)
-        return np.packbits(found.centroids > 0.5, axis=1)
-    if layout.space.label == "inner-product":
-        return unit_rows(clusterer.fit(unit_rows(vectors), nlist, seed=layout.seed).centroids)
-    return np.ascontiguousarray(clusterer.fit(vectors, nlist, seed=layout.seed).centroids, dtype=np.float32)

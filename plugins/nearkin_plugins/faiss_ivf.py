@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from nearkin.centroids import Lloyd
 from nearkin.indexes import Layout, Mask, RangeFound
+from nearkin.metrics import unit_rows
 from nearkin_plugins.cells import CellIndex
 from nearkin_plugins.faiss_codecs import ProductQuantizer
-from nearkin_plugins.faiss_index import FaissIndex, cell_centroids, faiss_metric, with_own_training
+from nearkin_plugins.faiss_index import FaissIndex, faiss_metric, with_own_training
 from nearkin_plugins.fast_scan import expected_bytes, reserved, table_bytes
 from nearkin_plugins.indexes import FAST_SCANS
 
@@ -39,9 +39,7 @@ class IVFIndex(CellIndex, FaissIndex):
         """Lists around centroids that a clusterer found, so that faiss trains the codec only."""
         import faiss
 
-        centroids = cell_centroids(
-            self.layout.clusterer or Lloyd(), self._rows_to_cluster(sample), self.nlist, self.layout
-        )
+        centroids = self._clustered(sample)
         if self._binary:
             quantizer = faiss.IndexBinaryFlat(8 * self.layout.dim)
             index = faiss.IndexBinaryIVF(quantizer, 8 * self.layout.dim, self.nlist)
@@ -54,6 +52,27 @@ class IVFIndex(CellIndex, FaissIndex):
             with_own_training(index)
         index.quantizer.add(centroids)
         return index
+
+    def cell_sizes(self) -> np.ndarray | None:
+        lists = self._inside().invlists
+        return np.array([lists.list_size(cell) for cell in range(self.nlist)], dtype=np.int64)
+
+    def assigned(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Under inner product the squared distance is that between directions, since cells are found by these."""
+        rows = vectors if self.layout.transform is None else self.layout.transform.apply(vectors)
+        rows = unit_rows(rows) if self._negate else rows
+        values, cells = self._inside().quantizer.search(np.ascontiguousarray(rows), 1)
+        apart = values[:, 0].astype(np.float64)
+        return cells[:, 0], np.maximum(0.0, 2.0 - 2.0 * apart) if self._negate else apart
+
+    def centroids(self) -> np.ndarray:
+        import faiss
+
+        quantizer = self._inside().quantizer
+        if self._binary:
+            codes = faiss.vector_to_array(faiss.downcast_IndexBinary(quantizer).xb)
+            return np.asarray(codes.reshape(self.nlist, -1))
+        return np.asarray(quantizer.reconstruct_n(0, self.nlist))
 
     def _parameters(self, selector: Any, params: Mapping[str, int]) -> Any:
         import faiss
@@ -79,8 +98,8 @@ class IVFIndex(CellIndex, FaissIndex):
         }
 
     def _allocated_base(self, index: Any) -> dict[str, int]:
-        lists = index.invlists
-        sizes = np.array([lists.list_size(cell) for cell in range(self.nlist)], dtype=np.int64)
+        sizes = self.cell_sizes()
+        assert sizes is not None
         codec = self.layout.codec
         in_blocks = self._family in FAST_SCANS
         codes = table_bytes(sizes, codec.code_size) if in_blocks else sizes * codec.code_size

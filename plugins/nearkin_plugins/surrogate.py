@@ -124,6 +124,12 @@ class SurrogateIndex(Index):
         self._threads = threads
         self._wrapped.use_threads(threads)
 
+    def cell_sizes(self) -> np.ndarray | None:
+        return self._wrapped.cell_sizes()
+
+    def assigned(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        return None if self._wrapped.cell_sizes() is None else self._wrapped.assigned(self._mapped(vectors))
+
     # ---- training --------------------------------------------------------------------------------------------------
 
     def _train(self, vectors: np.ndarray) -> None:

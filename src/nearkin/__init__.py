@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         TransformSpec,
         hookimpl,
     )
+    from nearkin.index_health import Health, health
     from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
@@ -82,6 +83,7 @@ _WHERE = {
     "Filter": "filters",
     "FormatSpec": "hooks",
     "Found": "indexes",
+    "Health": "index_health",
     "Index": "indexes",
     "IndexSpec": "hooks",
     "Layout": "indexes",
@@ -119,6 +121,7 @@ _WHERE = {
     "evaluate": "evaluation",
     "exact_neighbours": "measurement",
     "export": "exporting",
+    "health": "index_health",
     "hold_out": "measurement",
     "hookimpl": "hooks",
     "measure": "measurement",
@@ -151,6 +154,7 @@ __all__ = [
     "Filter",
     "FormatSpec",
     "Found",
+    "Health",
     "Index",
     "IndexSpec",
     "Layout",
@@ -188,6 +192,7 @@ __all__ = [
     "evaluate",
     "exact_neighbours",
     "export",
+    "health",
     "hold_out",
     "hookimpl",
     "measure",

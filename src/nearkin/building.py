@@ -274,7 +274,7 @@ def _restore_index(collection: Collection, rows: Folder, recipe: Recipe) -> None
     index.restore(built.state)
     if index.n != built.covered:
         raise CorruptFileError(f"the index in {collection.path} has {index.n:,} rows, {built.covered:,} were recorded")
-    collection.adopt(index, built.covered)
+    collection.adopt(index, built.covered, built.facts)
 
 
 def find_folder(given: str | os.PathLike[str], indexes: str) -> Path:

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nearkin.baseline import measured
 from nearkin.collection_state import CollectionState
 from nearkin.errors import NotSupportedError, ParameterError
 from nearkin.fields import FieldFacts, summarize_fields
 from nearkin.filters import Filter, as_filter
 from nearkin.forks import process_generation
+from nearkin.indexing import Built, Recipe
 from nearkin.intake import PADDED, Added, gate_of, ids_of_kept, metadata_of_kept, owned, real_number
+from nearkin.planning import Choice, chooser_of
+from nearkin.renewal import decide, renew
 from nearkin.results import RangeResult, SearchResult
-from nearkin.rows import Metadata, Row
+from nearkin.rows import MemoryRows, Metadata, Row
 from nearkin.search_parameters import whole_number
 from nearkin.true_distances import true_distances
 from nearkin.truths import exact_truth
@@ -30,7 +35,7 @@ from nearkin.views import View
 if TYPE_CHECKING:
     from nearkin.formats import Block
     from nearkin.store.folder import Folder
-    from nearkin.store.header import Mark
+    from nearkin.store.header import Header, Mark
 
 Where = str | Mapping[str, Any] | Filter
 """A filter: an expression, the same as a dict, or one that was read before; see `nearkin.filters`."""
@@ -286,13 +291,46 @@ class Collection(CollectionState):
             self._view = None
         return len(positions)
 
-    def optimize(self) -> None:
-        """Build the index anew over all rows, so that none is searched one by one."""
+    def optimize(self, *, retrain: bool = False) -> None:
+        """Bring the index up to date with all rows, by the rule of `nearkin.renewal`, which `notes` then tell of.
+
+        With `retrain`, it is trained on all rows again, from what it has learned where it can. Where the collection has a budget
+        and the index is built anew, its plan is found again, too.
+
+        Raises
+        ------
+        BudgetError
+            No plan meets the budget for the rows that there are now; the index is as it was.
+        VectorError
+            Too few rows for the plan.
+        """
         with self._lock:
             self._need_writable()
             self._need_vectors("optimize")
-            self.take_over(self._recipe, self._recipe.build(self._rows, self._threads))
-            self._publish()
+            recipe, built, choice = self._renewed(retrain=retrain)
+            if isinstance(self._rows, MemoryRows):
+                self.take_over(recipe, built, choice)
+                return
+            self.take_over(recipe, measured(recipe, self._rows, built, self._threads), choice)
+            if self._index is not None:
+                state, header = self._index.state(), self._header()
+                self._folder("an index").publish(self.plan, state, self._covered, header=header, facts=self.facts)
+
+    def _renewed(self, *, retrain: bool) -> tuple[Recipe, Built, Choice | None]:
+        present = self._rows, self._index, self._covered, self.facts
+        decided = decide(*present, retrain=retrain)
+        if self.budget is None or decided.action != "rebuild" or not len(self):
+            return self._recipe, renew(self._recipe, *present, self._threads, retrain=retrain), self.choice
+        chooser = chooser_of(self._rows, self._recipe, self.budget, k=10, queries=None, threads=self._threads)
+        recipe, built, choice = chooser.build()
+        return recipe, replace(built, notes=(decided.reason, *built.notes)), choice
+
+    def _header(self) -> Header:
+        from nearkin.saving import header_of
+
+        return header_of(
+            self._recipe, self._metric_text, self.dim, keep_vectors=self._keep_vectors, budget=self.budget
+        )
 
     def _take_in(
         self,
@@ -402,16 +440,14 @@ class Collection(CollectionState):
         StorageError
             Writing failed, for example on a full disk; what was at `path` is intact.
         """
-        from nearkin.saving import header_of, need_named, save_folder
+        from nearkin.saving import need_named, save_folder
 
         with self._lock:
             self._need_open()
             need_named(self._recipe, self._metric_text, self._rows if self._keep_vectors else None)
-            header = header_of(
-                self._recipe, self._metric_text, self.dim, keep_vectors=self._keep_vectors, budget=self.budget
-            )
             label = self.plan if self._index is not None else None
-            save_folder(Path(path), header, self._rows, self._index, label, self._covered, overwrite=overwrite)
+            given = self._rows, self._index, label, self._covered
+            save_folder(Path(path), self._header(), *given, overwrite=overwrite, facts=self.facts)
 
     def close(self) -> None:
         """Let go of files and the lock; the object can only be closed again afterwards."""

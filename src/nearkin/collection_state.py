@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,8 @@ class CollectionState:
         self._view: View | None = None
         self._margins = RangeMargins(recipe.metric, rows, recipe.seed)
         self.timings = Timings()
+        self.facts: Mapping[str, Any] = {}
+        """What was true of the index when it was trained; `nearkin.baseline` reads it."""
         self.path: Path | None = None
         self.skipped = np.empty(0, dtype=np.int64)
         self.problems: list[str] = []
@@ -181,6 +184,7 @@ class CollectionState:
         """Use an index that was built over all rows by a recipe, chosen for a budget or not."""
         self._recipe, self.choice = recipe, choice
         self._index, self.timings, self.notes = built.index, built.timings, list(built.notes)
+        self.facts = built.facts
         self._covered = len(self._rows) if self._index is not None else 0
         self._view = None
 
@@ -195,21 +199,15 @@ class CollectionState:
         need_same_process(self._process)
         return view
 
-    def adopt(self, index: Index, covered: int) -> None:
-        """Use an index that was restored, over the first `covered` positions."""
-        self._index, self._covered, self._view = index, covered, None
+    def adopt(self, index: Index, covered: int, facts: Mapping[str, Any] | None = None) -> None:
+        """Use an index that was restored, over the first `covered` positions, with the facts that were kept with it."""
+        self._index, self._covered, self.facts, self._view = index, covered, facts or {}, None
 
     def forget_vectors(self) -> None:
         """Keep only the index: the rows are let go, and what needs them is refused from now on."""
         with self._lock:
             self._rows, self._keep_vectors, self._view = ForgottenRows.of(self._rows), False, None
             self._margins = RangeMargins(self._metric, self._rows, self._recipe.seed)
-
-    def _publish(self) -> None:
-        """Write the index beside the rows, if they live on disk."""
-        publish = getattr(self._rows, "publish", None)
-        if publish is not None and self._index is not None:
-            publish(self.plan, self._index.state(), self._covered)
 
     def _checked_queries(self, queries: Any) -> np.ndarray:
         metric = self._metric

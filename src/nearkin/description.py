@@ -261,7 +261,7 @@ class _Scan:
             rows = rows[kept]
             values = _values(rows, dtype).astype(np.float64)
             norms.append(np.sqrt(np.einsum("ij,ij->i", values, values)))
-            digests.append(_digests(rows))
+            digests.append(row_digests(rows))
             self.moments.add(values)
         self.finite = np.concatenate([np.empty(0, np.int64), *finite])
         self.norms = np.concatenate([np.empty(0), *norms])
@@ -278,7 +278,7 @@ class _Scan:
         return np.sort(np.unique(self.digests[picked], return_index=True)[1])
 
 
-def _digests(rows: np.ndarray) -> np.ndarray:
+def row_digests(rows: np.ndarray) -> np.ndarray:
     """(n,) 64-bit hashes; two different rows among a million share one with a chance of one in 10^7."""
     if rows.dtype == np.float32:
         rows = rows + np.float32(0)  # -0.0 equals 0.0 but has other bytes

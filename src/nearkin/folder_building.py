@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nearkin.baseline import measured
 from nearkin.budgets import Budget, Optimize
 from nearkin.building import FIT_ROWS, make_metric, need_sound, open_collection
 from nearkin.collection import Collection
@@ -186,7 +187,8 @@ class _Building:
             self.notes, self.timings = list(built.notes), self.timings + built.timings
             if built.index is not None:
                 header = self._header(recipe)
-                rows.publish(recipe.label_of(built.index), built.index.state(), len(rows), header=header)
+                facts = measured(recipe, rows, built, self._threads).facts
+                rows.publish(recipe.label_of(built.index), built.index.state(), len(rows), header=header, facts=facts)
             if not self._keep:
                 rows.forget_vectors()
 

@@ -215,6 +215,17 @@ class Index(ABC):
         """Search parameters used where a search sets none, for n rows."""
         return {}
 
+    def cell_sizes(self) -> np.ndarray | None:
+        """(nlist,) rows in each cell, deleted ones too; None where there are no cells."""
+        return None
+
+    def assigned(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """(n,) cells that prepared rows belong to, and how far each is from what stands for its cell; None without cells."""
+        return None
+
+    def start_from(self, present: Index) -> None:
+        """Let training start from what another index has learned, where the two are alike and that saves time."""
+
     def to_faiss(self) -> Any:
         """The faiss index that this one searches, not a copy, with its search parameters set to the defaults.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -50,11 +51,14 @@ class Built:
     ----------
     notes
         What was measured and decided on the way, in words.
+    facts
+        What is true of it now and is kept with it, JSON-able; `nearkin.baseline` writes and reads it.
     """
 
     index: Index | None = None
     timings: Timings = Timings()
     notes: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,10 @@ class Recipe:
         if 0 < rows.count < FEW_ROWS and self.make(rows.dim, rows.count, rows).fallback:
             few = f"{rows.count:,} rows are too few to choose an index by measuring, so every row is compared"
             return replace(self._exactly().filled(rows, threads, rows_stay), notes=(few,))
-        built = self.filled(rows, threads, rows_stay)
+        return self.keep_promise(self.filled(rows, threads, rows_stay), rows, threads, rows_stay=rows_stay)
+
+    def keep_promise(self, built: Built, rows: Rows, threads: int, *, rows_stay: bool = True) -> Built:
+        """An index over every position with search parameters for the recall that it promises, or another in its place."""
         if built.index is None or not built.index.promised_recall or rows.count < 3:
             return built
         wanted = built.index.promised_recall
@@ -124,9 +131,19 @@ class Recipe:
             return exact
         return replace(exact, plan=Plan(plain)) if same else exact
 
-    def filled(self, rows: Rows, threads: int, rows_stay: bool = True, *, left_out: np.ndarray | None = None) -> Built:
-        """The index over every position with its usual search parameters; rows at the positions `left_out` take no part in
-        training."""
+    def filled(
+        self,
+        rows: Rows,
+        threads: int,
+        rows_stay: bool = True,
+        *,
+        left_out: np.ndarray | None = None,
+        present: Index | None = None,
+    ) -> Built:
+        """The index over every position with its usual search parameters.
+
+        Rows at the positions `left_out` take no part in training, which starts from the `present` index where it can.
+        """
         alive = np.flatnonzero(rows.alive)
         if left_out is not None:
             alive = np.setdiff1d(alive, left_out, assume_unique=True)
@@ -134,6 +151,8 @@ class Recipe:
             return Built()
         index = self.make(rows.dim, rows.count, rows if rows_stay else None)
         index.use_threads(threads)
+        if present is not None:
+            index.start_from(present)
         start = time.perf_counter()
         index.train(self._training_sample(index, rows, alive))
         trained = time.perf_counter()

@@ -55,6 +55,16 @@ class RefinedIndex(Index):
     def search_defaults(self, n: int) -> dict[str, int]:
         return self.inner.search_defaults(n)
 
+    def cell_sizes(self) -> np.ndarray | None:
+        return self.inner.cell_sizes()
+
+    def assigned(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        return self.inner.assigned(vectors)
+
+    def start_from(self, present: Index) -> None:
+        if isinstance(present, RefinedIndex):
+            self.inner.start_from(present.inner)
+
     def use_threads(self, threads: int) -> None:
         self.inner.use_threads(threads)
         self._threads = threads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,15 @@ def _measure_alike(one: Metric, other: Metric, rows: np.ndarray) -> bool:
 
 
 def save_folder(
-    path: Path, header: Header, rows: Rows, index: Index | None, label: str | None, covered: int, *, overwrite: bool
+    path: Path,
+    header: Header,
+    rows: Rows,
+    index: Index | None,
+    label: str | None,
+    covered: int,
+    *,
+    overwrite: bool,
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Write rows and index to a new folder, then put it in place.
 
@@ -93,14 +102,18 @@ def save_folder(
     ----------
     label
         The plan of the index with its numbers filled in.
+    facts
+        What is kept with the index.
     """
 
     def fill(folder: Path) -> None:
         with_rows = Folder.create(folder, header)
         try:
             _copy_rows(rows, with_rows, keep_vectors=header.keep_vectors)
+            for field in rows.indexed_fields:
+                with_rows.index_field(field)
             if index is not None and label is not None:
-                with_rows.publish(label, index.state(), covered)
+                with_rows.publish(label, index.state(), covered, facts=facts)
         finally:
             with_rows.close()
 

@@ -52,6 +52,12 @@ class TransformedIndex(Index):
     def search_defaults(self, n: int) -> dict[str, int]:
         return self.inner.search_defaults(n)
 
+    def cell_sizes(self) -> np.ndarray | None:
+        return self.inner.cell_sizes()
+
+    def assigned(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        return None if self.inner.cell_sizes() is None else self.inner.assigned(self._transform.apply(vectors))
+
     def use_threads(self, threads: int) -> None:
         self.inner.use_threads(threads)
 

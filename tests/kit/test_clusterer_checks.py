@@ -83,8 +83,13 @@ class WantsMoreRows(Right):
 
 
 class TakesAnyK(Right):
-    def fit(self, vectors: np.ndarray, k: int, *, seed: int = 0, weights: np.ndarray | None = None) -> Clustering:
-        return super().fit(vectors, min(max(k, 1), len(vectors)), seed=seed, weights=weights)
+    def fit(self, vectors: np.ndarray, k: int, **options: Any) -> Clustering:
+        return super().fit(vectors, min(max(k, 1), len(vectors)), **options)
+
+
+class LosesItsStart(Right):
+    def _fit_from(self, start: np.ndarray, vectors: np.ndarray, seed: int, weights: np.ndarray | None) -> Clustering:
+        return clustering(vectors, vectors[: len(start)].copy(), weights)
 
 
 class CountsEveryRow(Right):
@@ -132,6 +137,7 @@ BROKEN: list[tuple[str, Callable[..., Any]]] = [
     ("one-is-mean", OneIsMedian),
     ("as-many-as-rows", WantsMoreRows),
     ("k-checked", TakesAnyK),
+    ("start-taken", LosesItsStart),
     ("zero-weights-ignored", CountsEveryRow),
     ("duplicates", WantsDistinctRows),
     ("input-unchanged", CentresInPlace),

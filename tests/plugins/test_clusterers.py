@@ -13,6 +13,7 @@ import nearkin as nk
 from nearkin.centroids import Clusterer, Clustering, Lloyd, assign
 from nearkin.errors import ParameterError, PluginContractError, VectorError
 from nearkin.registry import default_registry
+from nearkin_plugins.faiss_kmeans import KMeans
 
 NAMES = tuple(spec.name for spec in default_registry().specs("clusterer"))
 NO_DEADLINE = settings(deadline=None)
@@ -188,3 +189,46 @@ def test_every_clusterer_serves_ivf_under_every_metric(name, metric):
     exact = mine.exact_search(vectors[:9], 4)
     np.testing.assert_allclose(found.distances, exact.distances, rtol=1e-5, atol=1e-5)
     assert mine.plan == ("ivf5" if name == "kmeans" else f"ivf5:clusterer={name}")
+
+
+@pytest.mark.parametrize("make", [KMeans, Lloyd])
+def test_a_start_is_where_iterations_begin(make):
+    """Centroids of three groups, given, stay with their groups in one iteration; from elsewhere they would not get there."""
+    rng = np.random.default_rng(0)
+    centres = np.float32([[0, 0], [100, 0], [0, 100]])
+    rows = np.concatenate([centre + rng.normal(size=(50, 2)) for centre in centres]).astype(np.float32)
+    start = centres + 3
+    kept = start.copy()
+    found = make(max_iter=1).fit(rows, 3, start=start)
+    np.testing.assert_allclose(found.centroids, rows.reshape(3, 50, 2).mean(axis=1), atol=1e-3)
+    np.testing.assert_array_equal(start, kept)
+    assert (found.sizes == 50).all()
+
+
+@pytest.mark.parametrize("make", [KMeans, Lloyd])
+def test_a_settled_start_ends_early_and_no_worse(make):
+    rows = np.random.default_rng(0).normal(size=(4000, 8)).astype(np.float32)
+    cold = make(max_iter=20).fit(rows, 32)
+    warm = make(max_iter=20).fit(rows, 32, start=cold.centroids)
+    assert warm.inertia <= 1.0001 * cold.inertia
+    assert make is Lloyd or len(warm.history) < 8
+
+
+def test_a_clusterer_that_takes_no_start_goes_on_without():
+    class Means(Clusterer):
+        name = "means"
+
+        def _fit(self, vectors, k, seed, weights):
+            labels = np.arange(len(vectors)) % k
+            centroids = np.stack([vectors[labels == cluster].mean(axis=0) for cluster in range(k)])
+            return Clustering(centroids.astype(np.float32), labels, 0.0)
+
+    rows = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+    with_start = Means().fit(rows, 2, start=rows[:2])
+    np.testing.assert_array_equal(with_start.centroids, Means().fit(rows, 2).centroids)
+
+
+@pytest.mark.parametrize("start", [np.zeros((2, 2)), np.zeros((3, 5)), np.full((3, 2), np.nan)])
+def test_a_start_that_does_not_fit_is_refused(start):
+    with pytest.raises(ParameterError, match="start has shape"):
+        Lloyd().fit(np.zeros((9, 2), np.float32), 3, start=start)

@@ -46,19 +46,22 @@ def info(session: Session, directory: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("directory", metavar="DIR")
+@click.option("--retrain", is_flag=True, help="Train again on all rows, starting from what the index is.")
 @click.pass_obj
-def optimize(session: Session, directory: str) -> None:
-    """Build an index anew over all of its rows.
+def optimize(session: Session, directory: str, retrain: bool) -> None:
+    """Bring an index up to date with all of its rows.
 
-    Takes in the rows that were added since it was built, and leaves deleted ones out of training. Searches by other
-    processes go on meanwhile. Prints the plan and the seconds.
+    Puts the rows that were added since it was built into it; with more than four times the rows that it was trained on,
+    or 30 % of those deleted, builds it anew instead. Searches by other processes go on meanwhile. Prints the plan, the
+    seconds, and what was done. nearkin health tells when --retrain is worth it.
 
     \b
     nearkin optimize indexes/mine
+    nearkin optimize indexes/mine --retrain
     """
     with session.open(directory) as collection:
         with working(f"building {collection.plan} over {len(collection):,} rows"):
-            collection.optimize()
+            collection.optimize(retrain=retrain)
         took, plan, rows, notes = collection.timings, collection.plan, len(collection), collection.notes
     click.echo(f"built {plan} over {rows:,} rows in {seconds(took.total)} (training {seconds(took.train)})")
     for each in notes:

@@ -11,8 +11,9 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,14 @@ class Built:
         The plan with its numbers filled in.
     covered
         Positions 0 to covered - 1 are in it.
+    facts
+        What was true when it was built, JSON-able; stored, not interpreted.
     """
 
     label: str
     state: State
     covered: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,20 +65,30 @@ class BuiltRecord:
     spec_checksum: int
 
 
-def write_built(parent: Path, label: str, state: State, covered: int, *, generation: int) -> BuiltRecord:
+def write_built(
+    parent: Path,
+    label: str,
+    state: State,
+    covered: int,
+    *,
+    generation: int,
+    facts: Mapping[str, Any] | None = None,
+) -> BuiltRecord:
     """Write a built index below `parent`; nothing refers to it yet.
 
     Parameters
     ----------
     generation
         Number of the commit that will refer to it; makes the name one that no earlier build has.
+    facts
+        What is true now and is to be kept with it, JSON-able.
 
     Raises
     ------
     StorageError
         Writing failed; what was written is removed.
     PluginContractError
-        The state holds something that is not numbers or JSON.
+        State or facts hold something that is not numbers or JSON.
     """
     temporary = parent / f".{secrets.token_hex(6)}.tmp"
     try:
@@ -82,7 +96,7 @@ def write_built(parent: Path, label: str, state: State, covered: int, *, generat
             parent.mkdir(exist_ok=True)
             temporary.mkdir()
             failpoint("index folder made")
-            spec = _write_files(temporary, label, state, covered)
+            spec = _write_files(temporary, label, state, covered, dict(facts or {}))
             failpoint("index files written")
             sync_folder(temporary)
             failpoint("index folder synced")
@@ -103,7 +117,7 @@ def _folder_name(label: str, spec: bytes, generation: int) -> str:
     return f"{readable or 'index'}-{sha256(spec + str(generation).encode()).hexdigest()[:12]}"
 
 
-def _write_files(folder: Path, label: str, state: State, covered: int) -> bytes:
+def _write_files(folder: Path, label: str, state: State, covered: int, known: dict[str, Any]) -> bytes:
     files = {}
     for number, (name, array) in enumerate(state.arrays.items()):
         plain = as_plain(array, name)
@@ -113,6 +127,7 @@ def _write_files(folder: Path, label: str, state: State, covered: int) -> bytes:
         failpoint("index array written")
         files[name] = {"file": file, "bytes": len(content), "checksum": checksum_of(content), **describe(plain)}
     facts = {"kind": KIND, "version": VERSION, "label": label, "covered": covered, "files": files, "meta": state.meta}
+    facts["facts"] = known
     try:
         spec = json.dumps(facts, indent=1).encode()
     except (TypeError, ValueError) as error:
@@ -140,7 +155,8 @@ def read_built(parent: Path, record: BuiltRecord) -> Built:
         if facts["version"] > VERSION:
             raise FormatVersionError(f"{folder} is in format {facts['version']}, this nearkin knows {VERSION}")
         arrays = {name: _array(folder, name, described) for name, described in facts["files"].items()}
-        return Built(facts["label"], State(arrays, facts["meta"]), facts["covered"])
+        known = dict(facts.get("facts", {}))  # indexes that were built before facts were kept have none
+        return Built(facts["label"], State(arrays, facts["meta"]), facts["covered"], known)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CorruptFileError(f"{folder / SPEC_NAME} cannot be read: {error}") from error
 

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -183,7 +183,15 @@ class Folder(FolderReader):
             self._vectors.accept(grown)
         self._committed, self._unsure = after, False
 
-    def publish(self, label: str, state: State, covered: int, *, header: Header | None = None) -> None:
+    def publish(
+        self,
+        label: str,
+        state: State,
+        covered: int,
+        *,
+        header: Header | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write a built index and make it the collection's; the one before is removed.
 
         Parameters
@@ -194,6 +202,8 @@ class Folder(FolderReader):
             The index has positions 0 to covered - 1.
         header
             Takes the place of the one before in the same commit, where the plan was chosen after the folder was made.
+        facts
+            What was true when it was built, JSON-able; `built` gives it back.
 
         Raises
         ------
@@ -204,7 +214,7 @@ class Folder(FolderReader):
         if not 0 <= covered <= len(self):
             raise ParameterError(f"an index over {covered:,} rows was given, there are {len(self):,}")
         generation = self._committed.generation + 1
-        built = write_built(self._built_folder, label, state, covered, generation=generation)
+        built = write_built(self._built_folder, label, state, covered, generation=generation, facts=facts)
         after = replace(self._committed, generation=generation, built=built)
         try:
             with self._transaction() as connection:

@@ -180,6 +180,16 @@ def input_unchanged(subject: Subject) -> None:
 
 
 @CLUSTERER_CHECKS.add
+def start_taken(subject: Subject) -> None:
+    """Given centroids that it found before to start from, it ends no worse than they are."""
+    rows = _rows(subject)
+    start = _found(subject).centroids.copy()
+    again = subject.make().fit(rows, K, start=start)
+    before, after = _inertia(rows, start), _inertia(rows, again.centroids)
+    expect(after <= (1 + _SHARE) * before, f"from centroids of inertia {before:.6g} it ends with {after:.6g}")
+
+
+@CLUSTERER_CHECKS.add
 def read_only_input(subject: Subject) -> None:
     """Read-only rows and weights, such as memory-mapped ones, are taken."""
     try:
