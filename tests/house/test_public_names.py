@@ -11,9 +11,9 @@ import nearkin as nk
 PUBLIC_TEXT = """
 ALL_AXIOMS Block Choice Clusterer ClustererSpec Clustering Codec CodecSpec Collection Description Embedder EmbedderSpec
 Evaluation FileSummary FormatSpec Found Index IndexSpec Layout Mask Metric MetricSpec NativeCodec NearkinError Plan
-Quality RangeFound RangeResult Registry Report SearchParameter SearchResult Settings Space State Transform TransformSpec
-VectorFormat bit_counts build build_folder compare convert describe errors evaluate exact_neighbours hold_out hookimpl
-measure metric open plan predicted_plans read_vectors recall report
+Quality RangeFound RangeResult Registry Repair Report SearchParameter SearchResult Settings Space State Transform TransformSpec
+VectorFormat Verification bit_counts build build_folder compare convert describe errors evaluate exact_neighbours hold_out hookimpl
+measure metric open plan predicted_plans read_vectors recall repair report verify
 """
 PUBLIC = PUBLIC_TEXT.split()
 
