@@ -328,9 +328,7 @@ class Collection(CollectionState):
     def _header(self) -> Header:
         from nearkin.saving import header_of
 
-        return header_of(
-            self._recipe, self._metric_text, self.dim, keep_vectors=self._keep_vectors, budget=self.budget
-        )
+        return header_of(self._recipe, self._metric_text, self.dim, keep_vectors=self._keep_vectors, budget=self.budget)
 
     def _take_in(
         self,

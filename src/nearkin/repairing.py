@@ -394,6 +394,8 @@ class _Job:
                     metadata=[json.loads(record.metadata or "{}") for record in records[some]],
                 )
             _keep_ids_unused(rows, saved)
+            for field in saved.fields:
+                rows.index_field(field)
             if saved.committed is not None and saved.committed.built is None:
                 return []
             try:

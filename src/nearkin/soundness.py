@@ -21,7 +21,7 @@ from nearkin.search_parameters import whole_number
 from nearkin.true_distances import RangeMargins
 
 if TYPE_CHECKING:
-    from nearkin.collection import Collection
+    from nearkin.collection_state import CollectionState
 
 NEIGHBOURS = 10
 """Neighbours that each sampled row is asked for; fewer where there are few rows."""
@@ -67,7 +67,7 @@ class Verification:
         return {**dataclasses.asdict(self), "problems": list(self.problems), "ok": self.ok}
 
 
-def verify(collection: Collection, sample: int = 64, seed: int = 0) -> Verification:
+def verify(collection: CollectionState, sample: int = 64, seed: int = 0) -> Verification:
     """Read all of a collection again, and hold its index against its rows.
 
     Every checksum, count and id is compared with what was written. Then some rows are asked for their neighbours: positions
@@ -137,7 +137,7 @@ def id_problems(rows: Rows) -> list[str]:
 class _Sample:
     """Rows that are asked for their neighbours, and what the index makes of them."""
 
-    def __init__(self, collection: Collection, index: Index, sample: int, seed: int) -> None:
+    def __init__(self, collection: CollectionState, index: Index, sample: int, seed: int) -> None:
         self._collection = collection
         self._index = index
         self._rng = np.random.default_rng(seed)

@@ -14,7 +14,7 @@ Evaluation FileSummary Filter FormatSpec Found Health Index IndexSpec Layout Mas
 Quality RangeFound RangeResult Registry Repair Report Row SearchParameter SearchResult Settings Space State Transform
 TransformSpec VectorFormat Verification as_filter bit_counts build build_folder compare convert create describe errors evaluate
 exact_neighbours export health hold_out hookimpl
-measure metric open plan predicted_plans read_vectors recall report
+measure metric open plan predicted_plans read_vectors recall repair report verify
 """
 PUBLIC = PUBLIC_TEXT.split()
 

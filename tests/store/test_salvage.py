@@ -205,12 +205,12 @@ def test_pages_of_sqlite(copy, truth, which):
             which
         ]
         write_at(copy / DATABASE, place, random.Random(1).randbytes(512))
-    try:
-        done = nk.repair(copy)
-    except errors.CorruptFileError as error:
-        assert which == "half"
-        assert "pass" in str(error)
+    if which == "half":
+        with pytest.raises(errors.CorruptFileError, match="pass"):
+            nk.repair(copy)
         done = nk.repair(copy, metric="cosine", dim=DIM, trust_vectors=True)
+    else:
+        done = nk.repair(copy)
     gone = assert_honest(done, copy, truth)
     assert which != "first" or gone == set()
 
@@ -268,7 +268,7 @@ def test_without_the_record_of_the_last_commit_nothing_is_proven(copy, truth):
 
 def test_vectors_without_checksums_are_not_trusted_unasked(copy, truth):
     change(copy, "DELETE FROM blocks WHERE block = 1")
-    with pytest.raises(errors.CorruptFileError, match="checksums of the vectors of 1.. of 294 rows .* are gone"):
+    with pytest.raises(errors.CorruptFileError, match=r"checksums of the vectors of 1.. of 294 rows .* are gone"):
         nk.repair(copy)
     assert names(copy) == ["wiki"]
     shutil.copytree(copy, copy.with_name("other"))
@@ -307,7 +307,7 @@ def test_a_collection_without_vectors(tmp_path):
     write_at(tmp_path / "wiki" / DATABASE, page_of(tmp_path / "wiki", "rows_by_id"), bytes(64))
     assert nk.repair(tmp_path / "wiki").changed
     next((tmp_path / "wiki").glob("built/*/*.bin")).write_bytes(b"else")
-    with pytest.raises(errors.CorruptFileError, match="cannot be repaired: .* keeps no vectors"):
+    with pytest.raises(errors.CorruptFileError, match=r"cannot be repaired: .* keeps no vectors"):
         nk.repair(tmp_path / "wiki")
 
 
@@ -426,8 +426,7 @@ def test_random_damage(original, truth, tmp_path, part):
             done = nk.repair(path)
         except errors.FormatVersionError:
             continue  # it says that a newer nearkin made it, which nothing contradicts
-        except errors.CorruptFileError as error:
-            assert error.hint, what
+        except errors.CorruptFileError:  # it says what it has to be told
             reported += 1
             done = nk.repair(path, metric="cosine", dim=DIM, trust_vectors=False)
         try:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from nearkin.errors import CorruptFileError, FormatVersionError, StorageError
 from nearkin.store.database import sqlite_errors
 from nearkin.store.durability import storage_errors
+from nearkin.store.field_indexes import read_indexed_fields
 from nearkin.store.header import Committed, Header, read_committed, read_header
 from nearkin.store.row_table import Record, is_intact
 from nearkin.store.schema import MIGRATIONS, check_schema
@@ -53,6 +54,8 @@ class DatabaseContent(NamedTuple):
         Bytes and checksum of blocks of the vector file, by number.
     problems
         Why something is missing, in words.
+    fields
+        Fields that had an index.
     """
 
     header: Header | None
@@ -62,6 +65,7 @@ class DatabaseContent(NamedTuple):
     listed: dict[int, Any]
     blocks: dict[int, tuple[int, int]]
     problems: tuple[str, ...]
+    fields: tuple[str, ...] = ()
 
     @property
     def worth(self) -> tuple[int, int]:
@@ -168,6 +172,7 @@ def _content(connection: sqlite3.Connection, path: Path, vector_bytes: int) -> D
     problems: list[str] = []
     header = _fact(lambda: read_header(connection, path), path, problems)
     committed = _fact(lambda: read_committed(connection, path), path, problems)
+    fields = _fact(lambda: read_indexed_fields(connection, path), path, problems)
     listed = _listed(connection)
     positions = _positions(header, committed, listed, vector_bytes)
     listed = {at: key for at, key in listed.items() if at < positions}
@@ -180,6 +185,7 @@ def _content(connection: sqlite3.Connection, path: Path, vector_bytes: int) -> D
         listed,
         _blocks(connection, path, problems),
         tuple(dict.fromkeys(problems)),
+        fields or (),
     )
 
 

@@ -71,6 +71,10 @@ class Salvaged:
         What cannot be proven, in words.
     problems
         What is damaged, in words.
+    vectors
+        Positions of `records` to the (m, dim) vectors there.
+    fields
+        Fields that had an index.
     """
 
     dim: int
@@ -84,7 +88,7 @@ class Salvaged:
     doubts: tuple[str, ...]
     problems: tuple[str, ...]
     vectors: Callable[[np.ndarray], np.ndarray]
-    """Positions of `records` to the (m, dim) vectors there."""
+    fields: tuple[str, ...] = ()
 
 
 def salvage(
@@ -134,6 +138,7 @@ def salvage(
         tuple(doubts),
         (*found.problems, *file.problems),
         lambda positions: file.rows(dtype)[positions],
+        found.fields,
     )
 
 
