@@ -15,7 +15,6 @@ from nearkin.indexes import Found, Index, Mask
 from nearkin.indexing import Built, Recipe, exact_over
 from nearkin.rows import Rows
 from nearkin.true_distances import true_distances
-from nearkin.vectors import block_rows
 
 FACT = "baseline"
 """Name among the facts that are kept with an index."""
@@ -231,9 +230,11 @@ def residuals(recipe: Recipe, rows: Rows, index: Index, positions: np.ndarray) -
     if len(positions) > ROWS_PLACED:
         positions = np.sort(np.random.default_rng(recipe.seed).choice(positions, ROWS_PLACED, replace=False))
     parts = [np.empty(0)]
-    step = block_rows(4 * rows.dim)
-    for start in range(0, len(positions), step):
-        prepared = np.ascontiguousarray(recipe.metric.prepare(rows.take(positions[start : start + step])))
+    for first, block in rows.blocks():  # taken one by one, rows of a mapped file would bring all of it into memory
+        here = positions[(positions >= first) & (positions < first + len(block))] - first
+        if not here.size:
+            continue
+        prepared = np.ascontiguousarray(recipe.metric.prepare(block[here]))
         placed = index.assigned(prepared)
         if placed is not None:
             parts.append(placed[1])

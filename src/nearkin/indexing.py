@@ -105,7 +105,7 @@ class Recipe:
             shortfall = ""
             if other.index is not None and recipe.plan != self._exactly().plan:
                 other, shortfall = recipe._calibrated(other, rows, threads, wanted)
-            built = Built(other.index, built.timings + other.timings, notes + other.notes)
+            built = replace(other, timings=built.timings + other.timings, notes=notes + other.notes)
             if not shortfall:
                 break
         return built
@@ -158,7 +158,8 @@ class Recipe:
         trained = time.perf_counter()
         for _, block in rows.blocks():
             index.add(self.metric.prepare(block))
-        return Built(index, Timings(trained - start, time.perf_counter() - trained))
+        facts = {"trained": {"positions": len(rows), "rows": rows.count}}
+        return Built(index, Timings(trained - start, time.perf_counter() - trained), facts=facts)
 
     def _calibrated(self, built: Built, rows: Rows, threads: int, wanted: float) -> tuple[Built, str]:
         """The same with search parameters for a recall, what was measured, and what speaks against it."""
@@ -177,7 +178,8 @@ class Recipe:
             threads=threads,
         )
         timings = built.timings + Timings(calibrate=time.perf_counter() - start)
-        return Built(built.index, timings, (*built.notes, f"{self.label_of(built.index)}: {found}")), found.shortfall
+        notes = (*built.notes, f"{self.label_of(built.index)}: {found}")
+        return replace(built, timings=timings, notes=notes), found.shortfall
 
     def exact(self) -> Recipe:
         """The same with an exact plan."""

@@ -116,6 +116,9 @@ def trained_before(rows: Rows, covered: int, facts: Mapping[str, Any]) -> Baseli
         known = None
     if known is not None and known.positions <= covered:
         return known
+    counts = facts.get("trained")
+    if known is None and isinstance(counts, Mapping) and counts.get("positions") == covered:
+        return Baseline(covered, int(counts["rows"]))
     return Baseline(covered, int(np.count_nonzero(rows.alive[:covered])))
 
 
