@@ -13,16 +13,25 @@ from nearkin.views import View
 
 SAMPLE = 64
 NEIGHBOURS = 50
+TAKEN = 8192
+"""Rows taken at once: rows that are taken one by one from a mapped file keep the pages around them in memory."""
+
 EPSILON = float(np.finfo(np.float32).eps)
 
 
 def true_distances(metric: Metric, rows: Rows, queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """(nq, k) distances, float64, of the rows at (nq, k) positions; +inf where a position is -1."""
     distances = np.full(positions.shape, np.inf)
-    for query, row in enumerate(positions):
-        found = row >= 0
-        if found.any():
-            distances[query, found] = metric.distances(queries[query : query + 1], rows.take(row[found]))[0]
+    step = max(1, TAKEN // max(1, positions.shape[1]))
+    for start in range(0, len(positions), step):
+        some = positions[start : start + step]
+        wanted = np.unique(some[some >= 0])
+        taken = rows.take(wanted)
+        for query, row in enumerate(some, start):
+            found = row >= 0
+            if found.any():
+                these = taken[np.searchsorted(wanted, row[found])]
+                distances[query, found] = metric.distances(queries[query : query + 1], these)[0]
     return distances
 
 

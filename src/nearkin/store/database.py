@@ -134,6 +134,12 @@ class Database:
             self.connection.close()
 
 
+def written_for_all(path: Path) -> bool:
+    """Whether the head of a database says that every SQLite may read and write it; SQLite itself says so to writers only."""
+    with storage_errors(path, "read"), open(path, "rb") as file:
+        return file.read(20)[18:] == b"\x01\x01"
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     # readers too connect with "rw", which falls back to reading where nothing may be written: a journal that a killed
     # writer left has to be played back before the file can be read

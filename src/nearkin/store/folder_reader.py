@@ -13,7 +13,7 @@ from nearkin.filters import Filter
 from nearkin.metadata_table import select_positions
 from nearkin.rows import Rows, vectors_not_kept
 from nearkin.store.built import Built, BuiltRecord, read_built
-from nearkin.store.database import Database
+from nearkin.store.database import Database, written_for_all
 from nearkin.store.field_indexes import read_indexed_fields
 from nearkin.store.header import Header, read_committed, read_header, read_mark
 from nearkin.store.row_table import need_sound_metadata, read_ids_and_alive, read_metadata, row_problems
@@ -185,6 +185,8 @@ class FolderReader(Rows):
         self._need_open()
         path = self._database.path
         try:
+            if not written_for_all(path):
+                return [f"{path}: its head says that only a newer SQLite may write to it"]
             with self._database.reading() as connection:
                 found = [str(each) for (each,) in connection.execute("PRAGMA integrity_check")]
         except StorageError as error:
