@@ -327,7 +327,7 @@ class _Examination:
         rows = self.rows.count
         if self.index is None and self.collection.problems:
             return "rebuild", f"the index cannot be used, and {rows:,} rows are searched one by one"
-        if self.index is not None:
+        if self.index is not None and rows:
             signs = [
                 *_of_residuals(residual, len(self.since), self.trained.rows, cells),
                 *_of_cells(cells, then, len(self.since), self.trained.rows),

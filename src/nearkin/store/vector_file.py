@@ -22,8 +22,8 @@ from nearkin.store.failpoints import failpoint
 from nearkin.vectors import DType, block_rows
 
 BLOCK_BYTES = 1 << 20
-FEW = 256
-"""Rows that are taken without letting go of the pages around them: systems map some 64 KiB around each."""
+FEW = 16
+"""Rows that are taken without letting go of the pages around them: systems map 64 KiB to 2 MiB around each."""
 SUFFIXES = {"float32": "f32", "bits": "u8"}
 
 
