@@ -107,7 +107,6 @@ def read_damaged(path: Path, vector_bytes: int) -> DatabaseContent:
 def _as_it_is(path: Path) -> sqlite3.Connection:
     """A connection that writes nothing, neither locks nor a journal that is to be played back."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
-    connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     return connection
 

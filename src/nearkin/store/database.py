@@ -80,7 +80,6 @@ class Database:
             # commit could bring the journal back and undo the commit
             self.connection.execute("PRAGMA synchronous = EXTRA")
             self.connection.execute("PRAGMA fullfsync = ON")
-        self.connection.execute("PRAGMA trusted_schema = OFF")
         self.connection.execute("PRAGMA cell_size_check = ON")
         with self._transaction("BEGIN" if self.readonly else "BEGIN IMMEDIATE"):
             check_schema(self.connection, self.path, readonly=self.readonly)

@@ -14,6 +14,7 @@ from pathlib import Path
 from nearkin.errors import CorruptFileError
 from nearkin.store.database import Database, sqlite_errors
 from nearkin.store.durability import storage_errors, sync_folder
+from nearkin.store.field_indexes import definition, read_indexed_fields
 from nearkin.store.header import read_committed, read_header
 from nearkin.store.row_table import ROWS_AT_ONCE, row_problems
 
@@ -58,7 +59,7 @@ def _copy(path: Path, fresh: Path) -> None:
         made = Database.create(fresh)
         try:
             with made.writing() as target:
-                _copy_tables(source, target)
+                _copy_tables(source, target, path)
                 read_header(target, path)
                 problems = row_problems(target, path, read_committed(target, path))
                 if problems:
@@ -67,14 +68,15 @@ def _copy(path: Path, fresh: Path) -> None:
             made.close()
 
 
-def _copy_tables(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
-    query = "SELECT name, type, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY type DESC"
-    there = {name for name, _, _ in target.execute(query)}
-    for name, kind, sql in source.execute(query).fetchall():
-        if name not in there:
-            target.execute(sql)
-        if kind == "table":
-            rows = source.execute(f'SELECT * FROM "{name}" NOT INDEXED')
-            while some := rows.fetchmany(ROWS_AT_ONCE):
-                marks = ", ".join("?" * len(some[0]))
-                target.executemany(f'INSERT INTO "{name}" VALUES ({marks})', some)
+def _copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, path: Path) -> None:
+    query = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+    there = {name for (name,) in source.execute(query)}
+    for (name,) in target.execute(query).fetchall():
+        if name not in there:  # of a newer format
+            continue
+        rows = source.execute(f'SELECT * FROM "{name}" NOT INDEXED')
+        while some := rows.fetchmany(ROWS_AT_ONCE):
+            marks = ", ".join("?" * len(some[0]))
+            target.executemany(f'INSERT INTO "{name}" VALUES ({marks})', some)
+    for field in read_indexed_fields(target, path):
+        target.execute(definition(field))

@@ -6,11 +6,15 @@ The format is SQLite's ``user_version``: the number of migrations applied. A mig
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from nearkin.errors import CorruptFileError, FormatVersionError
 from nearkin.store.field_indexes import definition, index_name, read_indexed_fields
+
+Definitions = Mapping[str, tuple[str, str]]
+"""Kind and statement of what is in a schema, by name."""
 
 APPLICATION_ID = 0x6E6B696E  # "nkin"
 
@@ -79,17 +83,24 @@ def _apply(connection: sqlite3.Connection, version: int) -> None:
 
 
 def _check_tables(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """Every table as it was made: a type that changed in the file would change values on their way in."""
+    """Every table and index as it was made: a type that changed in the file would change values on their way in. What runs
+    by itself, as triggers do, is nobody's but nearkin's."""
     found = _definitions(connection)
     expected = dict(_expected(MIGRATIONS[:version]))
-    for field in read_indexed_fields(connection, path):
-        expected[index_name(field)] = ("index", f"rows: {definition(field)}")
+    _compare(found, expected, path)
+    fields = read_indexed_fields(connection, path)
+    indexes = {index_name(each): ("index", f"rows: {definition(each)}") for each in fields}
+    _compare(found, indexes, path)
+    expected |= indexes
+    others = [f"{kind} {name!r}" for name, (kind, _) in found.items() if kind != "table" and name not in expected]
+    if others:
+        raise CorruptFileError(f"{path} has a {others[0]}, which nearkin does not make")
+
+
+def _compare(found: Definitions, expected: Definitions, path: Path) -> None:
     for name, made in expected.items():
         if found.get(name) != made:
             raise CorruptFileError(f"{path}: the definition of {name} is {found.get(name)!r}, not what was written")
-    active = [name for name, (kind, _) in found.items() if kind in ("trigger", "view")]
-    if active:
-        raise CorruptFileError(f"{path} has a trigger or view {active[0]!r}, which nearkin does not make")
 
 
 @lru_cache
