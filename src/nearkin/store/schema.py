@@ -87,9 +87,9 @@ def _check_tables(connection: sqlite3.Connection, path: Path, version: int) -> N
     for name, made in expected.items():
         if found.get(name) != made:
             raise CorruptFileError(f"{path}: the definition of {name} is {found.get(name)!r}, not what was written")
-    active = [name for name, (kind, _) in found.items() if kind in ("trigger", "view")]
-    if active:
-        raise CorruptFileError(f"{path} has a trigger or view {active[0]!r}, which nearkin does not make")
+    for name, (kind, _) in found.items():
+        if kind in ("trigger", "view") or (kind == "index" and name not in expected):
+            raise CorruptFileError(f"{path} has the {kind} {name!r}, which nearkin does not make")
 
 
 @lru_cache
