@@ -117,7 +117,7 @@ class _Run:
         return gate_of(self._collection.metric, self._collection.dim, self._on_bad)
 
     def _done_before(self) -> int:
-        facts = self._collection.mark(self._name) if self._name else None
+        facts = self._collection._mark(self._name) if self._name else None
         return int(facts["rows"]) if facts else 0
 
     def _mark(self, rows: int | None) -> Mark | None:
@@ -142,7 +142,7 @@ class _Run:
             found = gate.take(block.vectors)
             done = start + gate.rows
             mark = self._mark(done if done < checked.rows else None)
-            taken = self._collection.take_block(found, block, replace=self._replace, mark=mark)
+            taken = self._collection._take_block(found, block, replace=self._replace, mark=mark)
             added, replaced = added + len(taken.ids) - taken.replaced, replaced + taken.replaced
             if told is not None:
                 told(done, checked.rows)

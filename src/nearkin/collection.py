@@ -366,14 +366,14 @@ class Collection(CollectionState):
             self._view = None
         return Added(new, screened.skipped, len(old))
 
-    def take_block(self, screened: Screened, block: Block, *, replace: bool, mark: Mark | None) -> Added:
+    def _take_block(self, screened: Screened, block: Block, *, replace: bool, mark: Mark | None) -> Added:
         """Add the rows of a block that passed the gate, and keep a mark in the same commit (in a folder only)."""
         with self._lock:
             self._need_writable()
             self._need_vectors("add")
             return self._store(screened, block.vectors, block.ids, block.metadata, replace=replace, mark=mark)
 
-    def mark(self, name: str) -> dict[str, Any] | None:
+    def _mark(self, name: str) -> dict[str, Any] | None:
         """What was kept under a name together with rows; None if nothing was."""
         self._need_open()
         return self._folder("a mark").mark(name)

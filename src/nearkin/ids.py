@@ -17,6 +17,8 @@ from nearkin.errors import ParameterError, UnknownIdError
 
 INT64 = np.iinfo(np.int64)
 NUMBER_BYTES = getsizeof(1 << 20)
+GROWTH = 8
+"""One free place in a table for so many that are taken, once there is no more room."""
 
 
 class IdTable:
@@ -45,6 +47,7 @@ class IdTable:
     def __init__(self, ids: Sequence[Any] | np.ndarray | None, n: int, alive: np.ndarray | None = None) -> None:
         self.n = n
         self._table: np.ndarray | None = None if ids is None else _as_table(ids)
+        self._room = self._table  # the table and free places after it, so that adding does not copy it each time
         self._alive = alive
         self._where: dict[Any, int] | None = None
         self._lock = Lock()  # readers make `_where` on first use, while a writer may be adding to the table
@@ -66,7 +69,7 @@ class IdTable:
     def nbytes(self) -> int:
         """Bytes of the table and of the index from ids to positions, which is made when an id is first looked up."""
         table, where = self._table, self._where
-        size = 0 if table is None else table.nbytes
+        size = 0 if self._room is None else self._room.nbytes
         if table is not None and table.dtype == object:
             size += sum(map(getsizeof, table.tolist()))
         if where is not None:  # its texts are those of the table; its numbers are objects of their own
@@ -139,10 +142,8 @@ class IdTable:
         count = len(ids)
         automatic = self._table is None and list(ids) == list(range(self.n, self.n + count))
         with self._lock:
-            if not automatic:
-                old = np.arange(self.n) if self._table is None else self._table
-                new = _as_table(ids)
-                self._table = new if not self.n else np.concatenate([old, new])
+            if count and not automatic:
+                self._append(_as_table(ids))
             if self._where is not None:
                 self._where.update(zip(ids, range(self.n, self.n + count), strict=True))
             self.n += count
@@ -150,6 +151,19 @@ class IdTable:
                 self._next = max(self._next, max(ids) + 1)
             if self._alive is not None:
                 self._alive = np.concatenate([self._alive, np.ones(count, dtype=bool)])
+
+    def _append(self, new: np.ndarray) -> None:
+        """Ids at the end of the table. Places that are taken are not written again, so a table that was read stays as it is."""
+        if not self.n:
+            self._table = self._room = new
+            return
+        end, room = self.n + len(new), self._room
+        if room is None or len(room) < end:
+            room = np.empty(max(end, self.n + self.n // GROWTH), dtype=new.dtype)
+            room[: self.n] = np.arange(self.n) if self._table is None else self._table
+            self._room = room
+        room[self.n : end] = new
+        self._table = room[:end]
 
     def forget(self, positions: np.ndarray) -> None:
         """Free the ids of deleted rows."""
@@ -195,6 +209,8 @@ def read_ids(ids: Iterable[Any], first: int = 0) -> list[Any]:
     found = ids.tolist() if isinstance(ids, np.ndarray) and ids.ndim else _listed(ids)
     if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype == np.int64 and not (ids == -1).any():
         return found  # whole numbers all, without a look at each
+    if {*map(type, found)} == {str} and "".join(found).isprintable():
+        return found  # texts all, and none with anything that has to be looked for
     for row, each in enumerate(found):
         if isinstance(each, str):
             if not each.isprintable() and _UNSTORABLE.search(each):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nearkin.errors import ParameterError
@@ -14,6 +14,19 @@ DEEPEST = 100
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 """json.dumps would make one for every row."""
+
+
+def _quick_encoder() -> Callable[[Any], str]:
+    """`_ENCODER.encode`, which makes the same compiled encoder for every row again: that takes longer than encoding."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # PyPy has none
+        return _ENCODER.encode
+    default, quoted = _ENCODER.default, json.encoder.encode_basestring  # type: ignore[attr-defined]
+    encode = make(None, default, quoted, None, ": ", ", ", False, False, False)
+    return lambda given: "".join(encode(given, 0))
+
+
+_encode = _quick_encoder()
 
 _HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
 _MANY_DIGITS = re.compile("[0-9]{300}")
@@ -54,10 +67,10 @@ def metadata_text(given: Mapping[str, Any] | MetadataText | None, row: int) -> M
         return given
     if not given and (given is None or isinstance(given, Mapping)):
         return None
-    if not isinstance(given, Mapping):
+    if type(given) is not dict and not isinstance(given, Mapping):
         raise ParameterError(f"metadata of row {row} is a {type(given).__name__}, a dict expected")
     try:
-        text = _ENCODER.encode(given if type(given) is dict else dict(given))
+        text = _encode(given if type(given) is dict else dict(given))
     except (TypeError, ValueError, RecursionError) as error:
         raise ParameterError(
             f"metadata of row {row} cannot be stored as JSON: {error}", hint="a missing number is None, not NaN"

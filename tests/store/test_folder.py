@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nearkin import errors
+from nearkin.filters import as_filter
 from nearkin.state import State
 from nearkin.store import Folder
 from nearkin.store import vector_file as vector_files
@@ -390,3 +391,17 @@ def test_a_closed_folder(tmp_path, header, index_state):
         with pytest.raises(errors.ClosedError):
             use()
     assert sorted(each.name for each in (tmp_path / "a").iterdir()) == ["LOCK", "collection.sqlite", "vectors"]
+
+
+def test_an_indexed_field_is_there_again_after_opening(tmp_path, header):
+    cheap = as_filter("price < 3")
+    with Folder.create(tmp_path / "a", header()) as folder:
+        folder.commit(vectors=ROWS[:4], ids=list(range(4)), metadata=[{"price": n} for n in range(4)])
+        folder.index_field("price")
+        folder.commit(vectors=ROWS[4:], ids=list(range(4, 8)), metadata=[{"price": n} for n in (0, 9, 9, 9)])
+        assert folder.matching(cheap).tolist() == [0, 1, 2, 4]
+    for readonly in (True, False):
+        with Folder.open(tmp_path / "a", readonly=readonly) as folder:
+            assert folder.indexed_fields == ("price",)
+            assert folder.matching(cheap).tolist() == [0, 1, 2, 4]
+            assert folder.verify() == []

@@ -68,6 +68,7 @@ def test_an_older_format_is_brought_up_to_date_by_a_writer(tmp_path, header, con
         ("PRAGMA application_id = 0", "not of a nearkin collection"),
         ("CREATE TRIGGER t AFTER INSERT ON rows BEGIN DELETE FROM rows; END", "trigger 't'"),
         ("CREATE VIEW v AS SELECT 1", "view 'v'"),
+        ("CREATE INDEX i ON rows (lower(metadata))", "index 'i'"),
     ],
 )
 def test_changes_behind_its_back(tmp_path, header, statement, message):

@@ -195,6 +195,19 @@ def restless():
 
 
 @pytest.mark.usefixtures("restless")
+def test_a_table_that_was_read_stays_as_it_is_and_is_seldom_copied():
+    table = IdTable([f"first {n}" for n in range(1000)], 1000)
+    read, copies = [table.table], 0
+    for n in range(300):
+        before = table.table
+        table.extend([f"then {n}"])
+        copies += not np.shares_memory(before, table.table)
+        read.append(table.table)
+    expected = [f"first {n}" for n in range(1000)] + [f"then {n}" for n in range(300)]
+    assert [each.tolist() for each in read] == [expected[: 1000 + n] for n in range(301)]
+    assert copies == 3  # at 1,000, 1,125 and 1,265 rows
+
+
 def test_readers_beside_a_writer_lose_no_id():
     table = IdTable(None, 0)
     table.extend([10])

@@ -34,6 +34,23 @@ def test_it_comes_back(metadata):
     assert metadata_text(text, 0) is text
 
 
+@given(st.dictionaries(TEXT, VALUE, min_size=1, max_size=4))
+def test_it_is_what_json_writes(metadata):
+    assert json.loads(metadata_text(metadata, 0)) == metadata
+    written = json.dumps(metadata, ensure_ascii=False)
+    if written.isascii():
+        assert metadata_text(metadata, 0) == written
+
+
+def test_metadata_inside_itself_is_refused_and_the_next_is_not():
+    endless = {"a": {}}
+    endless["a"]["b"] = endless
+    for _ in range(2):
+        with pytest.raises(errors.ParameterError, match="row 4 cannot be stored as JSON"):
+            metadata_text(endless, 4)
+        assert metadata_text({"a": 1}, 4) == '{"a": 1}'
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

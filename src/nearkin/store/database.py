@@ -80,6 +80,8 @@ class Database:
             # commit could bring the journal back and undo the commit
             self.connection.execute("PRAGMA synchronous = EXTRA")
             self.connection.execute("PRAGMA fullfsync = ON")
+        # trusted_schema stays on: before 3.41, SQLite lets no index use json_extract without it; check_schema refuses what
+        # nearkin did not make
         self.connection.execute("PRAGMA cell_size_check = ON")
         with self._transaction("BEGIN" if self.readonly else "BEGIN IMMEDIATE"):
             check_schema(self.connection, self.path, readonly=self.readonly)
