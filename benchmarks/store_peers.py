@@ -1,7 +1,7 @@
 """Stores that keep vectors with metadata, behind one face, each measured in a process of its own beside nearkin.
 
-All get the same rows, ids, metadata and filters. A store with an approximate index is searched with the least effort that reaches the
-recall asked for, without a filter and under each; one that is exact is compared with nearkin's flat plan besides.
+All get the same rows, ids, metadata and filters. A store with an approximate index is searched with the least effort that
+reaches the recall asked for, without a filter and under each; one that is exact is compared with nearkin's flat plan besides.
 """
 
 from __future__ import annotations

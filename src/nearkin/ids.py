@@ -213,12 +213,7 @@ def read_ids(ids: Iterable[Any], first: int = 0) -> list[Any]:
         return found  # texts all, and none with anything that has to be looked for
     for row, each in enumerate(found):
         if isinstance(each, str):
-            if not each.isprintable() and _UNSTORABLE.search(each):
-                raise ParameterError(
-                    f"id {each!r} of row {first + row} is not valid Unicode text, or has a NUL character"
-                )
-            if type(each) is not str:
-                found[row] = str.__str__(each)  # np.str_ and enumerations as the text they are
+            found[row] = _plain_text(each, first + row)
             continue
         if isinstance(each, bool | np.bool_) or not isinstance(each, int | np.integer):
             raise ParameterError(
@@ -234,6 +229,12 @@ def read_ids(ids: Iterable[Any], first: int = 0) -> list[Any]:
     if len(kinds) > 1:
         raise ParameterError("ids mix whole numbers and strings, one kind expected")
     return found
+
+
+def _plain_text(given: str, row: int) -> str:
+    if not given.isprintable() and _UNSTORABLE.search(given):
+        raise ParameterError(f"id {given!r} of row {row} is not valid Unicode text, or has a NUL character")
+    return given if type(given) is str else str.__str__(given)  # np.str_ and enumerations as the text they are
 
 
 def _listed(ids: Iterable[Any]) -> list[Any]:

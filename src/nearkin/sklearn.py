@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from nearkin.building import build, make_metric
-from nearkin.errors import MissingDependencyError, NotSupportedError, ParameterError
+from nearkin.errors import MissingDependencyError, ParameterError
 from nearkin.registry import default_registry
 from nearkin.search_parameters import whole_number
 
@@ -50,7 +50,7 @@ class NearkinTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     KNeighborsClassifier, SpectralClustering (``affinity="precomputed_nearest_neighbors"``).
 
     Rows are compared as float32, so distances differ from scikit-learn's in the seventh digit. A plan that is not exact
-    may miss neighbours; one that finds fewer than asked is refused, since scikit-learn wants the same number of each row.
+    may miss neighbours; it gives as many as were asked all the same.
 
     Parameters
     ----------
@@ -116,8 +116,6 @@ class NearkinTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         ------
         ParameterError
             More neighbours are asked for than there are rows.
-        NotSupportedError
-            The plan finds fewer neighbours than asked.
         """
         check_is_fitted(self)
         return self.kneighbors_graph(X, self._entries(), self.mode)
@@ -161,7 +159,6 @@ class NearkinTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         distances, positions = found.to_faiss()
         if X is None:
             distances, positions = _without_itself(distances, positions)
-        self._need_complete(positions)
         if not return_distance:
             return positions
         distances = distances.astype(np.float64)
@@ -204,15 +201,6 @@ class NearkinTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         rows, k = positions.shape
         data = distances.ravel() if mode == "distance" else np.ones(rows * k)
         return csr_matrix((data, positions.ravel(), np.arange(0, rows * k + 1, k)), shape=(rows, self.n_samples_fit_))
-
-    def _need_complete(self, positions: np.ndarray) -> None:
-        short = np.flatnonzero((positions < 0).any(axis=1))
-        if short.size:
-            raise NotSupportedError(
-                f"plan {self.collection_.plan} finds fewer than {positions.shape[1]} neighbours of {short.size:,} of "
-                f"{len(positions):,} rows (row {short[0]})",
-                hint=f"raise its search parameters, search={self.collection_.search_defaults} now",
-            )
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
