@@ -42,8 +42,8 @@ class CollectionMachine(RuleBasedStateMachine):
     metric = "euclidean"
     plan = "flat"
 
-    @initialize(seed=st.integers(0, 2**20), text_ids=st.booleans(), count=st.integers(1, 12))
-    def build(self, seed, text_ids, count):
+    @initialize(seed=st.integers(0, 2**20), text_ids=st.booleans(), count=st.integers(1, 12), on_disk=st.booleans())
+    def build(self, seed, text_ids, count, on_disk):
         self.rng = np.random.default_rng(seed)
         self.home = Path(tempfile.mkdtemp())
         self.text_ids = text_ids
@@ -52,7 +52,12 @@ class CollectionMachine(RuleBasedStateMachine):
         self.uncovered = 0
         count = max(count, 4)
         vectors, ids = self.rows(count), self.new_ids(count)
-        self.mine = nk.build(vectors, metric=self.metric, plan=self.plan, ids=ids)
+        if on_disk:
+            dim = vectors.shape[1]
+            self.mine = nk.create(self.home / "used", dim=dim, metric=self.metric, plan=self.plan)
+            self.mine.add(vectors, ids)
+        else:
+            self.mine = nk.build(vectors, metric=self.metric, plan=self.plan, ids=ids)
         self.model = {key: (vector, {}) for key, vector in zip(ids, vectors, strict=True)}
 
     # ---- what goes in ----------------------------------------------------------------------------------------------
@@ -106,14 +111,38 @@ class CollectionMachine(RuleBasedStateMachine):
         for key, vector in zip(added.ids, vectors, strict=True):
             self.model[key] = (vector, {})
 
-    @rule(old=st.integers(0, 3), new=st.integers(0, 3))
-    def upsert(self, old, new):
+    @rule(old=st.integers(0, 3), new=st.integers(0, 3), price=st.integers(0, 9))
+    def upsert(self, old, new, price):
         ids = self.pick(old) + self.new_ids(new)
         vectors = self.rows(len(ids))
-        self.mine.upsert(vectors, ids)
-        for key, vector in zip(ids, vectors, strict=True):
+        metadata = [{"price": price + each, "tags": [each % 2, "new"]} for each in range(len(ids))]
+        self.mine.upsert(vectors, ids, metadata=metadata)
+        for row, (key, vector) in enumerate(zip(ids, vectors, strict=True)):
             self.model.pop(key, None)
-            self.model[key] = (vector, {})
+            self.model[key] = (vector, metadata[row])
+
+    @rule(limit=st.integers(0, 9))
+    def delete_by_filter(self, limit):
+        gone = [key for key, (_, extra) in self.model.items() if extra.get("price", 99) < limit // 3]
+        assert self.mine.delete(where=f"price < {limit // 3}") == len(gone)
+        for key in gone:
+            del self.model[key]
+
+    @rule()
+    def reopen(self):
+        if self.mine.path is not None:
+            self.mine.close()
+            self.mine = nk.open(self.mine.path)
+            assert self.mine.problems == []
+
+    @rule()
+    def index_a_field(self):
+        if self.mine.path is not None:
+            self.mine.index_field("price")
+
+    @rule()
+    def verify(self):
+        assert self.mine.verify() == []
 
     @rule(count=st.integers(0, 5))
     def delete(self, count):
@@ -128,13 +157,15 @@ class CollectionMachine(RuleBasedStateMachine):
             self.mine.delete(list(self.model))
             self.model.clear()
 
-    @rule()
-    def optimize(self):
-        if self.plan.startswith("ivf") and 0 < len(self.model) < 4:
-            with pytest.raises(errors.VectorError, match=f"4 cells, and there are only {len(self.model)} rows"):
-                self.mine.optimize()
+    @rule(retrain=st.booleans())
+    def optimize(self, retrain):
+        try:
+            self.mine.optimize(retrain=retrain)
+        except errors.VectorError as error:
+            assert self.plan.startswith("ivf")
+            assert f"4 cells, and there are only {len(self.model)} rows" in str(error)
+            assert 0 < len(self.model) < 4
         else:
-            self.mine.optimize()
             assert self.mine.uncovered == 0 or not self.model
 
     @rule(then_open=st.booleans())
@@ -170,9 +201,9 @@ class CollectionMachine(RuleBasedStateMachine):
 
     # ---- what must hold --------------------------------------------------------------------------------------------
 
-    def found_is_right(self, query, positions_to_ids, distances, k):
+    def found_is_right(self, query, positions_to_ids, distances, k, kept=None):
         """As many as there can be, each a living row once, with its true distance, none nearer left out."""
-        keys = list(self.model)
+        keys = list(self.model if kept is None else kept)
         ids = [each for each in positions_to_ids if each is not None][: min(k, len(keys))]
         assert len(set(ids)) == min(k, len(keys))
         assert set(ids) <= set(keys)
@@ -195,6 +226,23 @@ class CollectionMachine(RuleBasedStateMachine):
                 self.found_is_right(query, [hit.id for hit in found[row]], found.distances[row], k)
                 assert (found.positions[row, found.counts[row] :] == -1).all()
                 assert np.isposinf(found.distances[row, found.counts[row] :]).all()
+
+    @invariant()
+    def filtered_searches_are_right(self):
+        queries = self.rows(2)
+        kept_by = {
+            "price between 2 and 5": lambda extra: 2 <= extra.get("price", 99) <= 5,
+            'not tags has "new"': lambda extra: "new" not in extra.get("tags", []),
+            "tags has 1 or n >= 1": lambda extra: 1 in extra.get("tags", []) or extra.get("n", 0) >= 1,
+        }
+        for where, keeps in kept_by.items():
+            kept = {key: row for key, row in self.model.items() if keeps(row[1])}
+            assert self.mine.count(where) == len(kept)
+            assert {row.id for row in self.mine.select(where, vectors=False)} == set(kept)
+            found = self.mine.search(queries, 3, where=where, **self.effort)
+            for row, query in enumerate(queries):
+                ids = [hit.id for hit in found[row]]
+                self.found_is_right(query, ids, found.distances[row], 3, kept)
 
     @invariant()
     def ranges_are_right(self):
