@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nearkin.centroids import Clusterer, Clustering
     from nearkin.codecs import Codec, NativeCodec
     from nearkin.collection import Collection
+    from nearkin.compaction import Compaction, compact
     from nearkin.creation import create
     from nearkin.description import Description, describe
     from nearkin.embedders import Embedder
@@ -75,6 +76,7 @@ _WHERE = {
     "Codec": "codecs",
     "CodecSpec": "hooks",
     "Collection": "collection",
+    "Compaction": "compaction",
     "Description": "description",
     "Embedder": "embedders",
     "EmbedderSpec": "hooks",
@@ -113,6 +115,7 @@ _WHERE = {
     "bit_counts": "bits",
     "build": "building",
     "build_folder": "folder_building",
+    "compact": "compaction",
     "compare": "paired",
     "convert": "files",
     "create": "creation",
@@ -146,6 +149,7 @@ __all__ = [
     "Codec",
     "CodecSpec",
     "Collection",
+    "Compaction",
     "Description",
     "Embedder",
     "EmbedderSpec",
@@ -184,6 +188,7 @@ __all__ = [
     "bit_counts",
     "build",
     "build_folder",
+    "compact",
     "compare",
     "convert",
     "create",

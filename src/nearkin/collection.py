@@ -313,7 +313,7 @@ class Collection(CollectionState):
                 return
             self.take_over(recipe, measured(recipe, self._rows, built, self._threads), choice)
             if self._index is not None:
-                state, header = self._index.state(), self._header()
+                state, header = self._index.state(), self.header()
                 self._folder("an index").publish(self.plan, state, self._covered, header=header, facts=self.facts)
 
     def _renewed(self, *, retrain: bool) -> tuple[Recipe, Built, Choice | None]:
@@ -325,7 +325,8 @@ class Collection(CollectionState):
         recipe, built, choice = chooser.build()
         return recipe, replace(built, notes=(decided.reason, *built.notes)), choice
 
-    def _header(self) -> Header:
+    def header(self) -> Header:
+        """The facts that a folder keeps of this collection."""
         from nearkin.saving import header_of
 
         return header_of(self._recipe, self._metric_text, self.dim, keep_vectors=self._keep_vectors, budget=self.budget)
@@ -445,7 +446,7 @@ class Collection(CollectionState):
             need_named(self._recipe, self._metric_text, self._rows if self._keep_vectors else None)
             label = self.plan if self._index is not None else None
             given = self._rows, self._index, label, self._covered
-            save_folder(Path(path), self._header(), *given, overwrite=overwrite, facts=self.facts)
+            save_folder(Path(path), self.header(), *given, overwrite=overwrite, facts=self.facts)
 
     def close(self) -> None:
         """Let go of files and the lock; the object can only be closed again afterwards."""

@@ -76,6 +76,15 @@ class IdTable:
             size += getsizeof(where) + NUMBER_BYTES * len(where) * (2 if self.kind == "int" else 1)
         return size
 
+    @property
+    def next_number(self) -> int:
+        """The next automatic id, where ids are numbers: above all that there ever were."""
+        return self._next
+
+    def reserve(self, number: int) -> None:
+        """Let automatic ids go on from a number at least."""
+        self._next = max(self._next, number)
+
     def at(self, positions: np.ndarray) -> np.ndarray:
         """Ids at positions."""
         return positions if self._table is None else self._table[positions]

@@ -393,7 +393,8 @@ class _Job:
                     ids=[record.id for record in records[some]],
                     metadata=[json.loads(record.metadata or "{}") for record in records[some]],
                 )
-            _keep_ids_unused(rows, saved)
+            if saved.committed is not None and saved.committed.id_kind == "int":
+                rows.reserve_ids(saved.committed.next_id)
             for field in saved.fields:
                 rows.index_field(field)
             if saved.committed is not None and saved.committed.built is None:
@@ -409,14 +410,6 @@ class _Job:
 
 def _positions(saved: Salvaged) -> np.ndarray:
     return np.array([record.position for record in saved.records], dtype=np.int64)
-
-
-def _keep_ids_unused(rows: Folder, saved: Salvaged) -> None:
-    """The next automatic id follows the highest there ever was, so that no new row gets the id of a lost or deleted one."""
-    last = saved.committed.next_id - 1 if saved.committed is not None and saved.committed.id_kind == "int" else -1
-    if saved.records and last >= 0 and last > max(int(record.id) for record in saved.records):
-        rows.commit(vectors=np.array(rows.span(0, 1)), ids=[last])
-        rows.commit(delete=np.array([len(rows) - 1]))
 
 
 def _need_identical(fresh: Path, saved: Salvaged) -> None:

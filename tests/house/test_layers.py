@@ -64,6 +64,7 @@ LAYERS: list[set[str]] = [
         "survivors",
         "collection_state",
         "creation",
+        "compaction",
         "adding",
         "exporting",
         "true_distances",

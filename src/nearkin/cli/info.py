@@ -1,4 +1,4 @@
-"""``nearkin info`` and ``nearkin optimize``."""
+"""``nearkin info``, ``optimize`` and ``compact``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from nearkin.cli.rendering import (
     print_memory,
     process_memory,
     seconds,
+    size,
     working,
 )
 from nearkin.cli.session import Session
@@ -66,6 +67,28 @@ def optimize(session: Session, directory: str, retrain: bool) -> None:
     click.echo(f"built {plan} over {rows:,} rows in {seconds(took.total)} (training {seconds(took.train)})")
     for each in notes:
         note(each)
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@click.pass_obj
+def compact(session: Session, directory: str) -> None:
+    """Write an index anew without the rows that were deleted.
+
+    Deleted and replaced rows keep their place until then. Builds the index over the rows that are left; the new folder
+    takes the place of the old one complete or not at all. Prints rows and bytes.
+
+    \b
+    nearkin compact indexes/shop
+    """
+    from nearkin.compaction import compact as compact_folder
+
+    with working(f"writing {directory} anew"):
+        done = compact_folder(directory, threads=session.threads, registry=session.registry)
+    click.echo(
+        f"{directory} has {done.rows:,} rows in {size(done.bytes_after)}, it had {size(done.bytes_before)} with "
+        f"{done.dropped:,} deleted ones"
+    )
 
 
 def _facts(collection: Collection, directory: str) -> dict[str, Any]:

@@ -183,6 +183,17 @@ class Folder(FolderReader):
             self._vectors.accept(grown)
         self._committed, self._unsure = after, False
 
+    def reserve_ids(self, next_id: int) -> None:
+        """Let automatic whole numbers go on from `next_id` at least: those below may have been ids of rows that are gone."""
+        self._need_writable()
+        if next_id <= self._committed.next_id or self.ids.kind == "str":
+            return
+        after = replace(self._committed, generation=self._committed.generation + 1, next_id=next_id)
+        with self._transaction() as connection:
+            write_committed(connection, after)
+        self.ids.reserve(next_id)
+        self._committed, self._unsure = after, False
+
     def publish(
         self,
         label: str,

@@ -188,7 +188,10 @@ def _by_position(at: np.ndarray, ids: np.ndarray, path: Path, committed: Committ
         raise _damaged(path, f"positions {at[0]:,} to {at[-1]:,} are not in order below {committed.positions:,}")
     alive = np.zeros(committed.positions, dtype=bool)
     alive[at] = True
-    return IdTable(_table(at, ids, committed), committed.positions, None if alive.all() else alive), alive
+    table = IdTable(_table(at, ids, committed), committed.positions, None if alive.all() else alive)
+    if committed.id_kind == "int":
+        table.reserve(committed.next_id)
+    return table, alive
 
 
 def _table(positions: np.ndarray, ids: np.ndarray, committed: Committed) -> np.ndarray | None:

@@ -81,7 +81,9 @@ class VectorFile:
         self._committed = _Committed(tuple(blocks), np.zeros(len(blocks), dtype=bool))
         self._mapped = np.empty((0, dim), dtype=self._dtype)
         self._refuse_short()
-        if not readonly:
+        if readonly:
+            self._rows(self._committed)  # mapped now: by the time that it is read, another file may be in its place
+        else:
             self.cut()
 
     @property
