@@ -141,7 +141,7 @@ def _texts() -> list[FormatSpec]:
             make=f"{_HERE}.json_lines:JsonLinesFormat",
             params=JsonLinesOptions,
             suffixes=(".jsonl", ".ndjson"),
-            examples=({}, {"id": "key", "vector": "v"}),
+            examples=({}, {"id": "key", "vectors": "v"}),
         ),
     ]
 

@@ -56,7 +56,7 @@ def test_lines_that_are_understood(
 
 
 def test_options(path: Path) -> None:
-    block = read(path, '{"sku": "a", "v": [1], "w": [2], "id": 5}\n', JsonLinesFormat(id="sku", vector="w"))
+    block = read(path, '{"sku": "a", "v": [1], "w": [2], "id": 5}\n', JsonLinesFormat(id="sku", vectors="w"))
     assert (block.ids, block.vectors.tolist(), block.metadata) == (["a"], [[2]], [{"v": [1], "id": 5}])
 
 
@@ -96,10 +96,10 @@ def test_errors_say_where(path: Path, text: str, message: str) -> None:
 
 def test_the_users_choice(path: Path) -> None:
     path.write_text('{"a": [1], "b": [2]}\n')
-    with pytest.raises(ParameterError, match="2 lists of numbers: 'a', 'b'; choose one with --format jsonl:vector=a"):
+    with pytest.raises(ParameterError, match="2 lists of numbers: 'a', 'b'; choose one with --format jsonl:vectors=a"):
         list(JsonLinesFormat().read(path))
     with pytest.raises(ParameterError, match="no key 'c'; it has 'a', 'b'"):
-        list(JsonLinesFormat(vector="c").read(path))
+        list(JsonLinesFormat(vectors="c").read(path))
 
 
 def test_a_first_field_after_the_sample_is_told_not_lost(path: Path) -> None:

@@ -65,9 +65,9 @@ class JsonLinesFormat(VectorFormat):
     suffixes = (".jsonl", ".ndjson")
     keeps = frozenset({"ids", "metadata"})
 
-    def __init__(self, id: str = "id", vector: str | None = None) -> None:
+    def __init__(self, id: str = "id", vectors: str | None = None) -> None:
         self.id = id
-        self.vector = vector
+        self.vectors = vectors
 
     def _describe(self, path: Path) -> FileSummary:
         with self._open(path) as (reader, _):
@@ -112,10 +112,10 @@ class JsonLinesFormat(VectorFormat):
 
     def _vector_key(self, row: dict[str, Any], number: int, path: Path) -> str:
         keys = ", ".join(map(repr, list(row)[:12])) or "none"
-        if self.vector is not None:
-            if self.vector not in row:
-                raise ParameterError(f"{path} line {number} has no key {self.vector!r}; it has {keys}")
-            return self.vector
+        if self.vectors is not None:
+            if self.vectors not in row:
+                raise ParameterError(f"{path} line {number} has no key {self.vectors!r}; it has {keys}")
+            return self.vectors
         called = [key for key in row if key.lower() in VECTOR_COLUMNS]
         lists = [key for key, value in row.items() if _is_vector(value)]
         for found in (called, lists):
@@ -124,13 +124,13 @@ class JsonLinesFormat(VectorFormat):
         if lists:
             raise ParameterError(
                 f"{path} line {number} has {len(lists)} lists of numbers: {', '.join(map(repr, lists[:12]))}",
-                hint=f"choose one with --format jsonl:vector={lists[0]}",
+                hint=f"choose one with --format jsonl:vectors={lists[0]}",
             )
         _fail(path, number, f"there is no list of numbers; the keys are {keys}")
 
     def _write(self, path: Path, blocks: Iterator[Block]) -> None:
         first = next(blocks)
-        vector = self.vector or VECTOR_COLUMNS[0]
+        vector = self.vectors or VECTOR_COLUMNS[0]
         fields = metadata_columns(first.metadata or [], {self.id, vector, METADATA_KEY, *VECTOR_COLUMNS}, self.name)
         done = 0
         with path.open("w", encoding="utf-8", newline="\n") as file:

@@ -147,12 +147,12 @@ class JsonLinesOptions:
     ----------
     id
         Key of the ids.
-    vector
+    vectors
         Key of the vectors; if not given, vector, vectors, embedding or embeddings, or the only key with a list of numbers.
     """
 
     id: str = "id"
-    vector: str | None = None
+    vectors: str | None = None
 
 
 @dataclass(frozen=True)
