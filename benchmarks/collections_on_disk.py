@@ -10,6 +10,7 @@ the bare faiss index; faster than Chroma, LanceDB, Qdrant local and sqlite-vec a
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ import numpy as np
 import nearkin as nk
 from equal_recall import K, json_line, paired_seconds, progress, show, table
 from store_peers import NAMES, compare
-from stored_rows import Stock, median_seconds, overlap, seconds_of, stock, truth_of
+from stored_rows import Stock, overlap, seconds_of, stock, truth_of
 
 PLAN = "ivf,pq,refine-f16"
 BATCH = 1000
@@ -51,7 +52,9 @@ def adds(options: argparse.Namespace) -> list[dict[str, Any]]:
                 if len(batch[1]) == BATCH
             ]
             singles = [
-                seconds_of(lambda n=n: mine.add(rows.vectors[n : n + 1], [f"one-{n}"], metadata=rows.metadata[n : n + 1]))
+                seconds_of(
+                    lambda n=n: mine.add(rows.vectors[n : n + 1], [f"one-{n}"], metadata=rows.metadata[n : n + 1])
+                )
                 for n in range(SINGLES)
             ]
         bare = [synced_write(home / "bare", rows.vectors[:BATCH].tobytes()) for _ in range(20)]
@@ -82,8 +85,6 @@ def adds(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def synced_write(path: Path, content: bytes) -> float:
     """Seconds to append bytes to a file until they are on the disk: what the disk allows at best."""
-    import os
-
     start = time.perf_counter()
     with open(path, "ab", buffering=0) as file:
         file.write(content)
@@ -111,7 +112,9 @@ def opening(options: argparse.Namespace) -> list[dict[str, Any]]:
         for plan in ("flat", PLAN):
             built(rows, home / "mine", options.threads, plan=plan, overwrite=True)
             for readonly in (True, False):
-                took = np.array([opened(home / "mine", rows, readonly, options.threads) for _ in range(options.rounds + 1)])
+                took = np.array(
+                    [opened(home / "mine", rows, readonly, options.threads) for _ in range(options.rounds + 1)]
+                )
                 first, answer = np.median(took[1:], axis=0)
                 results.append(
                     {

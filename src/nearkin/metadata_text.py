@@ -18,7 +18,7 @@ def _quick_encoder() -> Callable[[Any], str]:
     make = getattr(json.encoder, "c_make_encoder", None)
     if make is None:  # PyPy has none
         return _ENCODER.encode
-    default, quoted = _ENCODER.default, json.encoder.encode_basestring  # type: ignore[attr-defined]
+    default, quoted = _ENCODER.default, json.encoder.encode_basestring
     encode = make(None, default, quoted, None, ": ", ", ", False, False, False)
     return lambda given: "".join(encode(given, 0))
 

@@ -75,7 +75,8 @@ class View:
         allowed[positions[positions < len(allowed)]] = True
         allowed &= self.allowed
         count = int(np.count_nonzero(allowed))
-        few = self.keeps_vectors and worth_gathering(count, self.count, self.rows)
+        exact = self.index is None or self.recipe.compares_all
+        few = self.keeps_vectors and worth_gathering(count, self.count, self.rows, exact=exact)
         view = replace(
             self,
             allowed=allowed,
