@@ -10,6 +10,7 @@ the bare faiss index; faster than Chroma, LanceDB, Qdrant local and sqlite-vec a
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -84,8 +85,6 @@ def adds(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def synced_write(path: Path, content: bytes) -> float:
     """Seconds to append bytes to a file until they are on the disk: what the disk allows at best."""
-    import os
-
     start = time.perf_counter()
     with open(path, "ab", buffering=0) as file:
         file.write(content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sqlite3
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -165,9 +166,11 @@ class Chroma(Store):
         return [{"ef_search": each} for each in EFFORTS]
 
     def search(self, queries: np.ndarray, where: Condition | None, setting: Setting) -> Found:
-        if self.effort != setting["ef_search"]:
+        if self.effort != setting["ef_search"]:  # which counts from the next opening on
+            self.table.modify(configuration={"hnsw": setting})
+            self.close()
+            self.open()
             self.effort = setting["ef_search"]
-            self.table.modify(configuration={"hnsw": {"ef_search": self.effort}})
         condition = None
         if where is not None:
             condition = {where.field: {{"=": "$eq", "<": "$lt"}[where.operator]: where.value}}
@@ -182,8 +185,13 @@ class Lance(Store):
     name, pip, module = "LanceDB IVF_PQ", "lancedb", "lancedb"
     index: ClassVar[Mapping[str, Any]] = {"index_type": "IVF_PQ"}
 
-    def create(self) -> None:
+    def _connect(self) -> Any:
+        sys.modules.pop("datasets", None)  # lancedb takes the benchmarks' module for the package of that name
         import lancedb
+
+        return lancedb.connect(self.path)
+
+    def create(self) -> None:
         import pyarrow
 
         fields = {
@@ -194,7 +202,7 @@ class Lance(Store):
             "class": pyarrow.string(),
         }
         self.schema = pyarrow.schema(list(fields.items()))
-        self.table = lancedb.connect(self.path).create_table("rows", schema=self.schema)
+        self.table = self._connect().create_table("rows", schema=self.schema)
 
     def largest_batch(self) -> int:
         return len(self.rows)
@@ -214,9 +222,7 @@ class Lance(Store):
         self.table.optimize()
 
     def open(self) -> None:
-        import lancedb
-
-        self.table = lancedb.connect(self.path).open_table("rows")
+        self.table = self._connect().open_table("rows")
 
     def close(self) -> None:
         del self.table

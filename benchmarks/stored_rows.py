@@ -19,7 +19,6 @@ BUCKETS = 100
 """Values of the field ``bucket``, in turns over the rows: each keeps 1 %, and has nothing to do with the vectors."""
 
 CLASSES = 45
-FIELDS = ("bucket", "price", "class")
 
 
 class Stock(NamedTuple):
@@ -100,12 +99,6 @@ def quoted(value: Any) -> str:
 def overlap(found: np.ndarray, truth: np.ndarray) -> float:
     """Mean share of the true neighbours found, padding left out."""
     return float(recall(np.asarray(found, dtype=np.int64), truth).mean()) if truth.shape[1] else float("nan")
-
-
-def median_seconds(call: Callable[[], Any], rounds: int) -> float:
-    """Median of several calls, after a warm-up."""
-    call()
-    return float(np.median([seconds_of(call) for _ in range(rounds)]))
 
 
 def seconds_of(call: Callable[[], Any]) -> float:

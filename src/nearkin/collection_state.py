@@ -25,7 +25,7 @@ from nearkin.search_parameters import whole_number
 from nearkin.settings import THREADS
 from nearkin.true_distances import RangeMargins
 from nearkin.vectors import as_vectors
-from nearkin.views import View
+from nearkin.views import NO_TAIL, View
 
 if TYPE_CHECKING:
     from nearkin.budgets import Budget
@@ -58,6 +58,7 @@ class CollectionState:
         self._index: Index | None = None
         self._covered = 0
         self._view: View | None = None
+        self._tail = NO_TAIL
         self._margins = RangeMargins(recipe.metric, rows, recipe.seed)
         self.timings = Timings()
         self.facts: Mapping[str, Any] = {}
@@ -197,8 +198,14 @@ class CollectionState:
             with self._lock:
                 self._need_open()
                 view = self._view = self._view or View.of(
-                    self._rows, self._index, self._covered, self._recipe, keeps_vectors=self._keep_vectors
+                    self._rows,
+                    self._index,
+                    self._covered,
+                    self._recipe,
+                    keeps_vectors=self._keep_vectors,
+                    tail=self._tail,
                 )
+                self._tail = view.tail
         need_same_process(self._process)
         return view
 
@@ -210,6 +217,7 @@ class CollectionState:
         """Keep only the index: the rows are let go, and what needs them is refused from now on."""
         with self._lock:
             self._rows, self._keep_vectors, self._view = ForgottenRows.of(self._rows), False, None
+            self._tail = NO_TAIL
             self._margins = RangeMargins(self._metric, self._rows, self._recipe.seed)
 
     def _checked_queries(self, queries: Any) -> np.ndarray:

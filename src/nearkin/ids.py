@@ -216,10 +216,8 @@ def read_ids(ids: Iterable[Any], first: int = 0) -> list[Any]:
     if isinstance(ids, str | bytes):
         raise ParameterError(f"ids is the single string {ids!r}, a list of ids expected")
     found = ids.tolist() if isinstance(ids, np.ndarray) and ids.ndim else _listed(ids)
-    if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype == np.int64 and not (ids == -1).any():
-        return found  # whole numbers all, without a look at each
-    if {*map(type, found)} == {str} and "".join(found).isprintable():
-        return found  # texts all, and none with anything that has to be looked for
+    if _surely_fine(ids, found):
+        return found
     for row, each in enumerate(found):
         if isinstance(each, str):
             found[row] = _plain_text(each, first + row)
@@ -244,6 +242,13 @@ def _plain_text(given: str, row: int) -> str:
     if not given.isprintable() and _UNSTORABLE.search(given):
         raise ParameterError(f"id {given!r} of row {row} is not valid Unicode text, or has a NUL character")
     return given if type(given) is str else str.__str__(given)  # np.str_ and enumerations as the text they are
+
+
+def _surely_fine(ids: Iterable[Any], found: list[Any]) -> bool:
+    """Whether all are whole numbers, or texts of printable letters, without a look at each."""
+    if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype == np.int64:
+        return not (ids == -1).any()
+    return {*map(type, found)} == {str} and "".join(found).isprintable()
 
 
 def _listed(ids: Iterable[Any]) -> list[Any]:

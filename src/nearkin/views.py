@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,12 @@ import numpy as np
 from nearkin.completion import complete, is_short, widened
 from nearkin.errors import ParameterError, StateError
 from nearkin.indexes import Found, Index, Mask, RangeFound, empty_found, merge_found
-from nearkin.indexing import Recipe, exact_over, flat_over
+from nearkin.indexing import Recipe, exact_over
 from nearkin.rows import Rows
 from nearkin.survivors import Survivors, worth_gathering
+from nearkin.tail import Tail, mask_of
+
+NO_TAIL = Tail(0, ())
 
 REMEMBERED = 4
 """Restrictions of a view that are kept for the next search under the same filter."""
@@ -44,29 +47,38 @@ class View:
     keeps_vectors: bool
     index: Index | None
     covered: int
-    tail: Index | None
+    tail: Tail
     allowed: np.ndarray
     count: int
     index_mask: Mask | None
-    tail_mask: Mask | None
+    tail_masks: tuple[Mask | None, ...]
     survivors: Survivors | None = None
     restricted: dict[Any, View] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Rows, index: Index | None, covered: int, recipe: Recipe, *, keeps_vectors: bool = True) -> View:
-        """The view of rows as they are now."""
-        alive = rows.alive
+    def of(
+        cls,
+        rows: Rows,
+        index: Index | None,
+        covered: int,
+        recipe: Recipe,
+        *,
+        keeps_vectors: bool = True,
+        tail: Tail = NO_TAIL,
+    ) -> View:
+        """The view of rows as they are now; what `tail` has of those that the index does not cover is taken from there."""
+        alive, tail = rows.alive, tail.grown(rows, covered, recipe)
         return cls(
             rows,
             recipe,
             keeps_vectors,
             index,
             covered,
-            flat_over(rows, covered, recipe) if len(alive) > covered else None,
+            tail,
             alive,
             int(np.count_nonzero(alive)),
-            _mask_of(alive[:covered]) if index is not None else None,
-            _mask_of(alive[covered:]),
+            mask_of(alive[:covered]) if index is not None else None,
+            tail.masks(alive),
         )
 
     def only(self, filter: Any, positions: np.ndarray) -> View:
@@ -75,13 +87,14 @@ class View:
         allowed[positions[positions < len(allowed)]] = True
         allowed &= self.allowed
         count = int(np.count_nonzero(allowed))
-        few = self.keeps_vectors and worth_gathering(count, self.count, self.rows)
+        exact = self.index is None or self.recipe.compares_all
+        few = self.keeps_vectors and worth_gathering(count, self.count, self.rows, exact=exact)
         view = replace(
             self,
             allowed=allowed,
             count=count,
-            index_mask=_mask_of(allowed[: self.covered]) if self.index is not None else None,
-            tail_mask=_mask_of(allowed[self.covered :]),
+            index_mask=mask_of(allowed[: self.covered]) if self.index is not None else None,
+            tail_masks=self.tail.masks(allowed),
             survivors=Survivors.of(self.rows, np.flatnonzero(allowed), self.recipe) if few else None,
             restricted={},
         )
@@ -121,14 +134,13 @@ class View:
         found = None
         if self.index is not None:
             found = self.index.search(prepared, k, mask=self.index_mask, params=params, threads=threads)
-            if self.tail is None:
+            if not self.tail.parts:
                 return found
         self._check(params)
-        if self.tail is None:
-            return empty_found(len(prepared), k)
-        last = self.tail.search(prepared, k, mask=self.tail_mask, threads=threads)
-        last = Found(np.where(last.positions < 0, -1, last.positions + self.covered), last.distances)
-        return last if found is None else merge_found(found, last, k)
+        last = self.tail.search(prepared, k, self.tail_masks, threads)
+        if found is None or last is None:
+            return found or last or empty_found(len(prepared), k)
+        return merge_found(found, last, k)
 
     def range_search(
         self, prepared: np.ndarray, radius: float, slack: float, threads: int, params: Mapping[str, int]
@@ -142,19 +154,16 @@ class View:
             found.append(
                 self.index.range_search(prepared, radius + slack, mask=self.index_mask, params=params, threads=threads)
             )
-        if self.tail is not None:
-            tail = self.tail.range_search(prepared, radius, mask=self.tail_mask, threads=threads)
-            found.append(RangeFound(tail.limits, tail.positions + self.covered, tail.distances))
+        found += self.tail.range_search(prepared, radius, self.tail_masks, threads)
         if not found:
             return RangeFound(np.zeros(len(prepared) + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-        return found[0] if len(found) == 1 else _merged(found[0], found[1])
+        return reduce(_merged, found)
 
     def to_faiss(self) -> Any:
         """The faiss index behind it, refused where that would answer something else; see `Collection.to_faiss`."""
-        if self.index is None or self.tail is not None:
-            left = 0 if self.tail is None else self.tail.n
+        if self.index is None or self.tail.parts:
             raise StateError(
-                f"{left:,} rows are not in the index yet", hint="call optimize() to build it over all of them"
+                f"{self.tail.n:,} rows are not in the index yet", hint="call optimize() to build it over all of them"
             )
         if self.index_mask is not None:
             raise StateError(
@@ -172,10 +181,6 @@ class View:
             )
         if params and self.index is not None:
             self.index.resolve(params)
-
-
-def _mask_of(allowed: np.ndarray) -> Mask | None:
-    return None if allowed.all() else Mask(allowed)
 
 
 def _merged(first: RangeFound, second: RangeFound) -> RangeFound:

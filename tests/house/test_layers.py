@@ -62,6 +62,7 @@ LAYERS: list[set[str]] = [
         "views",
         "completion",
         "survivors",
+        "tail",
         "collection_state",
         "creation",
         "compaction",

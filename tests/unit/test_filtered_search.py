@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import nearkin as nk
-from nearkin import errors
-from nearkin.survivors import FEW
+from nearkin import errors, survivors
+from nearkin.rows import MemoryRows
 
 PLANS = ["flat", "ivf32", "ivf32,pq8x4,refine-f32", "hnsw8", "hnsw8,int8", "flat,int8"]
 ROWS, DIM = 6000, 8
@@ -36,9 +36,23 @@ def mine(request: pytest.FixtureRequest, rows: np.ndarray) -> nk.Collection:
     return mine
 
 
+@pytest.fixture(autouse=True, params=[survivors.FEW, 100], ids=["gathered", "masked"])
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Rows that are compared by themselves: any number here, or so few that the index has to pass over the others."""
+    if "mine" in request.fixturenames:
+        request.getfixturevalue("mine")._current().restricted.clear()
+    monkeypatch.setattr(survivors, "FEW", request.param)
+    if request.param == 100:
+        monkeypatch.setattr(survivors, "SHARE", 0)
+        monkeypatch.setattr(survivors, "SHARE_OF_EXACT", 0)
+    return int(request.param)
+
+
 @pytest.mark.parametrize("name", list(WHERE))
 @pytest.mark.parametrize("k", [1, 10, ROWS + 5])
-def test_every_row_that_is_kept_and_no_other(mine: nk.Collection, rows: np.ndarray, name: str, k: int) -> None:
+def test_every_row_that_is_kept_and_no_other(
+    mine: nk.Collection, rows: np.ndarray, name: str, k: int, few: int
+) -> None:
     kept = [n for n in range(ROWS) if kept_by(name, n) and n != 77 * 60]
     queries = rows[:5] + np.float32(0.01)
     found = mine.search(queries, k, where=WHERE[name])
@@ -48,7 +62,7 @@ def test_every_row_that_is_kept_and_no_other(mine: nk.Collection, rows: np.ndarr
         answered = row[row >= 0].tolist()
         assert set(answered) <= set(kept)
         assert len(set(answered)) == len(answered)
-        if len(kept) <= FEW and kept:  # all of them are compared
+        if 0 < len(kept) <= few and name != "all":  # all of them are compared
             true = np.sort(np.linalg.norm(rows[kept].astype(float) - query, axis=1))[: len(answered)]
             np.testing.assert_allclose(np.linalg.norm(rows[answered].astype(float) - query, axis=1), true, rtol=1e-5)
 
@@ -145,3 +159,29 @@ def test_without_vectors_all_that_the_index_reaches() -> None:
     assert np.sort(found.ids, axis=1).tolist() == [list(range(10))] * 3
     assert mine.search(rows[:3], 500, nprobe=1).complete.all()
     assert mine.search(rows[:3], 500, nprobe=1, allow_fewer=True).counts.max() < 500
+
+
+@pytest.mark.parametrize(
+    ("kept", "total", "dim", "exact", "worth"),
+    [
+        (8192, 300_000, 128, False, True),
+        (8193, 300_000, 128, False, False),
+        (20_000, 1_000_000, 128, False, True),
+        (20_001, 1_000_000, 128, False, False),
+        (30_000, 60_000, 128, True, True),
+        (30_001, 60_000, 128, True, False),
+        (65_536, 300_000, 128, True, True),  # 32 MB
+        (65_537, 300_000, 128, True, False),
+        (100, 100, 128, True, False),  # nothing to pass over
+    ],
+)
+def test_which_are_worth_gathering(kept: int, total: int, dim: int, exact: bool, worth: bool, few: int) -> None:
+    if few == survivors.FEW == 8192:
+        assert survivors.worth_gathering(kept, total, MemoryRows(dim, "float32"), exact=exact) is worth
+
+
+@pytest.mark.parametrize(
+    ("plan", "exact"), [("flat", True), ("flat,int8", False), ("ivf8", False), ("pca4,flat", False), ("hnsw8", False)]
+)
+def test_which_indexes_compare_all_rows(rows: np.ndarray, plan: str, exact: bool) -> None:
+    assert nk.build(rows[:300], plan=plan).recipe.compares_all is exact

@@ -37,4 +37,6 @@ def create(session: Session, /, directory: str, **given: Any) -> None:
         registry=session.registry,
         **given,
     ) as made:
-        click.echo(f"made {directory}: {made.dim:,} columns, {made.metric_text}, {made.budget or given["plan"] or made.plan}")
+        click.echo(
+            f"made {directory}: {made.dim:,} columns, {made.metric_text}, {made.budget or given['plan'] or made.plan}"
+        )

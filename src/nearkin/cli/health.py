@@ -83,7 +83,7 @@ def _compared(found: Health) -> list[list[str]]:
         both("empty cells", ",", "empty"),
         both("rows in the largest cell", ",", "largest"),
         both("imbalance factor (1 is even)", ".2f", "imbalance"),
-        ["distance from the cell, trained on / added since", UNKNOWN if far is None else f"{far.trained:.4g}", since],
+        ["distance from cells, new rows", UNKNOWN if far is None else f"{far.trained:.4g}", since],
         ["spot recall@10", *map(_interval, (recall.then, recall.now) if recall is not None else (None, None))],
         *([f"  of rows {name}", "", _interval(each)] for name, each in parts.items() if each is not None),
     ]
