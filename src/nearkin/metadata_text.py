@@ -28,6 +28,9 @@ def _quick_encoder() -> Callable[[Any], str]:
 
 _encode = _quick_encoder()
 
+SHORT = 2 * DEEPEST
+"""No text of so few characters is nested too deeply or has a number of 300 digits."""
+
 _HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
 _MANY_DIGITS = re.compile("[0-9]{300}")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -79,7 +82,7 @@ def metadata_text(given: Mapping[str, Any] | MetadataText | None, row: int) -> M
         raise ParameterError(
             f"metadata of row {row} has a NUL character in a text, where SQLite would end it", hint="take it out"
         )
-    if text.count("[") + text.count("{") > DEEPEST or _MANY_DIGITS.search(text):
+    if len(text) > SHORT and (text.count("[") + text.count("{") > DEEPEST or _MANY_DIGITS.search(text)):
         _check_depth_and_numbers(given, row)
     if not text.isascii():  # UTF-8 has no halves of surrogate pairs
         text = _HALF_OF_A_PAIR.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

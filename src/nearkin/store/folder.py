@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,10 +166,7 @@ class Folder(FolderReader):
         records = make_records(len(self), ids, metadata)
         if not gone.size and not records and mark is None:
             return
-        grown: list[Block] = []
-        with self._transaction() as connection:
-            if self._vectors is not None and records:
-                grown = self._vectors.write(rows)
+        with self._transaction() as connection, self._writing(rows) as grown:
             after = change_rows(connection, self._database.path, self._committed, gone, records)
             after = replace(after, generation=after.generation + 1)
             blocks = [(VECTOR_FILE, *block) for block in grown]
@@ -315,6 +312,10 @@ class Folder(FolderReader):
             self._unsure = False
             if self._vectors is not None:
                 self._vectors.cut()
+
+    def _writing(self, rows: np.ndarray) -> AbstractContextManager[list[Block]]:
+        """Vectors on their way to the disk; nothing where there are none, or none are kept."""
+        return self._vectors.writing(rows) if self._vectors is not None and len(rows) else nullcontext([])
 
     def _checked_vectors(self, vectors: np.ndarray | None, count: int) -> np.ndarray:
         if self._vectors is None or (vectors is None and not count):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -22,6 +24,9 @@ from nearkin.store.failpoints import failpoint
 from nearkin.vectors import DType, block_rows
 
 BLOCK_BYTES = 1 << 20
+WORTH_A_THREAD = 1 << 18
+"""Bytes; to hand fewer to another thread takes longer than to wait for the disk."""
+
 FEW = 16
 """Rows that are taken without letting go of the pages around them: systems map 64 KiB to 2 MiB around each."""
 SUFFIXES = {"float32": "f32", "bits": "u8"}
@@ -98,12 +103,23 @@ class VectorFile:
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 
-    def write(self, vectors: np.ndarray) -> list[Block]:
-        """Write rows after those committed and wait until they are on the disk; they count once `accept` is called.
+    @contextmanager
+    def writing(self, vectors: np.ndarray) -> Iterator[list[Block]]:
+        """Write rows after those committed while the context runs; when it ends they are on the disk, or it raises.
 
-        Returns the blocks that are new or grew.
+        Gives the blocks that are new or grew. The rows count once `accept` is called.
         """
         content = np.ascontiguousarray(vectors, dtype=self._dtype).reshape(-1).view(np.uint8).data
+        if len(content) < WORTH_A_THREAD:
+            self._write(content)
+            yield self._grown(content)
+            return
+        with ThreadPoolExecutor(1) as pool:  # the disk works while SQLite takes in what belongs to the rows
+            written = pool.submit(self._write, content)
+            yield self._grown(content)
+            written.result()
+
+    def _write(self, content: memoryview) -> None:
         new = not self.path.exists()
         with storage_errors(self.path, "written"):
             self.path.parent.mkdir(exist_ok=True)
@@ -117,7 +133,6 @@ class VectorFile:
             if new:
                 sync_folder(self.path.parent)
                 sync_folder(self.path.parent.parent)
-        return self._grown(content)
 
     def _grown(self, content: memoryview) -> list[Block]:
         """Blocks after appending bytes; the last one's checksum goes on from what is stored, not from what is read."""
