@@ -6,6 +6,7 @@ although there are more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
@@ -44,6 +45,16 @@ def complete(found: Found, wanted: int, attempts: Iterable[Callable[[np.ndarray]
         more = (again.positions >= 0).sum(axis=1) > (positions[short] >= 0).sum(axis=1)
         positions[short[more]], distances[short[more]] = again.positions[more], again.distances[more]
     return Found(positions, distances)
+
+
+def filtered(index: Index, kept: int, total: int) -> dict[str, int]:
+    """Search parameters for a filter that keeps some of the rows: the neighbours that it leaves lie farther away.
+
+    Those that say how much of the index is looked at grow with the root of `total` by `kept`: as far as measured, that keeps the
+    recall where the filter has nothing to do with the vectors, and most of it where it has.
+    """
+    times = math.sqrt(total / max(1, kept))
+    return {name: math.ceil(value * times) for name, value in index.resolve({}).items() if name != "rerank"}
 
 
 def widened(index: Index, params: Mapping[str, int]) -> Iterator[dict[str, int]]:

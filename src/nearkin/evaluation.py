@@ -108,7 +108,10 @@ def evaluate(
     count, seed = whole_number("rows_asked", rows_asked, 1), whole_number("seed", seed, 0, 2**63)
     if not len(collection):
         raise VectorError("the collection has no rows to ask for", hint="add some first")
-    chosen = collection.index.resolve(search or {}) if collection.index is not None else dict(search or {})
+    given = dict(search or {})
+    chosen = (
+        given if collection.index is None else collection.index.resolve({**collection._view_of(where).usual, **given})
+    )
     own = queries is None
     questions = (
         Questions.of_rows(collection, count, k, seed, where) if own else Questions.of(collection, queries, k, where)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nearkin.completion import complete, is_short, widened
+from nearkin.completion import complete, filtered, is_short, widened
 from nearkin.errors import ParameterError, StateError
 from nearkin.indexes import Found, Index, Mask, RangeFound, empty_found, merge_found
 from nearkin.indexing import Recipe, exact_over
@@ -38,6 +38,8 @@ class View:
         How many those are.
     survivors
         The allowed rows by themselves, where they are so few that all of them are compared.
+    usual
+        Search parameters of the index where a search sets none and they are not the index's own.
     restricted
         What a filter made of this view, by the filter.
     """
@@ -53,6 +55,7 @@ class View:
     index_mask: Mask | None
     tail_masks: tuple[Mask | None, ...]
     survivors: Survivors | None = None
+    usual: Mapping[str, int] = field(default_factory=dict)
     restricted: dict[Any, View] = field(default_factory=dict)
 
     @classmethod
@@ -96,6 +99,7 @@ class View:
             index_mask=mask_of(allowed[: self.covered]) if self.index is not None else None,
             tail_masks=self.tail.masks(allowed),
             survivors=Survivors.of(self.rows, np.flatnonzero(allowed), self.recipe) if few else None,
+            usual={} if few or self.index is None else filtered(self.index, count, self.count),
             restricted={},
         )
         for oldest in list(self.restricted)[: 1 - REMEMBERED]:
@@ -110,6 +114,8 @@ class View:
         if self.survivors is not None:
             self._check(params)
             return self.survivors.search(prepared, k, threads)
+        if self.usual:
+            params = {**self.usual, **params}
         found = self._search(prepared, k, threads, params)
         wanted = min(k, self.count)
         if allow_fewer or not wanted or not is_short(found.positions, wanted):

@@ -185,3 +185,20 @@ def test_which_are_worth_gathering(kept: int, total: int, dim: int, exact: bool,
 )
 def test_which_indexes_compare_all_rows(rows: np.ndarray, plan: str, exact: bool) -> None:
     assert nk.build(rows[:300], plan=plan).recipe.compares_all is exact
+
+
+def test_an_index_looks_at_more_of_itself_under_a_filter(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nearkin.views.worth_gathering", lambda *_, **__: False)
+    mine = nk.build(rows, plan="ivf64", search={"nprobe": 4}, metadata=[{"n": n} for n in range(ROWS)])
+    queries, where = rows[:200] + np.float32(0.01), f"n < {ROWS // 9 + 1}"
+    true = mine.exact_search(queries, 10, where=where)
+
+    def recall(**params: int) -> float:
+        found = mine.search(queries, 10, where=where, **params)
+        return float(np.mean([np.isin(one, other).mean() for one, other in zip(found.ids, true.ids, strict=True)]))
+
+    assert recall() == recall(nprobe=12) > recall(nprobe=4) + 0.05
+    found = nk.evaluate(mine, queries, where=where)
+    assert (found.search, found.kept) == ({"nprobe": 12}, ROWS // 9 + 1)
+    assert abs(found.quality.recall.mean - recall()) < 1e-9
+    assert nk.evaluate(mine, queries, where=where, search={"nprobe": 4}).search == {"nprobe": 4}
