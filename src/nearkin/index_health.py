@@ -191,7 +191,8 @@ def health(collection: Collection, *, rows_asked: int = 200, seed: int = 0) -> H
             f"a {type(collection).__name__} has no health", hint="pass what nearkin.build or nearkin.open gave"
         )
     asked, seed = whole_number("rows_asked", rows_asked, 1), whole_number("seed", seed, 0, 2**63)
-    return _Examination(collection, asked, seed).report()
+    with collection.unchanging():
+        return _Examination(collection, asked, seed).report()
 
 
 class _Examination:
