@@ -201,6 +201,8 @@ class _Examination:
     def __init__(self, collection: Collection, rows_asked: int, seed: int) -> None:
         self.collection, self.rows_asked, self.seed = collection, rows_asked, seed
         self.rows, self.recipe, self.index = collection.rows, collection.recipe, collection.index
+        if self.index is not None:
+            self.index.use_threads(collection.threads)
         self.notes: list[str] = []
         self.covered = len(self.rows) - collection.uncovered
         self.known = self._known()
