@@ -130,8 +130,10 @@ class _Run:
         for part in screened(self._source.read(), gate):
             ids += part.ids or ()
         need_distinct(ids)
-        if ids and not self._done_before():
-            self._collection.rows.ids.next_ids(ids, len(ids), replace=self._replace)
+        start = self._done_before()
+        left = ids[start - np.count_nonzero(gate.skipped < start) :]
+        if left:
+            self._collection.rows.ids.next_ids(left, len(left), replace=self._replace)
         return gate
 
     def finish(self, checked: Gate, told: Told | None) -> FileAdded:

@@ -153,6 +153,7 @@ def measured(recipe: Recipe, rows: Rows, built: Built, threads: int) -> Built:
     """
     if built.index is None or FACT in built.facts:
         return built
+    built.index.use_threads(threads)
     baseline = Baseline(len(rows), rows.count, cells_of(recipe, rows, built.index, rows.alive))
     if rows.count > 1 and not is_copy(built.index):
         baseline = _with_recall(baseline, recipe, rows, built.index, threads)

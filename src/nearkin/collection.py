@@ -168,8 +168,9 @@ class Collection(CollectionState):
         UnknownIdError
             There is no row with one of the ids.
         """
-        self._need_open()
-        return self._rows_at(self._rows.ids.positions(ids), vectors=True)
+        with self._moment():
+            self._need_open()
+            return self._rows_at(self._rows.ids.positions(ids), vectors=True)
 
     def select(
         self, where: Where | None = None, *, limit: int | None = None, offset: int = 0, vectors: bool = True
@@ -194,11 +195,11 @@ class Collection(CollectionState):
         >>> [row.id for row in shop.select("price < 50")], shop.count("price < 50")
         ([0, 2], 2)
         """
-        self._need_open()
         first = whole_number("offset", offset, 0)
         most = None if limit is None else whole_number("limit", limit, 0)
-        kept = self.positions(where)[first : None if most is None else first + most]
-        return self._rows_at(kept, vectors=vectors)
+        with self._moment():
+            kept = self.positions(where)[first : None if most is None else first + most]
+            return self._rows_at(kept, vectors=vectors)
 
     def count(self, where: Where | None = None) -> int:
         """Rows that a filter keeps; without one, all."""
@@ -284,11 +285,12 @@ class Collection(CollectionState):
             raise ParameterError(
                 "delete takes ids or where, exactly one of them", hint="for example where='price < 50'"
             )
-        with self._lock:
+        with self.unchanging():
             self._need_writable()
             positions = self.positions(where) if ids is None else np.unique(self._rows.ids.positions(ids))
-            self._rows.commit(delete=positions)
-            self._view = None
+            with self._lock:
+                self._rows.commit(delete=positions)
+                self._view = None
         return len(positions)
 
     def optimize(self, *, retrain: bool = False) -> None:
@@ -304,17 +306,23 @@ class Collection(CollectionState):
         VectorError
             Too few rows for the plan.
         """
-        with self._lock:
+        with self.unchanging():
             self._need_writable()
             self._need_vectors("optimize")
             recipe, built, choice = self._renewed(retrain=retrain)
-            if isinstance(self._rows, MemoryRows):
-                self.take_over(recipe, built, choice)
-                return
-            self.take_over(recipe, measured(recipe, self._rows, built, self._threads), choice)
-            if self._index is not None:
-                state, header = self._index.state(), self.header()
-                self._folder("an index").publish(self.plan, state, self._covered, header=header, facts=self.facts)
+            if not isinstance(self._rows, MemoryRows):
+                built = measured(recipe, self._rows, built, self._threads)
+                self._publish(recipe, built)
+            self.take_over(recipe, built, choice)
+
+    def _publish(self, recipe: Recipe, built: Built) -> None:
+        """Write an index over all rows to the folder, unless it is the one that is there."""
+        index = built.index
+        if index is None or (index is self._index and built.facts == self.facts):
+            return
+        label, facts = recipe.label_of(index), built.facts
+        folder = self._folder("an index")
+        folder.publish(label, index.state(), len(folder), header=self._header(recipe), facts=facts)
 
     def _renewed(self, *, retrain: bool) -> tuple[Recipe, Built, Choice | None]:
         present = self._rows, self._index, self._covered, self.facts
@@ -325,11 +333,11 @@ class Collection(CollectionState):
         recipe, built, choice = chooser.build()
         return recipe, replace(built, notes=(decided.reason, *built.notes)), choice
 
-    def header(self) -> Header:
-        """The facts that a folder keeps of this collection."""
+    def _header(self, recipe: Recipe) -> Header:
+        """The facts that a folder keeps of this collection, under a recipe."""
         from nearkin.saving import header_of
 
-        return header_of(self._recipe, self._metric_text, self.dim, keep_vectors=self._keep_vectors, budget=self.budget)
+        return header_of(recipe, self._metric_text, self.dim, keep_vectors=self._keep_vectors, budget=self.budget)
 
     def _take_in(
         self,
@@ -340,7 +348,7 @@ class Collection(CollectionState):
         *,
         replace: bool,
     ) -> Added:
-        with self._lock:
+        with self.unchanging():
             self._need_writable()
             self._need_vectors("add")
             return self._store(self.screen(vectors, on_bad), vectors, ids, metadata, replace=replace)
@@ -356,20 +364,21 @@ class Collection(CollectionState):
         mark: Mark | None = None,
     ) -> Added:
         """What `add` does after `screen`; rows that share memory with what they were `given` as are copied."""
-        with self._lock:
+        with self.unchanging():
             extra = metadata_of_kept(metadata, screened)
             chosen = ids_of_kept(ids, screened)
             new = self._rows.ids.next_ids(chosen, len(screened.vectors), replace=replace)
             old = self._rows.ids.existing(new) if replace else np.empty(0, dtype=np.int64)
             marked: dict[str, Any] = {} if mark is None else {"mark": mark}
             vectors = owned(screened.vectors, given)
-            self._rows.commit(delete=old, vectors=vectors, ids=new, metadata=extra, **marked)
-            self._view = None
+            with self._lock:
+                self._rows.commit(delete=old, vectors=vectors, ids=new, metadata=extra, **marked)
+                self._view = None
         return Added(new, screened.skipped, len(old))
 
     def _take_block(self, screened: Screened, block: Block, *, replace: bool, mark: Mark | None) -> Added:
         """Add the rows of a block that passed the gate, and keep a mark in the same commit (in a folder only)."""
-        with self._lock:
+        with self.unchanging():
             self._need_writable()
             self._need_vectors("add")
             return self._store(screened, block.vectors, block.ids, block.metadata, replace=replace, mark=mark)
@@ -395,10 +404,10 @@ class Collection(CollectionState):
 
     def fields(self) -> dict[str, FieldFacts]:
         """Fields of the metadata by name, nested ones as ``size.width``: in how many rows, of which types, and whether indexed."""
-        self._need_open()
-        indexed = self._rows.indexed_fields
-        metadata = self._rows.metadata(np.flatnonzero(self._rows.alive))
-        return summarize_fields(metadata, indexed)
+        with self.unchanging():
+            self._need_open()
+            metadata = self._rows.metadata(np.flatnonzero(self._rows.alive))
+            return summarize_fields(metadata, self._rows.indexed_fields)
 
     def index_field(self, name: str) -> None:
         """Make filters on a field of the metadata quick: the rows that they keep are looked up, not searched for.
@@ -410,7 +419,7 @@ class Collection(CollectionState):
         NotSupportedError
             The collection is in memory, where filters read every row.
         """
-        with self._lock:
+        with self.unchanging():
             self._need_writable()
             self._folder("an index on a field").index_field(name)
 
@@ -422,7 +431,7 @@ class Collection(CollectionState):
         UnknownNameError
             There is no index on it.
         """
-        with self._lock:
+        with self.unchanging():
             self._need_writable()
             self._folder("an index on a field").drop_field_index(name)
 
@@ -441,21 +450,22 @@ class Collection(CollectionState):
         """
         from nearkin.saving import need_named, save_folder
 
-        with self._lock:
+        with self.unchanging():
             self._need_open()
             need_named(self._recipe, self._metric_text, self._rows if self._keep_vectors else None)
             label = self.plan if self._index is not None else None
             given = self._rows, self._index, label, self._covered
-            save_folder(Path(path), self.header(), *given, overwrite=overwrite, facts=self.facts)
+            save_folder(Path(path), self._header(self._recipe), *given, overwrite=overwrite, facts=self.facts)
 
     def close(self) -> None:
         """Let go of files and the lock; the object can only be closed again afterwards."""
-        with self._lock:
+        if self._process != process_generation():  # what a forked child closes, its parent goes on using
+            self._closed, self._view, self._index = True, None, None
+            return
+        with self.unchanging(), self._lock:
             if not self._closed:
-                self._closed = True
-                self._view = self._index = None
-                if self._process == process_generation():  # what a forked child closes, its parent goes on using
-                    self._rows.close()
+                self._closed, self._view, self._index = True, None, None
+                self._rows.close()
 
     def __enter__(self) -> Collection:
         return self
@@ -470,7 +480,7 @@ class Collection(CollectionState):
         if where is None:
             return self._current()
         filter = as_filter(where)
-        with self._lock:  # a change in between would be in the filter's rows and not in the view
+        with self._moment():  # a change in between would be in the filter's rows and not in the view
             view = self._current()
             return view.restricted.get(filter) or view.only(filter, self._rows.matching(filter))
 
@@ -478,7 +488,7 @@ class Collection(CollectionState):
         """(n,) which rows are not deleted and kept by a filter."""
         if where is None:
             return self._rows.alive
-        with self._lock:
+        with self._moment():
             allowed = np.zeros(len(self._rows), dtype=bool)
             allowed[self._rows.matching(as_filter(where))] = True
             return allowed

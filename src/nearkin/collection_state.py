@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,8 @@ class CollectionState:
         self._keep_vectors = keep_vectors
         self._closed = False
         self._process = process_generation()
-        self._lock = RLock()
+        self._changing = RLock()  # held by a change from its first look to its end, which may take minutes; taken first
+        self._lock = RLock()  # held while rows, index and view are replaced, or have to be those of one moment
         self._index: Index | None = None
         self._covered = 0
         self._view: View | None = None
@@ -184,18 +186,33 @@ class CollectionState:
 
     # ---- for those who build and change it -------------------------------------------------------------------------
 
+    @contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """Rows and index stay as they are inside: what changes them in other threads waits, and searches do not."""
+        need_same_process(self._process)  # in a child, a lock that a thread of the parent held is never let go of
+        with self._changing:
+            yield
+
+    @contextmanager
+    def _moment(self) -> Iterator[None]:
+        """Everything that is read inside is of one moment, between two changes; for what is quick."""
+        need_same_process(self._process)
+        with self._lock:
+            yield
+
     def take_over(self, recipe: Recipe, built: Built, choice: Choice | None = None) -> None:
         """Use an index that was built over all rows by a recipe, chosen for a budget or not."""
-        self._recipe, self.choice = recipe, choice
-        self._index, self.timings, self.notes = built.index, built.timings, list(built.notes)
-        self.facts = built.facts
-        self._covered = len(self._rows) if self._index is not None else 0
-        self._view = None
+        with self._lock:
+            self._recipe, self.choice = recipe, choice
+            self._index, self.timings, self.notes = built.index, built.timings, list(built.notes)
+            self.facts = built.facts
+            self._covered = len(self._rows) if self._index is not None else 0
+            self._view = None
 
     def _current(self) -> View:
         view = self._view
         if view is None:
-            with self._lock:
+            with self._moment():
                 self._need_open()
                 view = self._view = self._view or View.of(
                     self._rows,
@@ -215,7 +232,7 @@ class CollectionState:
 
     def forget_vectors(self) -> None:
         """Keep only the index: the rows are let go, and what needs them is refused from now on."""
-        with self._lock:
+        with self.unchanging(), self._lock:
             self._rows, self._keep_vectors, self._view = ForgottenRows.of(self._rows), False, None
             self._tail = NO_TAIL
             self._margins = RangeMargins(self._metric, self._rows, self._recipe.seed)

@@ -99,7 +99,7 @@ def compact(
 
 
 def _copy_living(source: Collection, folder: Path) -> None:
-    header, recipe = source.header(), source.recipe
+    header, recipe = source._header(source.recipe), source.recipe
     with Folder.create(folder, header) as rows:
         for some in _parts(source.positions()):
             ids, metadata = source.rows.ids.at(some), source.rows.metadata(some)

@@ -57,15 +57,16 @@ def export(
     if not isinstance(collection, Collection):
         raise ParameterError(f"a {type(collection).__name__} cannot be exported, pass a collection")
     writer = find_writer(path, registry=collection.recipe.registry, format=format)
-    positions = collection.positions(where)
-    if not positions.size:
-        raise ParameterError("there are no rows to export" + ("" if where is None else ", the filter keeps none"))
-    kept = {part.removeprefix("integer ") for part in writer.keeps}
-    metadata = any(map(any, (collection.rows.metadata(some) for some in _parts(collection, positions))))
-    lost = [part for part, there in (("ids", True), ("metadata", metadata)) if there and part not in kept]
-    if lost and on_loss is not None:
-        on_loss(lost)
-    return writer.write(path, _blocks(collection, positions, metadata=metadata))
+    with collection.unchanging():
+        positions = collection.positions(where)
+        if not positions.size:
+            raise ParameterError("there are no rows to export" + ("" if where is None else ", the filter keeps none"))
+        kept = {part.removeprefix("integer ") for part in writer.keeps}
+        metadata = any(map(any, (collection.rows.metadata(some) for some in _parts(collection, positions))))
+        lost = [part for part, there in (("ids", True), ("metadata", metadata)) if there and part not in kept]
+        if lost and on_loss is not None:
+            on_loss(lost)
+        return writer.write(path, _blocks(collection, positions, metadata=metadata))
 
 
 def _parts(collection: Collection, positions: np.ndarray) -> Iterator[np.ndarray]:

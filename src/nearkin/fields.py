@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from nearkin.errors import FilterError
@@ -49,11 +49,15 @@ def summarize_fields(metadata: Iterable[Mapping[str, Any]], indexed: Sequence[st
     [('price', 2, {'whole number': 1, 'null': 1}), ('size.width', 1, {'number': 1})]
     """
     found: dict[str, FieldFacts] = {}
+    named = lru_cache(4 * MOST_FIELDS)(_name)  # most rows have the same fields
     for each in metadata:
-        for name, value in _flat(each):
+        for keys, value in _flat(each):
+            name = named(keys)
+            if name is None:
+                continue
             if name not in found and len(found) >= MOST_FIELDS:
                 continue
-            facts = found.setdefault(name, FieldFacts())
+            facts = found.get(name) or found.setdefault(name, FieldFacts())
             facts.rows += 1
             facts.types[type_of(value)] += 1
             facts.example = value if facts.example is None else facts.example
@@ -62,16 +66,23 @@ def summarize_fields(metadata: Iterable[Mapping[str, Any]], indexed: Sequence[st
     return dict(sorted(found.items(), key=lambda item: (-item[1].rows, item[0])))
 
 
-def _flat(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Names and values, those of nested dicts under the names of both; keys that no filter can name are passed over."""
+def _flat(metadata: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Keys and values, those of nested dicts by the keys of both."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((name,), value) for name, value in reversed(list(metadata.items()))]
     while waiting:
         keys, value = waiting.pop()
         if isinstance(value, Mapping) and value:
             waiting += [((*keys, name), each) for name, each in reversed(list(value.items()))]
             continue
-        with suppress(FilterError):
-            yield str(Field(keys)), value
+        yield keys, value
+
+
+def _name(keys: tuple[str, ...]) -> str | None:
+    """The name that filters have for a field; None for keys that none can name."""
+    try:
+        return str(Field(keys))
+    except FilterError:
+        return None
 
 
 def type_of(value: Any) -> str:

@@ -191,7 +191,8 @@ def health(collection: Collection, *, rows_asked: int = 200, seed: int = 0) -> H
             f"a {type(collection).__name__} has no health", hint="pass what nearkin.build or nearkin.open gave"
         )
     asked, seed = whole_number("rows_asked", rows_asked, 1), whole_number("seed", seed, 0, 2**63)
-    return _Examination(collection, asked, seed).report()
+    with collection.unchanging():
+        return _Examination(collection, asked, seed).report()
 
 
 class _Examination:
@@ -200,6 +201,8 @@ class _Examination:
     def __init__(self, collection: Collection, rows_asked: int, seed: int) -> None:
         self.collection, self.rows_asked, self.seed = collection, rows_asked, seed
         self.rows, self.recipe, self.index = collection.rows, collection.recipe, collection.index
+        if self.index is not None:
+            self.index.use_threads(collection.threads)
         self.notes: list[str] = []
         self.covered = len(self.rows) - collection.uncovered
         self.known = self._known()

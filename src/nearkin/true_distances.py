@@ -78,7 +78,8 @@ class RangeMargins:
         radius = min(max(float(self._metric.unfinish(limit)), -FLOAT32_MAX), FLOAT32_MAX)
         prepared = self._metric.prepare_queries(queries)
         around = radius + self.of_rounding(radius, prepared)
-        candidates = view.range_search(prepared, around, self.of_codes(view.index, view.covered), threads, params)
+        slack = self.of_codes(view.index, view.covered, threads)
+        candidates = view.range_search(prepared, around, slack, threads, params)
         return checked_range(self._metric, self._rows, queries, candidates, limit)
 
     def of_rounding(self, radius: float, prepared: np.ndarray) -> float:
@@ -93,13 +94,13 @@ class RangeMargins:
             return share * abs(radius) + 1e-6
         return share * (abs(radius) + longest_of(prepared) * self._longest_row()) + 1e-6
 
-    def of_codes(self, index: Index | None, covered: int) -> float:
+    def of_codes(self, index: Index | None, covered: int, threads: int) -> float:
         """Largest difference between an index's values and the true ones among sampled rows; 0 if it is lossless."""
         if index is None or index.lossless:
             return 0.0
         known, error = self._code_error
         if known is not index:
-            error = code_error(self._metric, self._rows, index, covered, self._seed)
+            error = code_error(self._metric, self._rows, index, covered, self._seed, threads)
             self._code_error = index, error
         return error
 
@@ -118,7 +119,7 @@ def longest_of(rows: np.ndarray) -> float:
     return float(np.sqrt(squares.max(initial=0.0)))
 
 
-def code_error(metric: Metric, rows: Rows, index: Index, covered: int, seed: int) -> float:
+def code_error(metric: Metric, rows: Rows, index: Index, covered: int, seed: int, threads: int) -> float:
     """Largest difference between an index's values and the true ones, among the neighbours of sampled rows.
 
     A range search over a lossy codec widens its radius by this much, so that few rows inside are lost.
@@ -128,7 +129,7 @@ def code_error(metric: Metric, rows: Rows, index: Index, covered: int, seed: int
         return 0.0
     sample = np.sort(np.random.default_rng(seed).choice(alive, min(SAMPLE, alive.size), replace=False))
     prepared = metric.prepare_queries(rows.take(sample))
-    found = index.search(prepared, min(NEIGHBOURS, index.n))
+    found = index.search(prepared, min(NEIGHBOURS, index.n), threads=threads)
     worst = 0.0
     for query, row in enumerate(found.positions):
         reached = row >= 0

@@ -117,6 +117,20 @@ def test_bad_rows_are_skipped_across_an_interruption(tmp_path, small_blocks):
         assert add_file(mine, tmp_path / "rows.npy", on_bad="skip").resumed == 0
 
 
+def test_ids_that_came_meanwhile_are_refused_before_the_rest_is_added(tmp_path, small_blocks):
+    path = lines(tmp_path / "rows.jsonl", range(20))
+    with nk.create(tmp_path / "mine", dim=3) as mine:
+        with pytest.raises(Killed):
+            add_file(mine, path, told=killed_after(2), replace=False)
+        mine.add(ROWS[:1], ids=["id 19"])
+        with pytest.raises(errors.ParameterError, match="'id 19' is there already"):
+            add_file(mine, path, replace=False)
+        assert len(mine) == 9
+        mine.delete(["id 19"])
+        found = add_file(mine, path, replace=False)
+        assert (found.resumed, found.added) == (8, 12)
+
+
 @pytest.mark.parametrize(
     ("given", "kind", "message"),
     [

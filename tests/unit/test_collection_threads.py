@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import nearkin as nk
+from nearkin import collection, errors, soundness
+from nearkin.store.folder import Folder
 
 START, STEPS = 64, 60
 
@@ -69,3 +71,102 @@ def test_threads_change_nothing_but_the_time(plan, metric):
     if metric == "euclidean":
         ranges = [mine.range_search(queries, 2.0, threads=threads) for threads in (1, 2)]
         assert ranges[0].ids.tolist() == ranges[1].ids.tolist()
+
+
+def test_a_row_that_is_replaced_meanwhile_is_read_as_before_or_after(tmp_path):
+    stop, seen = threading.Event(), []
+    with nk.create(tmp_path / "mine", dim=1) as mine:
+        mine.add([[0.0]], ids=["a"], metadata=[{"n": 0}])
+
+        def read() -> None:
+            while not stop.is_set():
+                try:
+                    for row in (*mine.get(["a"]), *mine.select("n >= 0")):
+                        seen.append(row.metadata == {"n": row.vector[0]})
+                except Exception as error:
+                    seen.append(error)
+
+        threads = [threading.Thread(target=read) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for step in range(200):
+            mine.upsert([[step]], ["a"], metadata=[{"n": step}])
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert len(seen) >= 4
+    assert set(seen) == {True}
+
+
+def test_searches_under_a_filter_go_on_while_the_index_is_built(tmp_path, monkeypatch):
+    begun, answered = threading.Event(), threading.Event()
+    present = collection.renew
+
+    def slowly(*args, **options):
+        begun.set()
+        assert answered.wait(20)
+        return present(*args, **options)
+
+    monkeypatch.setattr(collection, "renew", slowly)
+    with nk.create(tmp_path / "mine", dim=4, plan="hnsw8") as mine:
+        mine.add(np.eye(4), metadata=[{"n": n} for n in range(4)])
+        building = threading.Thread(target=mine.optimize)
+        building.start()
+        assert begun.wait(20)
+        searching = threading.Thread(target=lambda: mine.search(np.eye(4), 1, where="n > 1") and answered.set())
+        searching.start()
+        searching.join(10)
+        there = answered.is_set()
+        answered.set()
+        building.join()
+        searching.join()
+        assert there
+        assert mine.uncovered == 0
+
+
+def test_an_index_that_cannot_be_written_is_not_taken_over(tmp_path, monkeypatch):
+    with nk.create(tmp_path / "mine", dim=4, plan="hnsw8") as mine:
+        mine.add(np.eye(4))
+
+        def full(*args, **options):
+            raise errors.StorageError("no space left")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Folder, "publish", full)
+            with pytest.raises(errors.StorageError, match="no space"):
+                mine.optimize()
+            assert mine.index is None
+            assert mine.uncovered == 4
+        mine.optimize()
+        assert mine.uncovered == 0
+        monkeypatch.setattr(Folder, "publish", full)  # the index that is there is not written again
+        mine.optimize()
+        assert mine.notes == ["the index covers all 4 rows already"]
+
+
+def test_what_is_verified_does_not_change_meanwhile(monkeypatch):
+    """An index that was brought up to date between two looks would be taken for one over other rows."""
+    mine = nk.build(np.random.default_rng(0).normal(size=(100, 4)), plan="ivf4")
+    looking, added = threading.Event(), threading.Event()
+    present = soundness.id_problems
+
+    def slowly(rows):
+        looking.set()
+        added.wait(0.5)
+        return present(rows)
+
+    monkeypatch.setattr(soundness, "id_problems", slowly)
+
+    def change() -> None:
+        assert looking.wait(20)
+        mine.add(np.eye(4))
+        mine.optimize()
+        added.set()
+
+    writing = threading.Thread(target=change)
+    writing.start()
+    found = nk.verify(mine)
+    writing.join()
+    assert found.ok
+    assert found.rows == 100
+    assert len(mine) == 104

@@ -55,3 +55,22 @@ def test_use_in_a_child_is_refused(tmp_path):
         mine.add(np.eye(4)[:1])
         assert len(mine) == 5
     assert in_a_child(lambda: len(nk.open(tmp_path / "mine", readonly=True))) == "5"
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_a_child_does_not_keep_the_lock(tmp_path):
+    """It has the open file of the lock for as long as it lives."""
+    mine = nk.create(tmp_path / "mine", dim=4)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(reading, 1)
+        os._exit(0)
+    try:
+        mine.close()
+        nk.open(tmp_path / "mine").close()
+    finally:
+        os.write(writing, b"x")
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)

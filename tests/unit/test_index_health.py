@@ -236,3 +236,13 @@ def test_input_is_checked():
     for wrong in ({"rows_asked": 0}, {"seed": -1}, {"rows_asked": 1.5}):
         with pytest.raises(ParameterError):
             nk.health(mine, **wrong)
+
+
+@pytest.mark.parametrize("look", [nk.health, lambda mine: measured(mine.recipe, mine.rows, Built(mine.index), 1)])
+def test_rows_are_placed_on_the_threads_that_are_allowed(look, monkeypatch):
+    mine = nk.build(np.random.default_rng(0).normal(size=(500, 8)), plan="ivf4", threads=1)
+    done, assigned = [], mine.index.assigned
+    monkeypatch.setattr(mine.index, "use_threads", done.append)
+    monkeypatch.setattr(mine.index, "assigned", lambda rows: done.append("assigned") or assigned(rows))
+    look(mine)
+    assert done[:2] == [1, "assigned"]

@@ -54,3 +54,16 @@ def test_the_distance_of_a_hit_finds_the_hit_again(metric):
             found = mine.range_search(asked, hits[rank].distance)
             assert hits[rank].id in found.ids
             assert (found.distances <= hits[rank].distance).all()
+
+
+def test_threads_hold_for_what_is_measured_on_the_way(monkeypatch):
+    mine = nk.build(np.random.default_rng(0).normal(size=(300, 8)), plan="flat,int8", threads=2)
+    given, present = [], type(mine.index).search
+
+    def search(index, *args, threads=0, **options):
+        given.append(threads)
+        return present(index, *args, threads=threads, **options)
+
+    monkeypatch.setattr(type(mine.index), "search", search)
+    mine.range_search(np.zeros((1, 8)), 3.0, threads=1)
+    assert given[0] == 1

@@ -78,12 +78,13 @@ class FolderReader(Rows):
         """
         self._need_open()
         wanted = np.asarray(positions, dtype=np.int64)
+        known = self._committed.generation  # before `alive`: a commit in another thread replaces both
         present = wanted[self.alive[wanted]].tolist()
         with self._database.reading() as connection:
             found = read_metadata(connection, self._database.path, present)
             missing = [position for position in present if position not in found]
             if missing:
-                self._refuse_missing(connection, missing)
+                self._refuse_missing(connection, missing, known)
         return [found.get(position, {}) for position in wanted.tolist()]
 
     def matching(self, filter: Filter) -> np.ndarray:
@@ -116,9 +117,9 @@ class FolderReader(Rows):
                 f"{self.path}: a writer deleted {self.count - there:,} rows after this was opened", hint="open it again"
             )
 
-    def _refuse_missing(self, connection: Any, missing: list[int]) -> None:
+    def _refuse_missing(self, connection: Any, missing: list[int], known: int) -> None:
         where = f"position {missing[0]:,}" + (f" and {len(missing) - 1:,} more" if len(missing) > 1 else "")
-        if read_committed(connection, self._database.path).generation != self._committed.generation:
+        if read_committed(connection, self._database.path).generation != known:
             raise StateError(
                 f"{self.path}: a writer deleted the row at {where} after this was opened", hint="open it again"
             )

@@ -57,6 +57,8 @@ class WriterLock:
         descriptor, self._descriptor = self._descriptor, None
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
+        with suppress(OSError):
+            _unlock(descriptor)
         os.close(descriptor)
 
 
@@ -76,9 +78,17 @@ if sys.platform == "win32":
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         finally:
             os.lseek(descriptor, 0, os.SEEK_SET)
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
 
     def _lock(descriptor: int) -> None:
         # flock belongs to the open file, so that a second writer in the same process is refused too
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(descriptor: int) -> None:
+        # a forked child has the open file too, and would keep the lock that is only closed here
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
