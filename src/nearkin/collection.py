@@ -7,7 +7,7 @@ not cover yet, the metric and the plan.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,33 +15,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearkin.baseline import measured
-from nearkin.collection_state import CollectionState
+from nearkin.collection_reader import CollectionReader
 from nearkin.errors import NotSupportedError, ParameterError
-from nearkin.fields import FieldFacts, summarize_fields
-from nearkin.filters import Filter, as_filter
+from nearkin.filters import Where
 from nearkin.forks import process_generation
 from nearkin.indexing import Built, Recipe
-from nearkin.intake import PADDED, Added, gate_of, ids_of_kept, metadata_of_kept, owned, real_number
+from nearkin.intake import Added, gate_of, ids_of_kept, metadata_of_kept, owned
 from nearkin.planning import Choice, chooser_of
 from nearkin.renewal import decide, renew
-from nearkin.results import RangeResult, SearchResult
-from nearkin.rows import MemoryRows, Metadata, Row
-from nearkin.search_parameters import whole_number
-from nearkin.true_distances import true_distances
-from nearkin.truths import exact_truth
+from nearkin.rows import MemoryRows, Metadata
 from nearkin.vectors import OnBad, Screened
-from nearkin.views import View
 
 if TYPE_CHECKING:
     from nearkin.formats import Block
     from nearkin.store.folder import Folder
     from nearkin.store.header import Header, Mark
 
-Where = str | Mapping[str, Any] | Filter
-"""A filter: an expression, the same as a dict, or one that was read before; see `nearkin.filters`."""
 
-
-class Collection(CollectionState):
+class Collection(CollectionReader):
     """Vectors with ids under one metric, searched through one plan. Made by `nearkin.build` and `nearkin.open`.
 
     Examples
@@ -53,177 +44,6 @@ class Collection(CollectionState):
     >>> hits.ids.tolist(), hits.distances.astype(float).round(3).tolist()
     ([['e', 'w']], [[0.106, 0.553]])
     """
-
-    # ---- asking ----------------------------------------------------------------------------------------------------
-
-    def search(
-        self,
-        queries: Any,
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        allow_fewer: bool = False,
-        threads: int | None = None,
-        **params: int,
-    ) -> SearchResult:
-        """The k nearest rows of each query: k, or all there are.
-
-        A query for which the plan reaches fewer is asked again with larger search parameters, and at last compared with every row.
-        Under a filter that keeps few rows, all of these are compared; otherwise the index passes over the others.
-
-        Parameters
-        ----------
-        queries
-            (nq, dim) numbers; for one vector pass ``vector[None, :]``.
-        k
-            Neighbours wanted. Where there are fewer, the result is padded and says why.
-        where
-            Only rows that a filter on their metadata keeps: ``'price < 50 and tags has "new"'``, or the same as a dict.
-        allow_fewer
-            Leave it at what the plan reaches; the result says where that is fewer than there are.
-        threads
-            Threads for this call; None for the collection's.
-        **params
-            Search parameters of the plan, such as ``nprobe``, ``ef_search`` and ``rerank``.
-
-        Raises
-        ------
-        VectorError
-            Queries of another width, or with NaN or infinite values.
-        ParameterError
-            k below 1, or a search parameter that the plan does not have.
-        FilterError
-            The filter cannot be read.
-        """
-        view = self._view_of(where)
-        if type(k) is not int or not 1 <= k <= PADDED:
-            k = self._asked(k)
-        prepared = self._metric.prepare_queries(self._checked_queries(queries))
-        found = view.search(prepared, k, self._threads_for(threads), params, allow_fewer=allow_fewer)
-        return self._result(view.count, found, k, filtered=where is not None)
-
-    def exact_search(
-        self,
-        queries: Any,
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        threads: int | None = None,
-        cached: bool = False,
-    ) -> SearchResult:
-        """The k nearest rows by comparing every row, block by block, whatever the plan; needs the rows to be kept.
-
-        With `cached`, an answer that took long is kept in the user's cache folder and found there again (`nearkin.truths`).
-        """
-        self._need_open()
-        self._need_vectors("exact_search")
-        k = self._asked(k)
-        prepared, allowed = self._metric.prepare_queries(self._checked_queries(queries)), self._allowed(where)
-        found = exact_truth(self._rows, allowed, prepared, k, self._threads_for(threads), self._recipe, cache=cached)
-        return self._result(int(np.count_nonzero(allowed)), found, k, filtered=where is not None)
-
-    def true_distances(self, queries: Any, positions: np.ndarray) -> np.ndarray:
-        """(nq, k) distances, float64, computed on the stored rows; +inf where a position is -1."""
-        self._need_open()
-        self._need_vectors("true_distances")
-        asked = self._checked_queries(queries)
-        return true_distances(self._metric, self._rows, asked, positions)
-
-    def range_search(
-        self,
-        queries: Any,
-        max_distance: float,
-        *,
-        where: Where | None = None,
-        threads: int | None = None,
-        **params: int,
-    ) -> RangeResult:
-        """Every row within `max_distance` of each query, nearest first.
-
-        Candidates come from the plan; the distance of each is then computed on the stored rows, so a row that is
-        returned is within the distance (compared in float32). A plan that is not exact may miss some.
-
-        Raises
-        ------
-        NotSupportedError
-            The rows were not kept, so distances cannot be checked.
-        """
-        view = self._view_of(where)
-        limit = real_number("max_distance", max_distance)
-        if not self._keep_vectors:
-            raise NotSupportedError(
-                f"range search over {self.plan} checks distances on the rows, and they were not kept",
-                hint="build with keep_vectors=True",
-            )
-        asked = self._checked_queries(queries)
-        found = self._margins.range_search(view, asked, limit, self._threads_for(threads), params)
-        ids = self._rows.ids.at(found.positions)
-        return RangeResult(found.limits, found.positions, found.distances, ids, self._metric.similarity)
-
-    def get(self, ids: Iterable[Any]) -> list[Row]:
-        """Rows by id, in the order asked.
-
-        Raises
-        ------
-        UnknownIdError
-            There is no row with one of the ids.
-        """
-        with self._moment():
-            self._need_open()
-            return self._rows_at(self._rows.ids.positions(ids), vectors=True)
-
-    def select(
-        self, where: Where | None = None, *, limit: int | None = None, offset: int = 0, vectors: bool = True
-    ) -> list[Row]:
-        """Rows that a filter keeps, in the order they were added.
-
-        Parameters
-        ----------
-        where
-            As for `search`; None for all rows.
-        limit
-            Rows at most; None for all.
-        offset
-            Rows to pass over first.
-        vectors
-            False leaves the vectors out (None in their place), which is quicker.
-
-        Examples
-        --------
-        >>> import nearkin as nk
-        >>> shop = nk.build([[0.0], [1.0], [2.0]], metadata=[{"price": 30}, {"price": 70}, {"price": 40}])
-        >>> [row.id for row in shop.select("price < 50")], shop.count("price < 50")
-        ([0, 2], 2)
-        """
-        first = whole_number("offset", offset, 0)
-        most = None if limit is None else whole_number("limit", limit, 0)
-        with self._moment():
-            kept = self.positions(where)[first : None if most is None else first + most]
-            return self._rows_at(kept, vectors=vectors)
-
-    def count(self, where: Where | None = None) -> int:
-        """Rows that a filter keeps; without one, all."""
-        self._need_open()
-        return len(self) if where is None else len(self.positions(where))
-
-    def _rows_at(self, positions: np.ndarray, *, vectors: bool) -> list[Row]:
-        kept = vectors and self._keep_vectors
-        taken: Iterable[Any] = self._rows.take(positions) if kept else [None] * len(positions)
-        metadata = self._rows.metadata(positions)
-        found = self._rows.ids.at(positions).tolist()
-        return [Row(*each) for each in zip(found, taken, metadata, strict=True)]
-
-    def to_faiss(self) -> Any:
-        """The faiss index behind this collection, the object itself; `docs/interoperability.md` says what it answers.
-
-        Raises
-        ------
-        NotSupportedError
-            There is no faiss index behind the plan, or not in the metric's own space.
-        StateError
-            Rows were added since it was built, or deleted, so that it answers something else.
-        """
-        return self._current().to_faiss()
 
     # ---- changing --------------------------------------------------------------------------------------------------
 
@@ -388,11 +208,6 @@ class Collection(CollectionState):
         self._need_open()
         return self._folder("a mark").mark(name)
 
-    def positions(self, where: Where | None = None) -> np.ndarray:
-        """(m,) ascending positions of the rows that are there and that a filter keeps."""
-        self._need_open()
-        return np.flatnonzero(self._allowed(where))
-
     def screen(self, vectors: Any, on_bad: OnBad = "fail", *, source: Any = None) -> Screened:
         """The gate that `add` sends rows through, for callers who want to look first; see `nearkin.vectors.Gate`."""
         gate = gate_of(self._metric, self.dim, on_bad)
@@ -401,13 +216,6 @@ class Collection(CollectionState):
         return screened
 
     # ---- fields ----------------------------------------------------------------------------------------------------
-
-    def fields(self) -> dict[str, FieldFacts]:
-        """Fields of the metadata by name, nested ones as ``size.width``: in how many rows, of which types, and whether indexed."""
-        with self.unchanging():
-            self._need_open()
-            metadata = self._rows.metadata(np.flatnonzero(self._rows.alive))
-            return summarize_fields(metadata, self._rows.indexed_fields)
 
     def index_field(self, name: str) -> None:
         """Make filters on a field of the metadata quick: the rows that they keep are looked up, not searched for.
@@ -472,26 +280,6 @@ class Collection(CollectionState):
 
     def __exit__(self, *details: object) -> None:
         self.close()
-
-    # ---- inside ----------------------------------------------------------------------------------------------------
-
-    def _view_of(self, where: Where | None) -> View:
-        """What a search reads: the rows that are there now and that a filter keeps."""
-        if where is None:
-            return self._current()
-        filter = as_filter(where)
-        with self._moment():  # a change in between would be in the filter's rows and not in the view
-            view = self._current()
-            return view.restricted.get(filter) or view.only(filter, self._rows.matching(filter))
-
-    def _allowed(self, where: Where | None) -> np.ndarray:
-        """(n,) which rows are not deleted and kept by a filter."""
-        if where is None:
-            return self._rows.alive
-        with self._moment():
-            allowed = np.zeros(len(self._rows), dtype=bool)
-            allowed[self._rows.matching(as_filter(where))] = True
-            return allowed
 
     def _folder(self, what: str) -> Folder:
         from nearkin.store.folder import Folder

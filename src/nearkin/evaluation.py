@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nearkin.collection import Collection, Where
+from nearkin.collection import Collection
 from nearkin.errors import ParameterError, VectorError
-from nearkin.filters import as_filter
+from nearkin.filters import Where, as_filter
 from nearkin.losses import Losses, explain_losses
 from nearkin.quality import Quality
 from nearkin.questions import Questions
@@ -108,10 +108,7 @@ def evaluate(
     count, seed = whole_number("rows_asked", rows_asked, 1), whole_number("seed", seed, 0, 2**63)
     if not len(collection):
         raise VectorError("the collection has no rows to ask for", hint="add some first")
-    given = dict(search or {})
-    chosen = (
-        given if collection.index is None else collection.index.resolve({**collection._view_of(where).usual, **given})
-    )
+    chosen = _chosen(collection, where, search or {})
     own = queries is None
     questions = (
         Questions.of_rows(collection, count, k, seed, where) if own else Questions.of(collection, queries, k, where)
@@ -131,6 +128,13 @@ def evaluate(
         kept=collection.count(where),
         notes=tuple(_notes(collection, questions)),
     )
+
+
+def _chosen(collection: Collection, where: Where | None, search: Mapping[str, int]) -> dict[str, int]:
+    """Every search parameter as a search under the filter has it."""
+    if collection.index is None:
+        return dict(search)
+    return collection.index.resolve({**collection._view_of(where).usual, **search})
 
 
 def _notes(collection: Collection, questions: Questions) -> list[str]:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from nearkin.collection import Collection, Where
+from nearkin.collection import Collection
 from nearkin.errors import ParameterError
 from nearkin.files import find_writer
+from nearkin.filters import Where
 from nearkin.formats import Block
 from nearkin.vectors import block_rows
 

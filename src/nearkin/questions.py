@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from nearkin.accuracy import tie_recall, without_itself
-from nearkin.collection import Collection, Where
+from nearkin.collection import Collection
 from nearkin.errors import VectorError
+from nearkin.filters import Where
 from nearkin.indexes import Found
 from nearkin.quality import Quality
 from nearkin.search_parameters import whole_number

@@ -64,6 +64,7 @@ LAYERS: list[set[str]] = [
         "survivors",
         "tail",
         "collection_state",
+        "collection_reader",
         "creation",
         "compaction",
         "adding",

@@ -32,10 +32,13 @@ from nearkin.filters.mappings import read_mapping
 from nearkin.filters.names import field_sql
 from nearkin.filters.tree import Filter
 
-__all__ = ["Condition", "Filter", "as_filter", "field_sql"]
+__all__ = ["Condition", "Filter", "Where", "as_filter", "field_sql"]
+
+Where = str | Mapping[str, Any] | Filter
+"""A filter as users give it: text, the same as a dict, or one that was read before."""
 
 
-def as_filter(where: str | Mapping[str, Any] | Filter) -> Filter:
+def as_filter(where: Where) -> Filter:
     """Read a filter from text or a dict; a filter is given back as it is.
 
     Parameters
