@@ -106,8 +106,8 @@ class IdTable:
 
     def existing(self, ids: Iterable[Any]) -> np.ndarray:
         """Positions of those ids that there are."""
-        where = self._lookup()
-        return np.array([where[each] for each in read_ids(ids) if each in where], dtype=np.int64)
+        found = map(self._lookup().get, read_ids(ids))  # one look at each: another thread may forget it after the first
+        return np.array([position for position in found if position is not None], dtype=np.int64)
 
     def next_ids(self, ids: Sequence[Any] | None, count: int, *, replace: bool = False) -> list[Any]:
         """Check ids for `count` new rows, or choose them; nothing is stored yet.

@@ -86,6 +86,8 @@ def decide(
     rows: Rows, index: Index | None, covered: int, facts: Mapping[str, Any], *, retrain: bool = False
 ) -> Renewal:
     """What the rule says of an index; arguments as for `renew`."""
+    if not rows.count:
+        return Renewal("rebuild", "there are no rows, and so no index")
     if index is None or not covered:
         return Renewal("rebuild", f"{rows.count:,} rows had no index yet, so it was built")
     trained = trained_before(rows, covered, facts)

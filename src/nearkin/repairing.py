@@ -463,8 +463,20 @@ def leftovers(here: Path) -> list[Path]:
         found = other_builds(here / "built", folder._committed.built)
     if (here / f"{DATABASE_NAME}{SUFFIX}").exists():
         found.append(here / f"{DATABASE_NAME}{SUFFIX}")
-    beside = re.compile(rf"\.{re.escape(here.name[:100])}\.([0-9a-f]{{12}}\.tmp|replaced\.old|repaired\.new)")
-    return found + [each for each in here.parent.iterdir() if beside.fullmatch(each.name) and each.is_dir()]
+    return found + [each for each in here.parent.iterdir() if _is_beside(here.name[:100], each.name) and each.is_dir()]
+
+
+def _is_beside(name: str, other: str) -> bool:
+    """Whether a folder is one that is written in the place of another, or in the place of such a one: each has a dot more in
+    front.
+
+    >>> _is_beside("wiki", ".wiki.repaired.new"), _is_beside("wiki", "..wiki.repaired.new.0123456789ab.tmp")
+    (True, True)
+    >>> _is_beside("wiki", "..wiki.0123456789ab.tmp")  # of the collection .wiki
+    False
+    """
+    found = re.fullmatch(rf"(\.+){re.escape(name)}((?:\.[0-9a-f]{{12}}\.tmp|\.replaced\.old|\.repaired\.new)+)", other)
+    return found is not None and 2 * len(found[1]) == found[2].count(".")
 
 
 def _remove(left: Iterable[Path], here: Path) -> None:

@@ -153,6 +153,14 @@ def test_a_flipped_entry_of_an_index_is_noticed(shop):
         assert mine.count("`owner's`.name = 'n7'") == 1
 
 
+def test_the_id_needs_no_index_of_its_own(shop):
+    with nk.open(shop) as mine:
+        with pytest.raises(errors.FilterError, match="the id of a row"):
+            mine.index_field("$id")
+        assert "$id" not in mine.fields()
+        assert mine.count("$id < 7") == 7
+
+
 def test_a_reader_whose_rows_were_deleted_says_so(shop):
     with nk.open(shop, readonly=True) as reader, nk.open(shop) as writer:
         writer.add(ROWS[:1], metadata=[{"price": 1}])

@@ -162,6 +162,25 @@ def test_leftovers_are_removed(copy, truth):
     assert not nk.repair(copy).changed
 
 
+@pytest.mark.parametrize("stops", ["nearkin.store.replacement.sync_tree", "nearkin.repairing.Folder.commit"])
+def test_what_a_killed_repair_leaves_is_removed_by_a_later_one(copy, truth, stops, monkeypatch):
+    """Whoever is killed removes nothing."""
+
+    def killed(*args, **options):
+        raise KeyboardInterrupt
+
+    write_at(next(copy.glob("vectors/*")), BLOCK + 100, b"\xff")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *args, **options: None)
+        patch.setattr(stops, killed)
+        with pytest.raises(KeyboardInterrupt):
+            nk.repair(copy)
+    assert len(names(copy)) > 1
+    assert nk.repair(copy).damaged
+    nk.repair(copy)
+    assert names(copy) == ["wiki", "wiki.damaged"]
+
+
 @pytest.mark.parametrize("name", [".wiki.replaced.old", "wiki.damaged"])
 def test_a_folder_between_two_renames_is_put_back(copy, truth, name):
     copy.rename(copy.with_name(name))

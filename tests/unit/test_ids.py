@@ -208,6 +208,16 @@ def test_a_table_that_was_read_stays_as_it_is_and_is_seldom_copied():
     assert copies == 3  # at 1,000, 1,125 and 1,265 rows
 
 
+def test_an_id_that_is_forgotten_at_that_moment_is_there_or_not():
+    class Forgetting(dict):
+        def __contains__(self, key):
+            return self.pop(key, None) is not None
+
+    table = IdTable(["a", "b"], 2)
+    table._where = Forgetting(a=0, b=1)
+    assert table.existing(["a", "c"]).tolist() in ([], [0])
+
+
 def test_readers_beside_a_writer_lose_no_id():
     table = IdTable(None, 0)
     table.extend([10])

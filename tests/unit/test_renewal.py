@@ -143,6 +143,18 @@ def test_every_action_of_the_rule():
     assert decide(mine.rows, None, 0, {}).action == "rebuild"
 
 
+def test_nothing_is_said_to_be_built_of_no_rows(tmp_path):
+    with nk.create(tmp_path / "mine", dim=2, plan="hnsw8") as mine:
+        mine.optimize()
+        assert mine.notes == ["there are no rows, and so no index"]
+        mine.add([[0, 1], [1, 0]])
+        mine.optimize()
+        mine.delete(where="$id >= 0")
+        mine.optimize()
+        assert mine.notes == ["there are no rows, and so no index"]
+        assert mine.search([[0, 1]], 1).counts.tolist() == [0]
+
+
 def test_growth_counts_from_the_training_and_not_from_the_last_extension():
     rows = rows_of(2000)
     mine = nk.build(rows[:200], plan="ivf", threads=1)

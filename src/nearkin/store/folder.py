@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from nearkin.errors import (
+    FilterError,
     NearkinError,
     ParameterError,
     ReadOnlyError,
@@ -245,7 +246,10 @@ class Folder(FolderReader):
             The name cannot be that of a field.
         """
         self._need_writable()
-        name = str(as_field(name))
+        field = as_field(name)
+        if not field.keys:
+            raise FilterError(f"{name} is the id of a row, which is looked up without an index of its own")
+        name = str(field)
         if name not in self._indexed:
             self._change_fields(create_field_index, name, (*self._indexed, name))
 
@@ -258,7 +262,10 @@ class Folder(FolderReader):
             There is none.
         """
         self._need_writable()
-        name = str(as_field(name))
+        field = as_field(name)
+        if not field.keys:
+            raise FilterError(f"{name} is the id of a row, which is looked up without an index of its own")
+        name = str(field)
         if name not in self._indexed:
             there = f"there are indexes on {', '.join(self._indexed)}" if self._indexed else "no field has one"
             raise UnknownNameError(f"there is no index on the field {name!r}, {there}")
