@@ -18,7 +18,7 @@ QUERIES = 5
 
 
 def strings(folder: Path) -> dict:
-    """String ids, metadata, two rows deleted, one replaced, two that the index does not cover; ivf4 over 3-d rows."""
+    """String ids, metadata, two rows deleted, one replaced, two that the index does not cover, an index on a field; ivf4 over 3-d rows."""
     rows = np.random.default_rng(1).integers(-40, 40, size=(160, 3)).astype(np.float32) / 8
     names = [f"sku {n} é漢" if n % 10 == 0 else f"sku {n}" for n in range(160)]
     extra = [{"price": n / 4, "tags": ["new", "ü"], "left": None} if n % 3 else {} for n in range(160)]
@@ -29,6 +29,7 @@ def strings(folder: Path) -> dict:
         opened.delete([names[7], names[90]])
         opened.upsert(rows[158:159], [names[20]], metadata=[{"replaced": True}])
         opened.add(rows[159:], ids=[names[159]], metadata=extra[159:])
+        opened.index_field("price")
     for gone in (names[7], names[90], names[20], names[158]):
         del kept[gone]
     last = kept.pop(names[159])
@@ -37,7 +38,8 @@ def strings(folder: Path) -> dict:
     queries = np.random.default_rng(2).normal(size=(QUERIES, 3)).round(2).astype(np.float32)
     held = np.array([vector for vector, _ in kept.values()])
     distances = np.sqrt(((queries[:, None].astype(float) - held[None]) ** 2).sum(axis=2))
-    facts = {"metric": "euclidean", "plan": "ivf4", "search": {"nprobe": 4}}
+    cheap = [name for name, (_, metadata) in kept.items() if metadata.get("price", 99) < 10]
+    facts = {"metric": "euclidean", "plan": "ivf4", "search": {"nprobe": 4}, "filters": {"price < 10": cheap}}
     return facts | expected(kept, queries, distances)
 
 
