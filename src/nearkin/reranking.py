@@ -106,12 +106,18 @@ def _sorted(best: tuple[np.ndarray, np.ndarray]) -> Found:
 
 def _in_numpy(space: Space, stored: StoredRows, queries: np.ndarray, candidates: np.ndarray, k: int) -> Found:
     best = empty_found(len(queries), k)
-    for row, positions in enumerate(candidates):
-        positions = positions[positions >= 0]
-        if not positions.size:
-            continue
-        values = as_values(space.pairwise(queries[row : row + 1], stored.take(positions)), (1, len(positions)))[0]
-        order = np.argsort(values, kind="stable")[:k]
-        best.positions[row, : order.size] = positions[order]
-        best.distances[row, : order.size] = values[order]
+    step = block_rows(candidates.shape[1] * queries.shape[1] * queries.itemsize)
+    for start in range(0, len(queries), step):
+        wanted = np.unique(candidates[start : start + step])
+        wanted = wanted[wanted >= 0]
+        taken = stored.take(wanted) if wanted.size else np.empty(0)
+        for row, positions in enumerate(candidates[start : start + step], start):
+            positions = positions[positions >= 0]
+            if not positions.size:
+                continue
+            here = taken[np.searchsorted(wanted, positions)]
+            values = as_values(space.pairwise(queries[row : row + 1], here), (1, len(positions)))[0]
+            order = np.argsort(values, kind="stable")[:k]
+            best.positions[row, : order.size] = positions[order]
+            best.distances[row, : order.size] = values[order]
     return best
