@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nearkin.indexes import Found, StoredRows, empty_found
-from nearkin.metrics import Metric, Space, as_values
+from nearkin.metrics import INNER_PRODUCT, L2, Metric, Space, as_values
 from nearkin.rows import Rows
 from nearkin.vectors import block_rows
 
@@ -106,12 +106,37 @@ def _sorted(best: tuple[np.ndarray, np.ndarray]) -> Found:
 
 def _in_numpy(space: Space, stored: StoredRows, queries: np.ndarray, candidates: np.ndarray, k: int) -> Found:
     best = empty_found(len(queries), k)
-    for row, positions in enumerate(candidates):
-        positions = positions[positions >= 0]
-        if not positions.size:
+    step = block_rows(candidates.shape[1] * queries.shape[1] * queries.itemsize)
+    for start in range(0, len(queries), step):
+        wanted = np.unique(candidates[start : start + step])
+        wanted = wanted[wanted >= 0]
+        taken = stored.take(wanted) if wanted.size else np.empty((0, queries.shape[1]))
+        if space.label in (L2.label, INNER_PRODUCT.label) and wanted.size:
+            some = slice(start, start + step)
+            found = _all_at_once(space, taken, queries[some], wanted, candidates[some])
+            best.positions[some, : candidates.shape[1]] = found.positions[:, :k]
+            best.distances[some, : candidates.shape[1]] = found.distances[:, :k]
             continue
-        values = as_values(space.pairwise(queries[row : row + 1], stored.take(positions)), (1, len(positions)))[0]
-        order = np.argsort(values, kind="stable")[:k]
-        best.positions[row, : order.size] = positions[order]
-        best.distances[row, : order.size] = values[order]
+        for row, positions in enumerate(candidates[start : start + step], start):
+            positions = positions[positions >= 0]
+            if not positions.size:
+                continue
+            here = taken[np.searchsorted(wanted, positions)]
+            values = as_values(space.pairwise(queries[row : row + 1], here), (1, len(positions)))[0]
+            order = np.argsort(values, kind="stable")[:k]
+            best.positions[row, : order.size] = positions[order]
+            best.distances[row, : order.size] = values[order]
     return best
+
+
+def _all_at_once(
+    space: Space, taken: np.ndarray, queries: np.ndarray, wanted: np.ndarray, candidates: np.ndarray
+) -> Found:
+    """All candidates in order, under squared distances and inner products, which numpy has for many queries in one go."""
+    here = taken[np.minimum(np.searchsorted(wanted, candidates), len(wanted) - 1)]
+    if space.label == L2.label:
+        here = here - queries[:, None, :]
+        values = np.einsum("ijk,ijk->ij", here, here)
+    else:
+        values = -np.einsum("ijk,ik->ij", here, queries)
+    return _sorted((candidates, np.where(candidates < 0, np.inf, values).astype(np.float32)))

@@ -19,6 +19,7 @@ from nearkin.indexing import exact_over
 from nearkin.rows import Rows
 from nearkin.search_parameters import whole_number
 from nearkin.true_distances import RangeMargins
+from nearkin.views import has_exact_values
 
 if TYPE_CHECKING:
     from nearkin.collection_state import CollectionState
@@ -191,7 +192,7 @@ class _Sample:
             return ["the index finds nothing for rows that are in it"]
         true = self._true(prepared, found.positions)
         self.compared = int(reached.sum())
-        if self._exact_values():
+        if has_exact_values(self._index):
             wrong = self._beyond_rounding(prepared, found, true, reached)
             if wrong:
                 return [wrong]
@@ -199,10 +200,6 @@ class _Sample:
         return [
             each for each in (self._moved(prepared, found, true), self._far(prepared, true, reached, random, k)) if each
         ]
-
-    def _exact_values(self) -> bool:
-        refinement = self._index.layout.refinement
-        return self._index.lossless if refinement is None else refinement.lossless
 
     def _beyond_rounding(self, prepared: np.ndarray, found: Found, true: np.ndarray, reached: np.ndarray) -> str:
         """Of an index that keeps the rows whole: distances that are not those of the rows."""

@@ -16,6 +16,7 @@ from nearkin.completion import complete, filtered, is_short, widened
 from nearkin.errors import ParameterError, StateError
 from nearkin.indexes import Found, Index, Mask, RangeFound, empty_found, merge_found
 from nearkin.indexing import Recipe, exact_over
+from nearkin.reranking import PreparedRows, nearest_candidates
 from nearkin.rows import Rows
 from nearkin.survivors import Survivors, worth_gathering
 from nearkin.tail import Tail, mask_of
@@ -142,11 +143,25 @@ class View:
             found = self.index.search(prepared, k, mask=self.index_mask, params=params, threads=threads)
             if not self.tail.parts:
                 return found
+            found = self._uncoded(prepared, found, threads)
         self._check(params)
         last = self.tail.search(prepared, k, self.tail_masks, threads)
         if found is None or last is None:
             return found or last or empty_found(len(prepared), k)
         return merge_found(found, last, k)
+
+    def _uncoded(self, prepared: np.ndarray, found: Found, threads: int) -> Found:
+        """What the index found, with the values of the rows themselves instead of those of their codes.
+
+        The nearest by their codes are those that seem nearer than they are: beside them, rows of the tail, which are compared
+        themselves, would hardly ever be among the k.
+        """
+        assert self.index is not None
+        if has_exact_values(self.index) or not self.keeps_vectors:
+            return found
+        metric = self.recipe.metric
+        stored, k = PreparedRows(self.rows, metric), found.positions.shape[1]
+        return nearest_candidates(metric.space, stored, prepared, found.positions, k, threads)
 
     def range_search(
         self, prepared: np.ndarray, radius: float, slack: float, threads: int, params: Mapping[str, int]
@@ -187,6 +202,12 @@ class View:
             )
         if params and self.index is not None:
             self.index.resolve(params)
+
+
+def has_exact_values(index: Index) -> bool:
+    """Whether what a search of an index answers are the values of the rows as they were given, if only after refinement."""
+    refinement = index.layout.refinement
+    return index.lossless if refinement is None else refinement.lossless
 
 
 def _merged(first: RangeFound, second: RangeFound) -> RangeFound:

@@ -395,3 +395,22 @@ def test_a_metric_that_gives_nan_is_an_error_that_names_the_pair():
     mine = nk.build([[1.0], [4.0], [-1.0]], metric=Undefined())
     with pytest.raises(errors.PluginContractError, match=r"NaN for 1 of 3 pairs \(first: query 0, row 2\)"):
         mine.search([[1.0]], k=2)
+
+
+@pytest.mark.parametrize("keep", ["memory", "folder"])
+@pytest.mark.parametrize("plan", ["flat,rabitq", "flat,pq4x8", "ivf8,pq4x4", "flat,int4", "flat,pq4x4,refine-int8"])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "inner-product"])
+def test_rows_added_since_are_not_hidden_by_rows_that_codes_make_nearer(plan, metric, keep, tmp_path):
+    rng = np.random.default_rng(0)
+    rows, queries = rng.normal(size=(1200, 16)), rng.normal(size=(40, 16))
+    mine = nk.build(rows[:600], plan=plan, metric=metric)
+    if keep == "folder":
+        mine.save(tmp_path / "mine")
+        mine = nk.open(tmp_path / "mine")
+    mine.add(rows[600:])
+    mine.delete(list(range(590, 610)))
+    found, true = mine.search(queries, 20), mine.exact_search(queries, 20)
+    for got, right in zip(found.positions, true.positions, strict=True):
+        assert set(right[right >= 600].tolist()) <= set(got.tolist())
+    np.testing.assert_allclose(found.distances, mine.true_distances(queries, found.positions), rtol=1e-4, atol=1e-4)
+    mine.close()

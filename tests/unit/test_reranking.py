@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nearkin as nk
-from nearkin.metrics import L2
+from nearkin.metrics import INNER_PRODUCT, L2
 from nearkin.reranking import OwnRows, PreparedRows, nearest_candidates
 from nearkin.rows import MemoryRows
 
@@ -88,3 +88,23 @@ def test_positions_beyond_the_rows_are_not_read():
     stored.add(ROWS[:10])
     found = nearest_candidates(l1_of_rows.space, stored, QUERIES[:1], np.array([[3, 10, 10**12, -5]]), 4)
     assert found.positions.tolist() == [[3, -1, -1, -1]]
+
+
+@pytest.mark.parametrize("k", [3, 6, 9])
+@pytest.mark.parametrize("space", [L2, INNER_PRODUCT], ids=lambda space: space.label)
+def test_candidates_of_all_queries_at_once(space, k):
+    rng = np.random.default_rng(0)
+    rows, queries = rng.normal(size=(2, 50, 4)).astype(np.float32)
+    stored = OwnRows(4, np.dtype(np.float32))
+    stored.add(rows)
+    candidates = np.stack([rng.permutation(50)[:6] for _ in queries])
+    candidates[rng.random(candidates.shape) < 0.3] = -1
+    candidates[7] = -1
+    found = nearest_candidates(space, stored, queries, candidates, k)
+    for row, given in enumerate(candidates):
+        given = given[given >= 0]
+        values = space.pairwise(queries[row : row + 1], rows[given])[0] if given.size else np.empty(0)
+        order = np.argsort(values)[:k]
+        padding = k - len(order)
+        assert found.positions[row].tolist() == given[order].tolist() + [-1] * padding
+        np.testing.assert_allclose(found.distances[row], [*values[order], *[np.inf] * padding], rtol=1e-5, atol=1e-6)
