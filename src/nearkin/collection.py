@@ -169,7 +169,8 @@ class Collection(CollectionState):
             There is no row with one of the ids.
         """
         self._need_open()
-        return self._rows_at(self._rows.ids.positions(ids), vectors=True)
+        with self._lock:
+            return self._rows_at(self._rows.ids.positions(ids), vectors=True)
 
     def select(
         self, where: Where | None = None, *, limit: int | None = None, offset: int = 0, vectors: bool = True
@@ -197,8 +198,9 @@ class Collection(CollectionState):
         self._need_open()
         first = whole_number("offset", offset, 0)
         most = None if limit is None else whole_number("limit", limit, 0)
-        kept = self.positions(where)[first : None if most is None else first + most]
-        return self._rows_at(kept, vectors=vectors)
+        with self._lock:  # a row that another thread deletes in between would come back without its metadata
+            kept = self.positions(where)[first : None if most is None else first + most]
+            return self._rows_at(kept, vectors=vectors)
 
     def count(self, where: Where | None = None) -> int:
         """Rows that a filter keeps; without one, all."""
@@ -395,8 +397,9 @@ class Collection(CollectionState):
     def fields(self) -> dict[str, FieldFacts]:
         """Fields of the metadata by name, nested ones as ``size.width``: in how many rows, of which types, and whether indexed."""
         self._need_open()
-        indexed = self._rows.indexed_fields
-        metadata = self._rows.metadata(np.flatnonzero(self._rows.alive))
+        with self._lock:
+            indexed = self._rows.indexed_fields
+            metadata = self._rows.metadata(np.flatnonzero(self._rows.alive))
         return summarize_fields(metadata, indexed)
 
     def index_field(self, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def export(
     if not positions.size:
         raise ParameterError("there are no rows to export" + ("" if where is None else ", the filter keeps none"))
     kept = {part.removeprefix("integer ") for part in writer.keeps}
-    metadata = any(map(any, (collection.rows.metadata(some) for some in _parts(collection, positions))))
+    metadata = any(any(_metadata_of(collection, some)) for some in _parts(collection, positions))
     lost = [part for part, there in (("ids", True), ("metadata", metadata)) if there and part not in kept]
     if lost and on_loss is not None:
         on_loss(lost)
@@ -73,7 +74,16 @@ def _parts(collection: Collection, positions: np.ndarray) -> Iterator[np.ndarray
     return (positions[start : start + step] for start in range(0, len(positions), step))
 
 
+def _metadata_of(collection: Collection, positions: np.ndarray) -> list[dict[str, Any]]:
+    with collection._lock:
+        return collection.rows.metadata(positions)
+
+
 def _blocks(collection: Collection, positions: np.ndarray, *, metadata: bool) -> Iterator[Block]:
-    rows = collection.rows
     for some in _parts(collection, positions):
-        yield Block(rows.take(some), rows.ids.at(some), rows.metadata(some) if metadata else None)
+        with collection._lock:
+            rows = collection.rows
+            there = some[rows.alive[some]]  # another thread may have deleted some meanwhile, and their metadata is gone
+            block = Block(rows.take(there), rows.ids.at(there), rows.metadata(there) if metadata else None)
+        if there.size:
+            yield block
