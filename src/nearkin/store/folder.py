@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from nearkin.errors import (
+    FilterError,
     NearkinError,
     ParameterError,
     ReadOnlyError,
@@ -101,6 +102,11 @@ class Folder(FolderReader):
             finally:
                 database.close()
 
+        if (real_path(path) / DATABASE_NAME).is_file():
+            raise ParameterError(
+                f"there is a collection at {real_path(path)} already",
+                hint="open it and add to it (nearkin.open, nearkin add), or choose another path",
+            )
         write_folder(path, fill)
         return cls.open(path)
 
@@ -234,10 +240,13 @@ class Folder(FolderReader):
         Raises
         ------
         FilterError
-            The name cannot be that of a field.
+            The name cannot be that of a field, or is that of the id.
         """
         self._need_writable()
-        name = str(as_field(name))
+        field = as_field(name)
+        if not field.keys:
+            raise FilterError("ids have an index always", hint="index fields of the metadata")
+        name = str(field)
         if name not in self._indexed:
             self._change_fields(create_field_index, name, (*self._indexed, name))
 
