@@ -75,9 +75,7 @@ def metadata_text(given: Mapping[str, Any] | MetadataText | None, row: int) -> M
     try:
         text = _encode(given if type(given) is dict else dict(given))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ParameterError(
-            f"metadata of row {row} cannot be stored as JSON: {error}", hint="a missing number is None, not NaN"
-        ) from error
+        raise ParameterError(f"metadata of row {row} cannot be stored as JSON: {error}", hint=_remedy(error)) from error
     if "\\u0000" in text and _NUL.search(text):
         raise ParameterError(
             f"metadata of row {row} has a NUL character in a text, where SQLite would end it", hint="take it out"
@@ -103,3 +101,11 @@ def _check_depth_and_numbers(given: Any, row: int) -> None:
         if isinstance(value, Mapping | list | tuple):
             inner = value.values() if isinstance(value, Mapping) else value
             waiting += [(each, depth + 1) for each in inner]
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, TypeError):
+        return "give dates as .isoformat(), numpy's values as .item() or .tolist(), and other things as text"
+    if isinstance(error, RecursionError):
+        return "take out what is inside of itself"
+    return "a missing number is None, not NaN"

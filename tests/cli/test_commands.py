@@ -369,3 +369,18 @@ def test_long_tables_look_like_short_ones_without_the_slow_layout(monkeypatch: p
     assert len(quick.splitlines()) == 502
     monkeypatch.setattr("rich.table.Table.add_row", None)
     assert printed(*rows) == quick
+
+
+def test_a_collection_filled_step_by_step_says_what_was_done(run: Run, vectors: np.ndarray) -> None:
+    assert run("create", "indexes/shop", "--dim", "8").exit_code == 0
+    refused = run("create", "indexes/shop", "--dim", "8")
+    assert (refused.exit_code, "overwrite" in refused.stderr, "nearkin add" in refused.stderr) == (2, False, True)
+    Path("a.jsonl").write_text(json.dumps({"id": "a", "vector": [1.0] * 8, "tags": ["new"], "flag": True, "name": "x"}))
+    assert run("add", "indexes/shop", "a.jsonl").stdout == "added 1 row to indexes/shop, which now has 1\n"
+    assert run("add", "indexes/shop", "a.jsonl").stdout == "replaced 1 row of indexes/shop, which has 1\n"
+    table = run("fields", "indexes/shop").stdout
+    assert '["new"]' in table
+    assert "true\n" in re.sub(" +\n", "\n", table)
+    assert '"x"' not in table
+    assert run("optimize", "indexes/shop").stdout.startswith("built flat over 1 rows")
+    assert run("optimize", "indexes/shop").stdout == "left flat as it was, over 1 rows\n"

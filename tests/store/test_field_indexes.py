@@ -26,6 +26,13 @@ def shop(tmp_path):
     return path
 
 
+def test_the_id_is_no_field_to_index(shop):
+    with nk.open(shop) as mine:
+        with pytest.raises(errors.FilterError, match="ids have an index always"):
+            mine.index_field("$id")
+        assert "$id" not in mine.fields()
+
+
 def plan_of(path, where):
     connection = sqlite3.connect(path / "collection.sqlite")
     try:

@@ -229,6 +229,16 @@ def test_pages_of_sqlite(copy, truth, which):
     assert which != "first" or gone == set()
 
 
+@pytest.mark.parametrize("length", [0, 1, 100, 511])
+def test_a_database_of_which_nothing_is_left_is_not_repaired_to_nothing(copy, length):
+    os.truncate(copy / DATABASE, length)
+    for dry_run in (True, False):
+        with pytest.raises(errors.CorruptFileError, match="no row can be read"):
+            nk.repair(copy, metric="cosine", dim=DIM, dry_run=dry_run)
+    assert (copy / DATABASE).stat().st_size == length
+    assert not copy.with_name("wiki.damaged").exists()
+
+
 def test_a_row_whose_metadata_changed(copy, truth):
     change(copy, "UPDATE rows SET metadata = '{}' WHERE position = 7")
     done = nk.repair(copy)
@@ -440,8 +450,11 @@ def test_random_damage(original, truth, tmp_path, part):
             done = nk.repair(path)
         except errors.FormatVersionError:
             continue  # it says that a newer nearkin made it, which nothing contradicts
-        except errors.CorruptFileError:  # it says what it has to be told
+        except errors.CorruptFileError as error:  # it says what it has to be told, or that nothing can be saved
             reported += 1
+            if "no row can be read" in str(error):
+                assert what == f"{DATABASE} cut", what
+                continue
             done = nk.repair(path, metric="cosine", dim=DIM, trust_vectors=False)
         try:
             assert_honest(done, path, truth)

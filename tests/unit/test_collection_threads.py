@@ -56,6 +56,42 @@ def test_searches_beside_a_writer_see_some_state_that_there_was(plan):
     assert mine.ids.tolist() == list(range(STEPS, START + STEPS))
 
 
+def test_rows_are_listed_whole_beside_a_writer(tmp_path):
+    """A row that is deleted meanwhile is there with its metadata, or not there: never without it, and never damage."""
+    with nk.create(tmp_path / "mine", dim=2) as mine:
+        mine.add(np.ones((300, 2)), metadata=[{"n": n} for n in range(300)])
+        stop, wrong = threading.Event(), []
+
+        def read(name, ask, whole):
+            while not stop.is_set():
+                try:
+                    found = ask()
+                    if not whole(found):
+                        wrong.append((name, found))
+                except Exception as error:
+                    wrong.append((name, error))
+
+        jobs = [
+            ("fields", mine.fields, lambda found: found["n"].rows >= 300),
+            ("select", lambda: mine.select("n >= 0"), lambda found: all("n" in row.metadata for row in found)),
+            (
+                "export",
+                lambda: nk.export(mine, tmp_path / "out.jsonl"),
+                lambda _: '"n": null' not in (tmp_path / "out.jsonl").read_text(),
+            ),
+        ]
+        threads = [threading.Thread(target=read, args=job) for job in jobs]
+        for thread in threads:
+            thread.start()
+        for step in range(40):
+            mine.add(np.ones((50, 2)), ids=range(1000, 1050), metadata=[{"n": 1000 + step}] * 50)
+            mine.delete(range(1000, 1050))
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not wrong, wrong[:3]
+
+
 @pytest.mark.parametrize("plan", ["flat", "flat,int8", "ivf8", "hnsw8", "ivf8,pq8x4,refine-f16"])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "inner-product", "manhattan"])
 def test_threads_change_nothing_but_the_time(plan, metric):

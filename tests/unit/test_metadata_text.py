@@ -1,7 +1,9 @@
 """Metadata comes back as it went in, as far as JSON can tell, and filters read what Python wrote."""
 
+import datetime
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,3 +90,16 @@ def test_filters_read_a_row_with_half_of_a_surrogate_pair():
     table = MetadataTable()
     table.change([], [(0, "a", metadata_text({"naïve": "é", "broken": "\ud800"}, 0))])
     assert table.matching(as_filter('naïve = "é"')).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        (np.float32(3), "numpy's values as .item"),
+        (datetime.date(2024, 1, 1), "dates as .isoformat"),
+        (float("nan"), "a missing number is None"),
+    ],
+)
+def test_the_remedy_fits_what_cannot_be_stored(value, remedy):
+    with pytest.raises(errors.ParameterError, match=remedy):
+        metadata_text({"a": value}, 0)

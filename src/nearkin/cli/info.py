@@ -64,7 +64,10 @@ def optimize(session: Session, directory: str, retrain: bool) -> None:
         with working(f"building {collection.plan} over {len(collection):,} rows"):
             collection.optimize(retrain=retrain)
         took, plan, rows, notes = collection.timings, collection.plan, len(collection), collection.notes
-    click.echo(f"built {plan} over {rows:,} rows in {seconds(took.total)} (training {seconds(took.train)})")
+    if took.total:
+        click.echo(f"built {plan} over {rows:,} rows in {seconds(took.total)} (training {seconds(took.train)})")
+    else:  # nothing was to be done, as the notes say
+        click.echo(f"left {plan} as it was, over {rows:,} rows")
     for each in notes:
         note(each)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
@@ -88,7 +89,7 @@ def fields(session: Session, directory: str, indexed: tuple[str, ...], dropped: 
             name,
             f"{facts.rows:,}",
             ", ".join(kind for kind, _ in facts.types.most_common()),
-            str(facts.example),
+            "" if facts.example is None else json.dumps(facts.example, ensure_ascii=False).strip('"'),
             "yes" if facts.indexed else "",
         ]
         for name, facts in found.items()

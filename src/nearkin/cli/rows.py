@@ -74,12 +74,15 @@ def add(
 
 
 def _tell(added: FileAdded, directory: str, total: int, uncovered: int) -> None:
-    replaced = f" and replaced {added.replaced:,}" if added.replaced else ""
-    click.echo(f"added {_rows(added.added)} to {directory}{replaced}, which now has {total:,}")
+    if added.replaced and not added.added:
+        click.echo(f"replaced {_rows(added.replaced)} of {directory}, which has {total:,}")
+    else:
+        replaced = f", and replaced {added.replaced:,}" if added.replaced else ""
+        click.echo(f"added {_rows(added.added)} to {directory}, which now has {total:,}{replaced}")
     if added.resumed:
         note(f"went on after the first {added.resumed:,} rows, which an interrupted run had added")
     if len(added.skipped):
-        note(f"{len(added.skipped):,} rows left out: {listed(added.skipped.tolist())} (--json lists all)")
+        note(f"{_rows(len(added.skipped))} left out: {listed(added.skipped.tolist())} (--json lists all)")
     if uncovered:
         are = "row is" if uncovered == 1 else "rows are"
         note(f"{uncovered:,} {are} searched one by one until you run nearkin optimize {directory}")

@@ -159,7 +159,7 @@ def _grafted(content: bytes, page: int, first: bytes) -> sqlite3.Connection:
     counted = first[:28] + pages.to_bytes(4, "big") + bytes(8) + first[40:]  # and no list of free pages
     whole = counted + content[page:]
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.deserialize(whole + bytes(pages * page - len(whole)))
+    connection.deserialize(whole.ljust(pages * page, b"\0"))
     connection.execute("PRAGMA cell_size_check = ON")
     return connection
 

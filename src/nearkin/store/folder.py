@@ -102,6 +102,11 @@ class Folder(FolderReader):
             finally:
                 database.close()
 
+        if (real_path(path) / DATABASE_NAME).is_file():
+            raise ParameterError(
+                f"there is a collection at {real_path(path)} already",
+                hint="open it and add to it (nearkin.open, nearkin add), or choose another path",
+            )
         write_folder(path, fill)
         return cls.open(path)
 
@@ -243,7 +248,7 @@ class Folder(FolderReader):
         Raises
         ------
         FilterError
-            The name cannot be that of a field.
+            The name cannot be that of a field, or is that of the id.
         """
         self._need_writable()
         field = as_field(name)

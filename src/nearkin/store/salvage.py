@@ -107,7 +107,8 @@ def salvage(
     Raises
     ------
     CorruptFileError
-        Nothing tells what the vectors are; or their checksums are gone and `trust_vectors` is None.
+        No row is left of which anything is known, or nothing tells what the vectors are; or their checksums are gone and
+        `trust_vectors` is None.
     FormatVersionError
         It comes from a newer nearkin.
     StorageError
@@ -115,8 +116,14 @@ def salvage(
     """
     if not (path / DATABASE_NAME).is_file():
         raise CorruptFileError(f"{path / DATABASE_NAME} is missing, and with it all ids", hint="restore it from a copy")
-    found = read_damaged(path / DATABASE_NAME, _largest_file(path / "vectors"))
+    vector_bytes = _largest_file(path / "vectors")
+    found = read_damaged(path / DATABASE_NAME, vector_bytes)
     records, lost, doubts = _rows_that_were_there(found)
+    if vector_bytes and not records and not lost and found.committed is None:  # an empty folder would be no repair
+        raise CorruptFileError(
+            f"no row can be read from {path / DATABASE_NAME}, and nothing else tells the ids",
+            hint="restore it from a copy",
+        )
     dim, dtype = _shape(found, dim, dtype, path)
     file = _VectorBytes(path / "vectors" / f"{VECTOR_FILE}.{SUFFIXES[dtype]}", row_bytes(dim, dtype), found)
     kept, gone = file.split(records, trust_vectors)

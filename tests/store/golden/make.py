@@ -18,7 +18,7 @@ QUERIES = 5
 
 
 def strings(folder: Path) -> dict:
-    """String ids, metadata, two rows deleted, one replaced, two that the index does not cover, an index on a field; ivf4 over 3-d rows."""
+    """String ids, metadata, two rows deleted, one replaced, two not covered by the index, an index on a field; ivf4 over 3-d."""
     rows = np.random.default_rng(1).integers(-40, 40, size=(160, 3)).astype(np.float32) / 8
     names = [f"sku {n} é漢" if n % 10 == 0 else f"sku {n}" for n in range(160)]
     extra = [{"price": n / 4, "tags": ["new", "ü"], "left": None} if n % 3 else {} for n in range(160)]
