@@ -44,12 +44,12 @@ class Nearkin(BaseANN):
 
     def query(self, v: np.ndarray, n: int) -> np.ndarray:
         """Positions of the n nearest rows of one query; fewer where the plan finds fewer."""
-        found = self._collection.search(self._rows(v[None]), n, threads=1, **self._params)
+        found = self._collection.search(self._rows(v[None]), n, threads=1, allow_fewer=True, **self._params)
         return found.positions[0, : found.counts[0]]
 
     def batch_query(self, X: np.ndarray, n: int) -> None:
         """The same of (nq, dim) queries at once, on all threads."""
-        self._found = self._collection.search(self._rows(X), n, **self._params)
+        self._found = self._collection.search(self._rows(X), n, allow_fewer=True, **self._params)
 
     def get_batch_results(self) -> list[np.ndarray]:
         """What the last `batch_query` found."""

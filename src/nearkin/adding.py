@@ -92,7 +92,10 @@ def add_file(
     """
     found = open_source(source, registry=collection.recipe.registry, format=format)
     if found.dim != collection.dim:
-        raise VectorError(f"the rows have {found.dim:,} columns, {collection.dim:,} expected")
+        raise VectorError(
+            f"the rows have {found.dim:,} columns, {collection.dim:,} expected",
+            hint="if other columns hold numbers too, say which ones are the vectors: --vectors 'v*', format='csv:vectors=v*'",
+        )
     run = _Run(collection, found, on_bad, replace, None if callable(source) else _name_of(Path(source), format, on_bad))
     return run.finish(run.check(), told)
 

@@ -98,7 +98,12 @@ class CollectionState:
     @property
     def uncovered(self) -> int:
         """Rows that the index does not cover yet; they are searched one by one."""
-        return len(self._rows) - self._covered
+        return int(np.count_nonzero(self._rows.alive[self._covered :]))
+
+    @property
+    def covered(self) -> int:
+        """Positions that the index has, from 0 on."""
+        return self._covered
 
     @property
     def deleted(self) -> int:

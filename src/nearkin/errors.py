@@ -150,5 +150,9 @@ class CorruptFileError(StorageError):
     """A file does not hold what was written to it."""
 
 
+MEND = "nearkin repair saves what is whole, or restore it from a copy"
+"""What to do about a damaged collection."""
+
+
 class FormatVersionError(StorageError):
     """A file was written in a format version that this nearkin does not know."""

@@ -204,14 +204,14 @@ class _Examination:
         if self.index is not None:
             self.index.use_threads(collection.threads)
         self.notes: list[str] = []
-        self.covered = len(self.rows) - collection.uncovered
+        self.covered = collection.covered
         self.known = self._known()
         self.trained = trained_before(self.rows, self.covered, collection.facts)
         alive = self.rows.alive
         place = np.arange(len(alive))
         self.before = np.flatnonzero(alive & (place < self.trained.positions))
         self.since = np.flatnonzero(alive & (place >= self.trained.positions))
-        self.uncovered = int(np.count_nonzero(alive[self.covered :]))
+        self.uncovered = collection.uncovered
 
     def _known(self) -> Baseline | None:
         if self.index is None:

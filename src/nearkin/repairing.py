@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from nearkin.baseline import measured
 from nearkin.building import find_folder, make_metric, metric_of, open_collection
-from nearkin.errors import CorruptFileError, FormatVersionError, NearkinError, VectorError
+from nearkin.errors import MEND, CorruptFileError, FormatVersionError, NearkinError, VectorError
 from nearkin.indexing import Recipe
 from nearkin.metrics import Metric
 from nearkin.plans import Plan, as_plan
@@ -251,9 +252,7 @@ class _Job:
 
     def _diagnosed(self, here: Path) -> _Diagnosis:
         if not (here / DATABASE_NAME).exists() and (here / "vectors").is_dir():
-            raise CorruptFileError(
-                f"{here / DATABASE_NAME} is missing, and with it all ids", hint="restore it from a copy"
-            )
+            raise CorruptFileError(f"{here / DATABASE_NAME} is missing, and with it all ids", hint=MEND)
         found = _Diagnosis()
         try:
             with Folder.open(here, readonly=True) as folder:
@@ -288,7 +287,7 @@ class _Job:
             raise CorruptFileError(
                 f"{self.place} cannot be repaired: {found.index[0].partition(';')[0]}, and it keeps no vectors to build the "
                 "index from",
-                hint="restore it from a copy",
+                hint=MEND,
             )
 
     # ---- what is derived -------------------------------------------------------------------------------------------
@@ -320,8 +319,8 @@ class _Job:
                 return f"the index {recipe.plan} over {rows:,} rows", []
             built = recipe.build(folder, self.threads)
             assert built.index is not None  # there are rows
-            label = recipe.label_of(built.index)
-            folder.publish(label, built.index.state(), len(folder))
+            label, facts = recipe.label_of(built.index), measured(recipe, folder, built, self.threads).facts
+            folder.publish(label, built.index.state(), len(folder), facts=facts)
         return f"the index {label} over {rows:,} rows", list(built.notes)
 
     def _recipe(self, header: Header) -> Recipe:
@@ -397,6 +396,8 @@ class _Job:
                 rows.reserve_ids(saved.committed.next_id)
             for field in saved.fields:
                 rows.index_field(field)
+            for mark in saved.marks:  # so that an interrupted add goes on where it was
+                rows.commit(mark=mark)
             if saved.committed is not None and saved.committed.built is None:
                 return []
             try:
@@ -404,7 +405,8 @@ class _Job:
             except VectorError as error:
                 return [f"no index was built, so that rows are searched one by one: {error}"]
             if built.index is not None:
-                rows.publish(recipe.label_of(built.index), built.index.state(), len(rows))
+                facts = measured(recipe, rows, built, self.threads).facts
+                rows.publish(recipe.label_of(built.index), built.index.state(), len(rows), facts=facts)
         return list(built.notes)
 
 

@@ -147,7 +147,7 @@ class _Sample:
         self._collection = collection
         self._index = index
         self._rng = np.random.default_rng(seed)
-        self._alive = collection.rows.alive[: len(collection.rows) - collection.uncovered]
+        self._alive = collection.rows.alive[: collection.covered]
         self._sample = sample
         self.compared = 0
 

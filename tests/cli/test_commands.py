@@ -384,3 +384,11 @@ def test_a_collection_filled_step_by_step_says_what_was_done(run: Run, vectors: 
     assert '"x"' not in table
     assert run("optimize", "indexes/shop").stdout.startswith("built flat over 1 rows")
     assert run("optimize", "indexes/shop").stdout == "left flat as it was, over 1 rows\n"
+
+
+def test_a_filter_that_keeps_nothing_names_fields_that_no_row_has(run: Run, shop: Path) -> None:
+    for words in (("count", shop), ("list", shop), ("delete", shop), ("search", shop, "-")):
+        result = run(*words, "--where", "color = 'red' and colour = 'no such'", input="[1, 0]")
+        assert result.exit_code == 0, result.output
+        assert "no row has the field color (nearkin fields" in result.stderr
+        assert "field colour" not in result.stderr

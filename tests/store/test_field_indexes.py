@@ -28,7 +28,7 @@ def shop(tmp_path):
 
 def test_the_id_is_no_field_to_index(shop):
     with nk.open(shop) as mine:
-        with pytest.raises(errors.FilterError, match="ids have an index always"):
+        with pytest.raises(errors.FilterError, match="looked up without an index of its own"):
             mine.index_field("$id")
         assert "$id" not in mine.fields()
 
@@ -173,7 +173,7 @@ def test_a_reader_whose_rows_were_deleted_says_so(shop):
         writer.add(ROWS[:1], metadata=[{"price": 1}])
         assert reader.count("price = 1") == 3  # as of its opening
         writer.delete([1])
-        with pytest.raises(errors.StateError, match="deleted 1 rows after this was opened"):
+        with pytest.raises(errors.StateError, match="deleted 1 row after this was opened"):
             reader.count("price = 1")
 
 

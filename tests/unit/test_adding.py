@@ -1,6 +1,7 @@
 """Files added to a folder: all or nothing is wrong with them, and interrupted runs go on."""
 
 import json
+import sqlite3
 
 import numpy as np
 import pytest
@@ -150,3 +151,18 @@ def test_in_memory():
     mine = nk.build(ROWS[:2], ids=["id 0", "id 1"])
     assert add_file(mine, blocks([1, 2], [3, 4])).added == 3
     assert mine.ids.tolist() == ["id 0", "id 1", "id 2", "id 3", "id 4"]
+
+
+def test_an_interrupted_run_goes_on_after_a_repair(tmp_path, small_blocks):
+    np.save(tmp_path / "rows.npy", ROWS)
+    with nk.create(tmp_path / "mine", dim=3) as mine, pytest.raises(Killed):
+        add_file(mine, tmp_path / "rows.npy", told=killed_after(2))
+    connection = sqlite3.connect(tmp_path / "mine" / "collection.sqlite")
+    connection.execute("UPDATE rows SET metadata = '{}' WHERE position = 3")
+    connection.commit()
+    connection.close()
+    done = nk.repair(tmp_path / "mine")
+    assert (done.gone, done.rows) == (1, 7)
+    with nk.open(tmp_path / "mine") as mine:
+        found = add_file(mine, tmp_path / "rows.npy")
+        assert (found.resumed, found.added, len(mine)) == (8, 12, 19)

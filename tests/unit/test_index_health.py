@@ -29,7 +29,7 @@ def known(rows, plan, **options):
 def grow(mine, rows):
     """Add rows to the index whatever the rule of optimize says."""
     mine.add(rows)
-    built = extended(mine.recipe, mine.rows, mine.index, len(mine.rows) - mine.uncovered, 1)
+    built = extended(mine.recipe, mine.rows, mine.index, mine.covered, 1)
     mine.adopt(built.index, len(mine.rows), mine.facts)
 
 

@@ -23,7 +23,7 @@ def nearest(rows, queries, k):
 
 
 def renewed(mine, **options):
-    return renew(mine.recipe, mine.rows, mine.index, len(mine.rows) - mine.uncovered, mine.facts, 1, **options)
+    return renew(mine.recipe, mine.rows, mine.index, mine.covered, mine.facts, 1, **options)
 
 
 PLANS = [
@@ -113,7 +113,7 @@ def test_searches_go_on_with_the_index_before_while_it_is_extended():
 
 
 def decided(mine, **options):
-    return decide(mine.rows, mine.index, len(mine.rows) - mine.uncovered, mine.facts, **options).action
+    return decide(mine.rows, mine.index, mine.covered, mine.facts, **options).action
 
 
 def test_every_action_of_the_rule():

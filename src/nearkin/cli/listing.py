@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from nearkin.cli.filter_notes import note_missing_fields
 from nearkin.cli.options import json_option, where_option
 from nearkin.cli.rendering import note, print_json, print_json_lines, print_table, working
 from nearkin.cli.rows import as_dict
@@ -33,6 +34,8 @@ def list_rows(session: Session, directory: str, where: str | None, limit: int, o
     """
     with session.open(directory, readonly=True) as collection:
         total = collection.count(where)
+        if not total:
+            note_missing_fields(collection, where)
         rows = collection.select(where, limit=limit or None, offset=offset, vectors=vectors)
         print_json_lines(as_dict(row, vectors=vectors) for row in rows)
     if len(rows) + min(offset, total) < total:
@@ -52,7 +55,10 @@ def count(session: Session, directory: str, where: str | None) -> None:
     nearkin count indexes/shop --where 'brand = "acme"'
     """
     with session.open(directory, readonly=True) as collection:
-        click.echo(collection.count(where))
+        found = collection.count(where)
+        if not found:
+            note_missing_fields(collection, where)
+    click.echo(found)
 
 
 @click.command()

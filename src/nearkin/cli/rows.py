@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nearkin.cli.filter_notes import note_missing_fields
 from nearkin.cli.options import format_option, id_option, json_option, on_bad_option, where_option
 from nearkin.cli.rendering import listed, note, print_json, print_json_lines, short_floats, working
 from nearkin.cli.session import Session
@@ -116,6 +117,8 @@ def delete(
     with session.open(directory) as collection:
         given = None if where is not None else _ids_from_text(collection, (*ids, *more_ids))
         count = collection.delete(given, where=where)
+        if not count:
+            note_missing_fields(collection, where)
         total = len(collection)
     click.echo(f"deleted {_rows(count)} from {directory}, which now has {total:,}")
 

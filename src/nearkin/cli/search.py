@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nearkin.cli.filter_notes import note_missing_fields
 from nearkin.cli.options import set_option, where_option
 from nearkin.cli.rendering import (
     listed,
@@ -80,6 +81,8 @@ def search(
                 asked.vectors, 10 if k is None else k, where=where, allow_fewer=allow_fewer, **search
             )
             _note_incomplete(found)
+            if not found.counts.any():
+                note_missing_fields(collection, where)
         else:
             found = collection.range_search(asked.vectors, max_distance, where=where, **search)
         hits = _hits(found, asked.ids)

@@ -17,7 +17,7 @@ from nearkin.errors import CorruptFileError, FormatVersionError, StorageError
 from nearkin.store.database import sqlite_errors
 from nearkin.store.durability import storage_errors
 from nearkin.store.field_indexes import read_indexed_fields
-from nearkin.store.header import Committed, Header, read_committed, read_header
+from nearkin.store.header import Committed, Header, Mark, read_committed, read_header, read_marks
 from nearkin.store.row_table import Record, is_intact
 from nearkin.store.schema import MIGRATIONS, check_schema
 from nearkin.store.vector_file import row_bytes
@@ -56,6 +56,8 @@ class DatabaseContent(NamedTuple):
         Why something is missing, in words.
     fields
         Fields that had an index.
+    marks
+        What was committed together with rows.
     """
 
     header: Header | None
@@ -66,6 +68,7 @@ class DatabaseContent(NamedTuple):
     blocks: dict[int, tuple[int, int]]
     problems: tuple[str, ...]
     fields: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
     @property
     def worth(self) -> tuple[int, int]:
@@ -185,6 +188,7 @@ def _content(connection: sqlite3.Connection, path: Path, vector_bytes: int) -> D
         _blocks(connection, path, problems),
         tuple(dict.fromkeys(problems)),
         fields or (),
+        tuple(_fact(lambda: read_marks(connection, path), path, problems) or ()),
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nearkin.errors import CorruptFileError, LockedError, NearkinError, StorageError
+from nearkin.errors import MEND, CorruptFileError, LockedError, NearkinError, StorageError
 from nearkin.store.durability import storage_errors
 from nearkin.store.failpoints import failpoint
 from nearkin.store.schema import check_schema, create_schema
@@ -96,7 +96,7 @@ class Database:
         """A page that is listed as free and is not would be written over by the next commit."""
         found = self.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            raise CorruptFileError(f"{self.path} is damaged: {found}", hint="restore it from a copy")
+            raise CorruptFileError(f"{self.path} is damaged: {found}", hint=MEND)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -167,4 +167,4 @@ def _translated(path: Path, error: Exception) -> NearkinError:
         )
     if code & 0xFF in _SYSTEM and code not in (sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS):
         return StorageError(f"{path} cannot be read or written: {error}")
-    return CorruptFileError(f"{path} is damaged: {error}", hint="restore it from a copy")
+    return CorruptFileError(f"{path} is damaged: {error}", hint=MEND)

@@ -371,5 +371,11 @@ def _unknown(path: Path) -> UnknownCollectionError:
         return UnknownCollectionError(
             f"there is nothing at {path}, its replacement was interrupted", hint=f"rename {old} to {path}"
         )
-    here = what_is_at(path)
-    return UnknownCollectionError(here if not path.exists() else f"{here} and not a collection")
+    damaged = path.with_name(path.name + ".damaged")
+    if damaged.exists() and not path.exists():
+        return UnknownCollectionError(
+            f"there is nothing at {path}, its repair was interrupted", hint="run nearkin repair again, which goes on"
+        )
+    if not path.exists():
+        return UnknownCollectionError(what_is_at(path), hint="nearkin create or nearkin build makes a collection")
+    return UnknownCollectionError(f"{what_is_at(path)} and not a collection")

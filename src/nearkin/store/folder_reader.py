@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from nearkin.errors import ClosedError, CorruptFileError, StateError, StorageError
+from nearkin.errors import MEND, ClosedError, CorruptFileError, StateError, StorageError
 from nearkin.filters import Filter
 from nearkin.metadata_table import select_positions
 from nearkin.rows import Rows, vectors_not_kept
@@ -113,8 +113,10 @@ class FolderReader(Rows):
             return
         (there,) = connection.execute("SELECT count(*) FROM rows WHERE position < ?", (len(self),)).fetchone()
         if there < self.count:
+            gone = self.count - there
             raise StateError(
-                f"{self.path}: a writer deleted {self.count - there:,} rows after this was opened", hint="open it again"
+                f"{self.path}: a writer deleted {gone:,} row{'' if gone == 1 else 's'} after this was opened",
+                hint="open it again",
             )
 
     def _refuse_missing(self, connection: Any, missing: list[int], known: int) -> None:
@@ -123,7 +125,7 @@ class FolderReader(Rows):
             raise StateError(
                 f"{self.path}: a writer deleted the row at {where} after this was opened", hint="open it again"
             )
-        raise CorruptFileError(f"{self._database.path}: the row at {where} is missing", hint="restore it from a copy")
+        raise CorruptFileError(f"{self._database.path}: the row at {where} is missing", hint=MEND)
 
     def built(self) -> Built | None:
         """The published index, verified as a whole; None if there is none.

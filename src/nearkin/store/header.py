@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from nearkin.errors import CorruptFileError, ParameterError
+from nearkin.errors import MEND, CorruptFileError, ParameterError
 from nearkin.state import State
 from nearkin.store.built import BuiltRecord
 from nearkin.store.plain_arrays import as_plain, bytes_of, describe, from_bytes
@@ -148,6 +148,12 @@ def read_mark(connection: sqlite3.Connection, name: str, path: Path) -> dict[str
     return dict(json.loads(_read(connection, f"mark/{name}", path)))
 
 
+def read_marks(connection: sqlite3.Connection, path: Path) -> list[Mark]:
+    """Every mark there is, verified."""
+    names = connection.execute("SELECT substr(name, 6) FROM facts WHERE name GLOB 'mark/*'").fetchall()
+    return [Mark(name, read_mark(connection, name, path)) for (name,) in names]
+
+
 def _as_dict(given: Any) -> Any:
     if isinstance(given, Mapping):
         return dict(given)
@@ -163,7 +169,7 @@ def _read(connection: sqlite3.Connection, name: str, path: Path) -> bytes:
     found = connection.execute("SELECT value, checksum FROM facts WHERE name = ?", (name,)).fetchone()
     if found is None or not isinstance(found[0], bytes) or _checksum(name, found[0]) != found[1]:
         trouble = "is missing" if found is None else "does not have the checksum that was written with it"
-        raise CorruptFileError(f"{path}: {name} {trouble}", hint="restore it from a copy")
+        raise CorruptFileError(f"{path}: {name} {trouble}", hint=MEND)
     return found[0]
 
 

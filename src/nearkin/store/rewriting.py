@@ -11,7 +11,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from nearkin.errors import CorruptFileError
+from nearkin.errors import MEND, CorruptFileError
 from nearkin.store.database import Database, sqlite_errors
 from nearkin.store.durability import storage_errors, sync_folder
 from nearkin.store.field_indexes import definition, read_indexed_fields
@@ -63,7 +63,7 @@ def _copy(path: Path, fresh: Path) -> None:
                 read_header(target, path)
                 problems = row_problems(target, path, read_committed(target, path))
                 if problems:
-                    raise CorruptFileError(problems[0], hint="restore it from a copy")
+                    raise CorruptFileError(problems[0], hint=MEND)
         finally:
             made.close()
 

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
-from nearkin.errors import CorruptFileError, ParameterError
+from nearkin.errors import MEND, CorruptFileError, ParameterError
 from nearkin.ids import INT64, IdTable
 from nearkin.metadata_text import metadata_text
 from nearkin.rows import Metadata
@@ -83,9 +83,7 @@ def change_rows(
     for position in gone:
         found = connection.execute("SELECT checksum FROM rows WHERE position = ?", (position,)).fetchone()
         if found is None:
-            raise CorruptFileError(
-                f"{path}: the row at position {position:,} is missing", hint="restore it from a copy"
-            )
+            raise CorruptFileError(f"{path}: the row at position {position:,} is missing", hint=MEND)
         digest -= found[0]
     connection.executemany("DELETE FROM rows WHERE position = ?", ((position,) for position in gone))
     failpoint("rows deleted")
@@ -290,4 +288,4 @@ def _verified_metadata(record: Record, path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, what: str) -> CorruptFileError:
-    return CorruptFileError(f"{path}: {what}", hint="restore it from a copy")
+    return CorruptFileError(f"{path}: {what}", hint=MEND)

@@ -18,11 +18,11 @@ from zlib import crc32
 
 import numpy as np
 
-from nearkin.errors import CorruptFileError, ParameterError
+from nearkin.errors import MEND, CorruptFileError, ParameterError
 from nearkin.mapped_pages import let_go
 from nearkin.store.damaged_database import DatabaseContent, read_damaged
 from nearkin.store.durability import storage_errors
-from nearkin.store.header import Committed, Header
+from nearkin.store.header import Committed, Header, Mark
 from nearkin.store.replacement import DATABASE_NAME
 from nearkin.store.row_table import DIGEST, Record
 from nearkin.store.vector_file import BLOCK_BYTES, SUFFIXES, row_bytes
@@ -75,6 +75,8 @@ class Salvaged:
         Positions of `records` to the (m, dim) vectors there.
     fields
         Fields that had an index.
+    marks
+        What was committed together with rows.
     """
 
     dim: int
@@ -89,6 +91,7 @@ class Salvaged:
     problems: tuple[str, ...]
     vectors: Callable[[np.ndarray], np.ndarray]
     fields: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 def salvage(
@@ -115,14 +118,14 @@ def salvage(
         It cannot be read.
     """
     if not (path / DATABASE_NAME).is_file():
-        raise CorruptFileError(f"{path / DATABASE_NAME} is missing, and with it all ids", hint="restore it from a copy")
+        raise CorruptFileError(f"{path / DATABASE_NAME} is missing, and with it all ids", hint=MEND)
     vector_bytes = _largest_file(path / "vectors")
     found = read_damaged(path / DATABASE_NAME, vector_bytes)
     records, lost, doubts = _rows_that_were_there(found)
     if vector_bytes and not records and not lost and found.committed is None:  # an empty folder would be no repair
         raise CorruptFileError(
             f"no row can be read from {path / DATABASE_NAME}, and nothing else tells the ids",
-            hint="restore it from a copy",
+            hint=MEND,
         )
     dim, dtype = _shape(found, dim, dtype, path)
     file = _VectorBytes(path / "vectors" / f"{VECTOR_FILE}.{SUFFIXES[dtype]}", row_bytes(dim, dtype), found)
@@ -146,6 +149,7 @@ def salvage(
         (*found.problems, *file.problems),
         lambda positions: file.rows(dtype)[positions],
         found.fields,
+        found.marks,
     )
 
 
@@ -228,7 +232,7 @@ def _shape(found: DatabaseContent, dim: int | None, dtype: DType | None, path: P
         if not header.keep_vectors:
             raise CorruptFileError(
                 f"{path} keeps no vectors, so that its index cannot be built over the rows that are left",
-                hint="restore it from a copy",
+                hint=MEND,
             )
         return header.dim, header.dtype
     if dtype is None:

@@ -17,7 +17,7 @@ from zlib import crc32
 
 import numpy as np
 
-from nearkin.errors import CorruptFileError, ParameterError
+from nearkin.errors import MEND, CorruptFileError, ParameterError
 from nearkin.mapped_pages import let_go
 from nearkin.store.durability import storage_errors, sync_file, sync_folder, write_pieces
 from nearkin.store.failpoints import failpoint
@@ -255,7 +255,7 @@ class VectorFile:
         raise CorruptFileError(
             f"{self.path}: block {block.number} (positions {first:,} to {last:,}) has checksum {found:08x}, "
             f"it was written with {block.checksum:08x}",
-            hint="restore the file from a copy",
+            hint=MEND,
         )
 
     def _refuse_short(self) -> None:
@@ -263,7 +263,7 @@ class VectorFile:
         if found < self.size:
             raise CorruptFileError(
                 f"{self.path} has {found:,} bytes, {self.size:,} are committed ({self.size // self._row_bytes:,} rows)",
-                hint="restore the file from a copy",
+                hint=MEND,
             )
 
 
@@ -274,6 +274,6 @@ def read_blocks(found: Sequence[tuple[int, int, int]], total: int, path: Path) -
     if [(block.number, block.size) for block in blocks] != list(enumerate(sizes)):
         raise CorruptFileError(
             f"{path} lists {len(blocks):,} blocks of vectors, {len(sizes):,} that make up {total:,} bytes are expected",
-            hint="restore it from a copy",
+            hint=MEND,
         )
     return blocks
