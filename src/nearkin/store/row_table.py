@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from operator import lt
 from pathlib import Path
@@ -233,14 +235,23 @@ def need_sound_metadata(connection: sqlite3.Connection, path: Path) -> None:
     CorruptFileError
         A row or an index is not what was written.
     """
-    rows = connection.execute("SELECT position, coalesce(metadata, ''), id_checksum, checksum FROM rows")
-    while some := rows.fetchmany(ROWS_AT_ONCE):
-        for position, text, of_id, checksum in some:
-            if not isinstance(text, str) or crc32(text.encode(), of_id) != checksum:
-                raise _damaged(path, f"the row at position {position:,} does not have the checksum written with it")
-    (found,) = connection.execute("PRAGMA integrity_check(rows)").fetchone()
+    with ThreadPoolExecutor(1) as pool:  # SQLite compares table and indexes meanwhile, on the other processor
+        indexes = pool.submit(_integrity, path)
+        rows = connection.execute("SELECT position, coalesce(metadata, ''), id_checksum, checksum FROM rows")
+        while some := rows.fetchmany(ROWS_AT_ONCE):
+            for position, text, of_id, checksum in some:
+                if not isinstance(text, str) or crc32(text.encode(), of_id) != checksum:
+                    raise _damaged(path, f"the row at position {position:,} does not have the checksum written with it")
+        found = indexes.result()
     if found != "ok":
-        raise _damaged(path, str(found))
+        raise _damaged(path, found)
+
+
+def _integrity(path: Path) -> str:
+    """What SQLite says of the rows and their indexes, on a connection of its own: the caller's transaction keeps writers away."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        (found,) = connection.execute("PRAGMA integrity_check(rows)").fetchone()
+    return str(found)
 
 
 def row_problems(connection: sqlite3.Connection, path: Path, committed: Committed) -> list[str]:
