@@ -16,7 +16,7 @@ from nearkin.store.rewriting import rewrite_database
 from nearkin.store.salvage import salvage
 
 SOAK = bool(os.environ.get("NEARKIN_SOAK"))
-FLIPS = 5_000 if SOAK else 220
+FLIPS = 5_000 if SOAK else 100
 N, DIM, BLOCK = 300, 9, 4096
 ROWS = np.random.default_rng(3).normal(size=(N, DIM)).astype(np.float32)
 """More than two blocks of vectors, and a row on each border."""
