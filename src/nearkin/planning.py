@@ -331,9 +331,8 @@ class Chooser:
     def _certified(self, exam: Examination, search: Search, shown: _Shown) -> Choice:
         certificate, timing = shown.certificate, shown.certificate.timing
         if certificate.raised:
-            self.notes.append(
-                f"effort was raised {certificate.raised} times, since the certifying queries found too little"
-            )
+            often = "once" if certificate.raised == 1 else f"{certificate.raised} times"
+            self.notes.append(f"effort was raised {often}, since the certifying queries found too little")
         return Choice(
             **self._facts(exam, search, shown.candidate, certificate.wanted),
             search=certificate.search,

@@ -1,4 +1,7 @@
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,3 +83,11 @@ def index_state() -> State:
         },
         {"nlist": 4, "codec": {"bits": 8}},
     )
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """A folder that is synced at once, where there is such a place: a killed process loses nothing of it either."""
+    place = "/dev/shm"
+    with tempfile.TemporaryDirectory(dir=place if os.access(place, os.W_OK) else None) as home:
+        yield Path(home)

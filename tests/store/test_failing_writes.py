@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -33,14 +32,6 @@ def prepared(tmp_path_factory):
     home = tmp_path_factory.mktemp("prepared")
     crash_writer.prepare(home)
     return home
-
-
-@pytest.fixture
-def in_memory():
-    """A folder in memory, where there is such a place: a disk takes its time for every sync."""
-    place = "/dev/shm"
-    with tempfile.TemporaryDirectory(dir=place if os.access(place, os.W_OK) else None) as folder:
-        yield Path(folder)
 
 
 def held_at(home: Path) -> dict[str, crash_writer.Contents | None]:

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -50,14 +49,6 @@ def run_writer():
             return code, log.read_text().splitlines() if log.exists() else []
 
         yield run
-
-
-@pytest.fixture
-def in_memory():
-    """A folder that is synced at once, where there is such a place: a killed process loses nothing of it either."""
-    place = "/dev/shm"
-    with tempfile.TemporaryDirectory(dir=place if os.access(place, os.W_OK) else None) as home:
-        yield Path(home)
 
 
 @forks

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sqlite3
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit import filter_tables
+from tests.unit.filter_tables import table_of
 
 from nearkin.filters import as_filter, field_sql
 from nearkin.filters.names import Field
@@ -170,19 +170,8 @@ trees = st.recursive(
 )  # fmt: skip
 
 
-def table_of(metadata, ids=None):
-    connection = sqlite3.connect(":memory:")
-    connection.execute("CREATE TABLE rows (position INTEGER PRIMARY KEY, id, metadata TEXT)")
-    texts = [None if each is None else json.dumps(each, ensure_ascii=False) for each in metadata]
-    ids = range(len(texts)) if ids is None else ids
-    connection.executemany("INSERT INTO rows VALUES (?, ?, ?)", zip(range(len(texts)), ids, texts, strict=True))
-    return connection
-
-
 def selected(connection, where):
-    condition = as_filter(where).sql()
-    found = connection.execute(f"SELECT position FROM rows WHERE {condition.text}", condition.parameters)
-    return {position for (position,) in found}
+    return set(filter_tables.selected(connection, where))
 
 
 GRID = [

@@ -48,10 +48,7 @@ from nearkin.store.header import (
 )
 from nearkin.store.lock import WriterLock
 from nearkin.store.replacement import DATABASE_NAME, real_path, replaced_name, what_is_at, write_folder
-from nearkin.store.row_table import (
-    change_rows,
-    make_records,
-)
+from nearkin.store.row_table import change_rows, make_records
 from nearkin.store.vector_file import SUFFIXES, Block
 
 __all__ = ["Built", "Folder", "Header", "write_folder"]
@@ -251,10 +248,7 @@ class Folder(FolderReader):
             The name cannot be that of a field, or is that of the id.
         """
         self._need_writable()
-        field = as_field(name)
-        if not field.keys:
-            raise FilterError(f"{name} is the id of a row, which is looked up without an index of its own")
-        name = str(field)
+        name = _field_of_metadata(name)
         if name not in self._indexed:
             self._change_fields(create_field_index, name, (*self._indexed, name))
 
@@ -267,10 +261,7 @@ class Folder(FolderReader):
             There is none.
         """
         self._need_writable()
-        field = as_field(name)
-        if not field.keys:
-            raise FilterError(f"{name} is the id of a row, which is looked up without an index of its own")
-        name = str(field)
+        name = _field_of_metadata(name)
         if name not in self._indexed:
             there = f"there are indexes on {', '.join(self._indexed)}" if self._indexed else "no field has one"
             raise UnknownNameError(f"there is no index on the field {name!r}, {there}")
@@ -363,6 +354,14 @@ class Folder(FolderReader):
         super().close()
         if self._lock is not None:
             self._lock.release()
+
+
+def _field_of_metadata(name: str) -> str:
+    """The name as filters write it."""
+    field = as_field(name)
+    if not field.keys:
+        raise FilterError(f"{name} is the id of a row, which is looked up without an index of its own")
+    return str(field)
 
 
 def _unknown(path: Path) -> UnknownCollectionError:
