@@ -15,7 +15,7 @@ from nearkin.errors import BudgetError, NearkinError, NotSupportedError
 from nearkin.hooks import IndexSpec, Spec
 from nearkin.indexing import Recipe
 from nearkin.legality import is_detour
-from nearkin.plans import Plan, parse_plan, serves
+from nearkin.plans import Plan, compares_all, parse_plan, serves
 from nearkin.registry import Registry
 from nearkin.rows import Rows
 
@@ -128,8 +128,7 @@ def _filled_in(recipe: Recipe, shape: Shape) -> Candidate:
 
 def is_exact(one: Candidate) -> bool:
     """Whether a plan compares every row as it is."""
-    spec = one.recipe.registry.resolve("index", one.asked.index.name)
-    return isinstance(spec, IndexSpec) and spec.exact and not (one.asked.codec or one.asked.transform)
+    return compares_all(one.asked, one.recipe.registry)
 
 
 def within(found: list[Candidate], memory: int | None, shape: Shape) -> list[Candidate]:

@@ -12,7 +12,6 @@ import numpy as np
 from nearkin.calibration import calibrate, sampled
 from nearkin.components import Part
 from nearkin.errors import NearkinError, VectorError
-from nearkin.hooks import IndexSpec
 from nearkin.indexes import FEW_ROWS, Found, Index, Mask, empty_found, merge_found
 from nearkin.metrics import INNER_PRODUCT, L2, Metric
 from nearkin.plans import Plan, as_plan, exact_plan, label_of, make_index, parse_plan
@@ -185,14 +184,6 @@ class Recipe:
     def exact(self) -> Recipe:
         """The same with an exact plan."""
         return replace(self, plan=exact_plan(self.metric.space, self.registry))
-
-    @property
-    def compares_all(self) -> bool:
-        """Whether the index is one that compares every row, as it is."""
-        plan = self.plan
-        bare = plan.codec is None and plan.refinement is None and plan.inner is None and plan.transform is None
-        spec = self.registry.resolve("index", plan.index.name)
-        return bare and isinstance(spec, IndexSpec) and spec.exact
 
     def filled_in(self, label: str) -> Recipe:
         """The same with the plan that an index was made from, every number filled in."""

@@ -371,6 +371,13 @@ def _chosen(part: Part) -> str:
     return plugin + slash
 
 
+def compares_all(plan: Plan, registry: Registry) -> bool:
+    """Whether a plan compares every row, as it is."""
+    spec = registry.resolve("index", plan.index.name)
+    bare = not (plan.codec or plan.refinement or plan.inner or plan.transform)
+    return bare and isinstance(spec, IndexSpec) and spec.exact
+
+
 def exact_plan(space: Space, registry: Registry) -> Plan:
     """An index that is exact in this space, the built-in one (loaded first) if it is there; no name is asked for, so that
     another plugin with an index called flat takes nothing away.

@@ -16,6 +16,7 @@ from nearkin.completion import complete, filtered, is_short, widened
 from nearkin.errors import ParameterError, StateError
 from nearkin.indexes import Found, Index, Mask, RangeFound, empty_found, merge_found
 from nearkin.indexing import Recipe, exact_over
+from nearkin.plans import compares_all
 from nearkin.reranking import PreparedRows, nearest_candidates
 from nearkin.rows import Rows
 from nearkin.survivors import Survivors, worth_gathering
@@ -91,7 +92,7 @@ class View:
         allowed[positions[positions < len(allowed)]] = True
         allowed &= self.allowed
         count = int(np.count_nonzero(allowed))
-        exact = self.index is None or self.recipe.compares_all
+        exact = self.index is None or compares_all(self.recipe.plan, self.recipe.registry)
         few = self.keeps_vectors and worth_gathering(count, self.count, self.rows, exact=exact)
         view = replace(
             self,
