@@ -184,7 +184,7 @@ def test_which_are_worth_gathering(kept: int, total: int, dim: int, exact: bool,
     ("plan", "exact"), [("flat", True), ("flat,int8", False), ("ivf8", False), ("pca4,flat", False), ("hnsw8", False)]
 )
 def test_which_indexes_compare_all_rows(rows: np.ndarray, plan: str, exact: bool) -> None:
-    assert nk.build(rows[:300], plan=plan).recipe.compares_all is exact
+    assert nk.build(rows[:300], plan=plan)compares_all(.recipe.plan, .recipe.registry) is exact
 
 
 def test_an_index_looks_at_more_of_itself_under_a_filter(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
