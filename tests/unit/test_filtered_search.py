@@ -7,6 +7,7 @@ import pytest
 
 import nearkin as nk
 from nearkin import errors, survivors
+from nearkin.plans import compares_all
 from nearkin.rows import MemoryRows
 
 PLANS = ["flat", "ivf32", "ivf32,pq8x4,refine-f32", "hnsw8", "hnsw8,int8", "flat,int8"]
@@ -184,7 +185,8 @@ def test_which_are_worth_gathering(kept: int, total: int, dim: int, exact: bool,
     ("plan", "exact"), [("flat", True), ("flat,int8", False), ("ivf8", False), ("pca4,flat", False), ("hnsw8", False)]
 )
 def test_which_indexes_compare_all_rows(rows: np.ndarray, plan: str, exact: bool) -> None:
-    assert nk.build(rows[:300], plan=plan)compares_all(.recipe.plan, .recipe.registry) is exact
+    recipe = nk.build(rows[:300], plan=plan).recipe
+    assert compares_all(recipe.plan, recipe.registry) is exact
 
 
 def test_an_index_looks_at_more_of_itself_under_a_filter(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
