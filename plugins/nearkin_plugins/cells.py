@@ -9,11 +9,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from nearkin.centroids import Clusterer, Lloyd, rebalanced
+from nearkin.centroids import Clusterer
 from nearkin.errors import VectorError
 from nearkin.indexes import Index, Layout
+from nearkin.lloyd import Lloyd
 from nearkin.metrics import unit_rows
 from nearkin.search_parameters import SearchParameter
+from nearkin.starts import rebalanced
 
 NPROBE: Mapping[str, SearchParameter] = {
     "nprobe": SearchParameter("cells looked into for each query; more find more and take longer")

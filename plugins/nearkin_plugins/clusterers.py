@@ -26,6 +26,22 @@ class KMeansParams:
             raise ParameterError(f"max_iter is {self.max_iter}, at least 1 expected")
 
 
+@dataclass(frozen=True)
+class LloydParams(KMeansParams):
+    """Options of Lloyd's algorithm.
+
+    Attributes
+    ----------
+    tol
+        Stop when the inertia falls by less than this share.
+    init
+        Where to start: k-means++, random (rows), partition or box.
+    """
+
+    tol: float = 1e-4
+    init: str = "k-means++"
+
+
 @hookimpl
 def nearkin_clusterers() -> Iterable[ClustererSpec]:
     return [
@@ -37,8 +53,8 @@ def nearkin_clusterers() -> Iterable[ClustererSpec]:
         ),
         ClustererSpec(
             name="lloyd",
-            summary="Lloyd's k-means from a k-means++ start, in numpy: the reference",
-            make="nearkin.centroids:Lloyd",
-            params=KMeansParams,
+            summary="Lloyd's k-means from a k-means++ start; k-medians under manhattan, spherical under cosine",
+            make="nearkin.lloyd:Lloyd",
+            params=LloydParams,
         ),
     ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nearkin.centroids import Clusterer, Clustering
+from nearkin.centroids import Clusterer, Partition, Task
+from nearkin.errors import ParameterError
 
 LARGEST_SEED = 2**31 - 2
 """faiss keeps seeds in 31 bits."""
@@ -32,34 +33,31 @@ class KMeans(Clusterer):
     """
 
     name = "kmeans"
+    rules = ("mean", "direction")
 
     def __init__(self, max_iter: int = 10) -> None:
+        if max_iter < 1:
+            raise ParameterError(f"max_iter is {max_iter}, at least 1 expected")
         self.max_iter = max_iter
 
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        return self._clustered(vectors, k, seed, weights, None)
-
-    def _fit_from(self, start: np.ndarray, vectors: np.ndarray, seed: int, weights: np.ndarray | None) -> Clustering:
-        return self._clustered(vectors, len(start), seed, weights, start)
-
-    def _clustered(
-        self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None, start: np.ndarray | None
-    ) -> Clustering:
+    def _fit(self, task: Task) -> Partition:
         import faiss
 
+        vectors = task.vectors
         kmeans = faiss.Kmeans(
             vectors.shape[1],
-            k,
+            task.k,
             niter=self.max_iter,
-            early_stop_threshold=0.0 if start is None else SETTLED,
-            seed=seed % LARGEST_SEED + 1,  # faiss takes a seed of 0 for "none"
+            spherical=task.objective.rule == "direction",
+            early_stop_threshold=0.0 if task.start is None else SETTLED,
+            seed=task.seed % LARGEST_SEED + 1,  # faiss takes a seed of 0 for "none"
             min_points_per_centroid=1,
-            max_points_per_centroid=len(vectors) // k + 1,
+            max_points_per_centroid=len(vectors) // task.k + 1,
         )
-        mass32 = None if weights is None else weights.astype(np.float32)
-        kmeans.train(vectors, weights=mass32, init_centroids=start)
+        weights = None if (task.mass == 1).all() else task.mass.astype(np.float32)
+        kmeans.train(vectors, weights=weights, init_centroids=task.start)
         centroids = np.ascontiguousarray(kmeans.centroids)
         distances, labels = kmeans.index.search(vectors, 1)
-        mass = 1.0 if weights is None else weights
-        inertia = float((distances[:, 0].astype(np.float64) * mass).sum())
-        return Clustering(centroids, labels[:, 0], inertia, tuple(float(each) for each in kmeans.obj))
+        inertia = float((distances[:, 0].astype(np.float64) * task.mass).sum())
+        history = tuple(float(each) for each in kmeans.obj)
+        return Partition(centroids, labels[:, 0], inertia, history, ended="max_iter")

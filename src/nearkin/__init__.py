@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from nearkin.bits import bit_counts
     from nearkin.building import build
     from nearkin.building import open_collection as open
-    from nearkin.centroids import Clusterer, Clustering
+    from nearkin.centroids import Clusterer, Partition, Task
+    from nearkin.clustering.result import Clustering
+    from nearkin.clustering.running import cluster
     from nearkin.codecs import Codec, NativeCodec
     from nearkin.collection import Collection
     from nearkin.compaction import Compaction, compact
@@ -72,7 +74,7 @@ _WHERE = {
     "Choice": "planning",
     "Clusterer": "centroids",
     "ClustererSpec": "hooks",
-    "Clustering": "centroids",
+    "Clustering": "clustering.result",
     "Codec": "codecs",
     "CodecSpec": "hooks",
     "Collection": "collection",
@@ -94,6 +96,7 @@ _WHERE = {
     "MetricSpec": "hooks",
     "NativeCodec": "codecs",
     "NearkinError": "errors",
+    "Partition": "centroids",
     "Plan": "plans",
     "Quality": "quality",
     "RangeFound": "indexes",
@@ -107,6 +110,7 @@ _WHERE = {
     "Settings": "settings",
     "Space": "metrics",
     "State": "state",
+    "Task": "centroids",
     "Transform": "transforms",
     "TransformSpec": "hooks",
     "VectorFormat": "formats",
@@ -115,6 +119,7 @@ _WHERE = {
     "bit_counts": "bits",
     "build": "building",
     "build_folder": "folder_building",
+    "cluster": "clustering.running",
     "compact": "compaction",
     "compare": "paired",
     "convert": "files",
@@ -167,6 +172,7 @@ __all__ = [
     "MetricSpec",
     "NativeCodec",
     "NearkinError",
+    "Partition",
     "Plan",
     "Quality",
     "RangeFound",
@@ -180,6 +186,7 @@ __all__ = [
     "Settings",
     "Space",
     "State",
+    "Task",
     "Transform",
     "TransformSpec",
     "VectorFormat",
@@ -188,6 +195,7 @@ __all__ = [
     "bit_counts",
     "build",
     "build_folder",
+    "cluster",
     "compact",
     "compare",
     "convert",

@@ -33,6 +33,9 @@ from nearkin.vectors import DType, block_rows, name_rows
 Axiom = Literal["non-negative", "identity", "symmetric", "triangle"]
 ALL_AXIOMS: frozenset[Axiom] = frozenset({"non-negative", "identity", "symmetric", "triangle"})
 
+CentroidRule = Literal["mean", "direction", "median", "medoid"]
+"""What a centroid of rows is; see `nearkin.objectives`."""
+
 Pairwise = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -140,6 +143,10 @@ class Metric:
         Whether `fit` must see rows before anything else is called.
     needs_exact_rows
         Whether it asks if values are equal, as of categories, so that codecs that change values a little are refused.
+    centroid_rule
+        How the centroid of prepared rows is found, for clustering: ``"mean"`` where squared L2 between prepared rows is what to
+        minimise, ``"direction"`` (the mean scaled to length one) where prepared rows have length one, ``"median"`` of each
+        column where the distance is the sum of absolute differences; None where only a row can stand for others.
     similarity_rule
         The formula of `similarity` in words, for help and docs.
     bad_row_reason
@@ -172,6 +179,7 @@ class Metric:
     columns: ClassVar[tuple[str, ...]] = ()
     needs_fit: ClassVar[bool] = False
     needs_exact_rows: bool = False
+    centroid_rule: ClassVar[CentroidRule | None] = None
     similarity_rule: ClassVar[str] = "1 / (1 + distance)"
     bad_row_reason: ClassVar[str] = "rows cannot be compared under this metric"
     refuses_rows: ClassVar[bool] = False
@@ -200,6 +208,10 @@ class Metric:
         """
         self.need_accepted(queries)
         return self.prepare(queries)
+
+    def unprepare(self, prepared: np.ndarray) -> np.ndarray:
+        """(k, dim) rows, in the units of the user, that `prepare` maps to `prepared`; for centroids of a metric that has a rule."""
+        return prepared
 
     def finish(self, values: np.ndarray) -> np.ndarray:
         """Turn values of the space into distances: non-decreasing, element by element, +inf stays +inf."""
@@ -297,6 +309,7 @@ class SquaredEuclidean(Metric):
     name = "sqeuclidean"
     axioms = frozenset({"non-negative", "identity", "symmetric"})
     reduces_to = "l2"
+    centroid_rule = "mean"
 
     def finish(self, values: np.ndarray) -> np.ndarray:
         # A codec's approximate values may fall a little below zero.
@@ -315,6 +328,7 @@ class Euclidean(Metric):
     name = "euclidean"
     axioms = ALL_AXIOMS
     reduces_to = "l2"
+    centroid_rule = "mean"
 
     def finish(self, values: np.ndarray) -> np.ndarray:
         # A codec's approximate values may fall a little below zero.
@@ -361,6 +375,7 @@ class Cosine(Metric):
     name = "cosine"
     axioms = frozenset({"non-negative", "identity", "symmetric"})
     reduces_to = "l2"
+    centroid_rule = "direction"
     similarity_rule = "the cosine itself, 1 - distance, from -1 to 1"
     bad_row_reason = "cosine needs a direction, and rows of length zero have none"
     refuses_rows = True

@@ -10,10 +10,11 @@ import nearkin as nk
 
 PUBLIC_TEXT = """
 ALL_AXIOMS Block Choice Clusterer ClustererSpec Clustering Codec CodecSpec Collection Compaction Description Embedder EmbedderSpec
-Evaluation FileSummary Filter FormatSpec Found Health Index IndexSpec Layout Mask Metric MetricSpec NativeCodec NearkinError Plan
-Quality RangeFound RangeResult Registry Repair Report Row SearchParameter SearchResult Settings Space State Transform
-TransformSpec VectorFormat Verification as_filter bit_counts build build_folder compact compare convert create describe errors
-evaluate exact_neighbours export health hold_out hookimpl
+Evaluation FileSummary Filter FormatSpec Found Health Index IndexSpec Layout Mask Metric MetricSpec NativeCodec NearkinError
+Partition Plan
+Quality RangeFound RangeResult Registry Repair Report Row SearchParameter SearchResult Settings Space State Task Transform
+TransformSpec VectorFormat Verification as_filter bit_counts build build_folder cluster compact compare convert create
+describe errors evaluate exact_neighbours export health hold_out hookimpl
 measure metric open plan predicted_plans read_vectors recall repair report verify
 """
 PUBLIC = PUBLIC_TEXT.split()

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nearkin.centroids import Clustering, Lloyd, assign
+from nearkin.centroids import Partition, Task
 from nearkin.hooks import ClustererSpec
+from nearkin.lloyd import Lloyd
 from nearkin.metrics import squared_l2
 from nearkin.testing import checks
 
@@ -25,106 +26,99 @@ class NotAClusterer:
 
 
 class Labels32(Right):
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        found = super()._fit(vectors, k, seed, weights)
+    def _fit(self, task: Task) -> Partition:
+        found = super()._fit(task)
         return replace(found, labels=found.labels.astype(np.int32))
 
 
 class LabelsTheNext(Right):
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        found = super()._fit(vectors, k, seed, weights)
-        labels = (found.labels + 1) % k
-        own = squared_l2(vectors, found.centroids)[np.arange(len(vectors)), labels]
-        mass = np.ones(len(vectors)) if weights is None else weights
-        return replace(found, labels=labels, inertia=float((mass * own).sum()))
+    def _fit(self, task: Task) -> Partition:
+        found = super()._fit(task)
+        labels = (found.labels + 1) % task.k
+        own = squared_l2(task.vectors, found.centroids)[np.arange(len(labels)), labels]
+        return replace(found, labels=labels, inertia=float((task.mass * own).sum()))
 
 
 class IgnoresWeightsInInertia(Right):
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        found = super()._fit(vectors, k, seed, weights)
-        return replace(found, inertia=float(assign(vectors, found.centroids)[1].sum()))
+    def _fit(self, task: Task) -> Partition:
+        found = super()._fit(task)
+        return replace(found, inertia=float(task.objective.assign(task.vectors, found.centroids)[1].sum()))
 
 
 class EachRunDiffers(Right):
     runs = count()
 
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        return super()._fit(vectors, k, next(self.runs), weights)
-
-
-def clustering(vectors: np.ndarray, centroids: np.ndarray, weights: np.ndarray | None) -> Clustering:
-    """What centroids make of the rows."""
-    labels, distances = assign(vectors, centroids)
-    mass = np.ones(len(vectors)) if weights is None else weights
-    return Clustering(centroids, labels, float((mass * distances).sum()))
+    def _fit(self, task: Task) -> Partition:
+        return super()._fit(replace(task, seed=next(self.runs)))
 
 
 class AllInTheMiddle(Right):
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        if k == len(vectors):
-            return super()._fit(vectors, k, seed, weights)
-        mean = np.average(vectors, axis=0, weights=weights).astype(np.float32)
-        return clustering(vectors, np.tile(mean, (k, 1)), weights)
+    def _fit(self, task: Task) -> Partition:
+        if task.k == len(task.vectors):
+            return super()._fit(task)
+        mean = np.average(task.vectors, axis=0, weights=task.mass).astype(np.float32)
+        return task.partition(np.tile(mean, (task.k, 1)))
 
 
 class OneIsMedian(Right):
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        if k > 1:
-            return super()._fit(vectors, k, seed, weights)
-        counted = vectors if weights is None else vectors[weights > 0]
-        return clustering(vectors, np.median(counted, axis=0, keepdims=True).astype(np.float32), weights)
+    def _fit(self, task: Task) -> Partition:
+        if task.k > 1:
+            return super()._fit(task)
+        counted = task.vectors[task.mass > 0]
+        return task.partition(np.median(counted, axis=0, keepdims=True).astype(np.float32))
 
 
 class WantsMoreRows(Right):
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        if k == len(vectors):
-            raise RuntimeError(f"{len(vectors)} rows cannot train {k} centroids")
-        return super()._fit(vectors, k, seed, weights)
+    def _fit(self, task: Task) -> Partition:
+        if task.k == len(task.vectors):
+            raise RuntimeError(f"{len(task.vectors)} rows cannot train {task.k} centroids")
+        return super()._fit(task)
 
 
 class TakesAnyK(Right):
-    def fit(self, vectors: np.ndarray, k: int, **options: Any) -> Clustering:
+    def fit(self, vectors: np.ndarray, k: int, **options: Any) -> Partition:
         return super().fit(vectors, min(max(k, 1), len(vectors)), **options)
 
 
 class LosesItsStart(Right):
-    def _fit_from(self, start: np.ndarray, vectors: np.ndarray, seed: int, weights: np.ndarray | None) -> Clustering:
-        return clustering(vectors, vectors[: len(start)].copy(), weights)
+    def _fit(self, task: Task) -> Partition:
+        return super()._fit(task) if task.start is None else task.partition(task.vectors[: task.k].copy())
 
 
 class CountsEveryRow(Right):
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        return clustering(vectors, super()._fit(vectors, k, seed, None).centroids, weights)
+    def _fit(self, task: Task) -> Partition:
+        counted = replace(task, mass=np.ones(len(task.vectors)))
+        return task.partition(super()._fit(counted).centroids)
 
 
 class WantsDistinctRows(Right):
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        if len(np.unique(vectors, axis=0)) < k:
+    def _fit(self, task: Task) -> Partition:
+        if len(np.unique(task.vectors, axis=0)) < task.k:
             raise ZeroDivisionError("division by zero")
-        return super()._fit(vectors, k, seed, weights)
+        return super()._fit(task)
 
 
 class CentresInPlace(Right):
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        found = super()._fit(vectors, k, seed, weights)
-        if vectors.flags.writeable:
-            vectors -= vectors.mean(axis=0)
+    def _fit(self, task: Task) -> Partition:
+        found = super()._fit(task)
+        if task.vectors.flags.writeable:
+            task.vectors[:] -= task.vectors.mean(axis=0)
         return found
 
 
 class ScalesWeightsInPlace(Right):
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        found = super()._fit(vectors, k, seed, weights)
-        if weights is not None and weights.flags.writeable:
-            weights /= weights.sum()
+    def _fit(self, task: Task) -> Partition:
+        found = super()._fit(task)
+        if task.mass.flags.writeable:
+            task.mass[:] /= task.mass.sum()
         return found
 
 
 class WantsWritable(Right):
-    def _fit(self, vectors: np.ndarray, k: int, seed: int, weights: np.ndarray | None) -> Clustering:
-        if not vectors.flags.writeable:
+    def _fit(self, task: Task) -> Partition:
+        if not task.vectors.flags.writeable:
             raise ValueError("buffer source array is read-only")
-        return super()._fit(vectors, k, seed, weights)
+        return super()._fit(task)
 
 
 BROKEN: list[tuple[str, Callable[..., Any]]] = [

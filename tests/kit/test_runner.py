@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nearkin.centroids import Lloyd
 from nearkin.codecs import Float32
 from nearkin.errors import ParameterError, UnknownNameError
 from nearkin.hooks import ClustererSpec, CodecSpec, MetricSpec
+from nearkin.lloyd import Lloyd
 from nearkin.metrics import ALL_AXIOMS, Metric
 from nearkin.registry import KINDS, Registry
 from nearkin.testing import CheckFailed, Report, check_component, check_plugin, checks, parametrize

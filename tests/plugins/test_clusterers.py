@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nearkin as nk
-from nearkin.centroids import Clusterer, Clustering, Lloyd, assign
+from nearkin.centroids import Clusterer, Partition
 from nearkin.errors import ParameterError, PluginContractError, VectorError
+from nearkin.lloyd import Lloyd
+from nearkin.objectives import SQUARES
 from nearkin.registry import default_registry
 from nearkin_plugins.faiss_kmeans import KMeans
 
@@ -136,7 +138,7 @@ def test_at_least_one_iteration(name):
 def test_assign_is_brute_force(n, k, seed):
     rng = np.random.default_rng(seed)
     vectors, centroids = rng.normal(size=(n, 3)).astype(np.float32), rng.normal(size=(k, 3)).astype(np.float32)
-    labels, distances = assign(vectors, centroids)
+    labels, distances = SQUARES.assign(vectors, centroids)
     true = squared(vectors, centroids)
     np.testing.assert_allclose(distances, true.min(axis=1), rtol=1e-9)
     np.testing.assert_allclose(true[np.arange(n), labels], true.min(axis=1), rtol=1e-9)
@@ -157,21 +159,21 @@ class _Broken(Lloyd):
         super().__init__()
         self.answer = answer
 
-    def _fit(self, vectors, k, seed, weights):
+    def _fit(self, task):
         return self.answer
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (Clustering(np.zeros((3, 3), np.float32), np.zeros(10, int), 0.0), "gave centroids and labels of shapes"),
-        (Clustering(np.zeros((2, 3), np.float32), np.zeros(9, int), 0.0), "gave centroids and labels of shapes"),
+        (Partition(np.zeros((3, 3), np.float32), np.zeros(10, int), 0.0), "gave centroids and labels of shapes"),
+        (Partition(np.zeros((2, 3), np.float32), np.zeros(9, int), 0.0), "gave centroids and labels of shapes"),
         (
-            Clustering(np.full((2, 3), np.nan, np.float32), np.zeros(10, int), 0.0),
+            Partition(np.full((2, 3), np.nan, np.float32), np.zeros(10, int), 0.0),
             "gave centroids with NaN or infinite values",
         ),
-        (Clustering(np.zeros((2, 3), np.float32), np.full(10, 2), 0.0), r"gave labels outside 0\.\.1"),
-        (Clustering(np.zeros((2, 3), np.float32), np.full(10, -1), 0.0), r"gave labels outside 0\.\.1"),
+        (Partition(np.zeros((2, 3), np.float32), np.full(10, 2), 0.0), r"gave labels outside 0\.\.1"),
+        (Partition(np.zeros((2, 3), np.float32), np.full(10, -1), 0.0), r"gave labels outside 0\.\.1"),
     ],
 )
 def test_a_clusterer_that_breaks_the_contract_is_named(answer, said):
@@ -218,10 +220,10 @@ def test_a_clusterer_that_takes_no_start_goes_on_without():
     class Means(Clusterer):
         name = "means"
 
-        def _fit(self, vectors, k, seed, weights):
-            labels = np.arange(len(vectors)) % k
-            centroids = np.stack([vectors[labels == cluster].mean(axis=0) for cluster in range(k)])
-            return Clustering(centroids.astype(np.float32), labels, 0.0)
+        def _fit(self, task):
+            labels = np.arange(len(task.vectors)) % task.k
+            centroids = np.stack([task.vectors[labels == cluster].mean(axis=0) for cluster in range(task.k)])
+            return Partition(centroids.astype(np.float32), labels, 0.0)
 
     rows = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
     with_start = Means().fit(rows, 2, start=rows[:2])

@@ -45,6 +45,7 @@ class Manhattan(Metric):
     """
 
     name = "manhattan"
+    centroid_rule = "median"
     axioms = ALL_AXIOMS
     native: ClassVar[Mapping[str, str]] = {"faiss": "METRIC_L1"}
     kernel = staticmethod(manhattan)

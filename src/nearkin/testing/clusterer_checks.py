@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nearkin.centroids import Clusterer, Clustering
+from nearkin.centroids import Clusterer, Partition
 from nearkin.errors import ParameterError
 from nearkin.metrics import squared_l2
 from nearkin.testing.contract import Checks, Subject, expect, expect_error, fail, read_only
@@ -30,13 +30,13 @@ def _weights(subject: Subject) -> np.ndarray:
     return subject.rng("weights").uniform(0.5, 3.0, len(_rows(subject)))
 
 
-def _fit(subject: Subject, rows: np.ndarray, k: int, *, seed: int = 0, weights: np.ndarray | None = None) -> Clustering:
+def _fit(subject: Subject, rows: np.ndarray, k: int, *, seed: int = 0, weights: np.ndarray | None = None) -> Partition:
     """A fresh clusterer's clustering, of copies, so that one that changes what it is given spoils no other check."""
     clusterer: Clusterer = subject.make()
     return clusterer.fit(rows.copy(), k, seed=seed, weights=None if weights is None else weights.copy())
 
 
-def _found(subject: Subject) -> Clustering:
+def _found(subject: Subject) -> Partition:
     return subject.once("found", lambda: _fit(subject, _rows(subject), K))
 
 
@@ -61,7 +61,7 @@ def shapes(subject: Subject) -> None:
     expect(all(isinstance(each, float) for each in found.history), f"history is {found.history!r}, floats expected")
 
 
-def _both(subject: Subject) -> Iterator[tuple[str, Clustering, np.ndarray]]:
+def _both(subject: Subject) -> Iterator[tuple[str, Partition, np.ndarray]]:
     """The clustering without and with weights, and the weight of each row."""
     rows = _rows(subject)
     yield "without weights", _found(subject), np.ones(len(rows))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nearkin.centroids import Clusterer, Lloyd
+from nearkin.centroids import Clusterer
 from nearkin.codecs import Codec, Float32, PackedBits
 from nearkin.components import Part, read_params
 from nearkin.errors import MissingDependencyError, NearkinError
@@ -17,6 +17,7 @@ from nearkin.flat_index import FlatIndex
 from nearkin.hooks import IndexSpec, Spec
 from nearkin.indexes import Index, Layout
 from nearkin.legality import refines_itself
+from nearkin.lloyd import Lloyd
 from nearkin.metrics import INNER_PRODUCT, L2, Metric, Space
 from nearkin.registry import Registry
 from nearkin.testing.contract import NotApplicable, Subject, options
