@@ -39,6 +39,7 @@ LAYERS: list[set[str]] = [
         "objectives",
         "starts",
         "lloyd",
+        "running_centroids",
         "indexes",
         "flat_index",
         "refinement",
