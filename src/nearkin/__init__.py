@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nearkin.building import build
     from nearkin.building import open_collection as open
     from nearkin.centroids import Clusterer, Partition, Task
+    from nearkin.clustering.estimator import KMeans
     from nearkin.clustering.result import Clustering
     from nearkin.clustering.running import cluster
     from nearkin.codecs import Codec, NativeCodec
@@ -90,6 +91,7 @@ _WHERE = {
     "Health": "index_health",
     "Index": "indexes",
     "IndexSpec": "hooks",
+    "KMeans": "clustering.estimator",
     "Layout": "indexes",
     "Mask": "indexes",
     "Metric": "metrics",
@@ -166,6 +168,7 @@ __all__ = [
     "Health",
     "Index",
     "IndexSpec",
+    "KMeans",
     "Layout",
     "Mask",
     "Metric",
