@@ -21,7 +21,6 @@ from nearkin.clustering.running import USUAL_METRIC, cluster, make_clusterer, ob
 from nearkin.errors import MissingDependencyError, NotSupportedError, ParameterError
 from nearkin.registry import default_registry
 from nearkin.running_centroids import RunningCentroids
-from nearkin.settings import load_settings
 from nearkin.starts import starting_centroids
 
 try:
@@ -93,9 +92,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
         threads: int | None = None,
     ) -> None:
         if check_is_fitted is None:
-            raise MissingDependencyError(
-                "nearkin.KMeans needs scikit-learn 1.6", hint='pip install "nearkin[learn]"'
-            )
+            raise MissingDependencyError("nearkin.KMeans needs scikit-learn 1.6", hint='pip install "nearkin[learn]"')
         self.n_clusters = n_clusters
         self.method = method
         self.init = init
@@ -255,9 +252,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
 
     def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
         wide = self.metric is not None and make_metric(self.metric, default_registry())[0].dtype == "bits"
-        checked: np.ndarray = validate_data(
-            self, X, dtype=np.uint8 if wide else np.float32, order="C", reset=reset
-        )
+        checked: np.ndarray = validate_data(self, X, dtype=np.uint8 if wide else np.float32, order="C", reset=reset)
         return checked
 
     def _seed(self) -> int | None:
