@@ -20,9 +20,18 @@ if TYPE_CHECKING:
     from nearkin.building import build
     from nearkin.building import open_collection as open
     from nearkin.centroids import Clusterer, Partition, Task
+    from nearkin.clustering.comparison import MethodRow
+    from nearkin.clustering.comparison import compare_methods as compare_clusterers
     from nearkin.clustering.estimator import KMeans
+    from nearkin.clustering.number_of_clusters import KChoice, choose_k
+    from nearkin.clustering.outliers import Outliers
+    from nearkin.clustering.quality import ClusterQuality
     from nearkin.clustering.result import Clustering
     from nearkin.clustering.running import cluster
+    from nearkin.clustering.search_cost import SearchCost
+    from nearkin.clustering.silhouettes import Silhouette
+    from nearkin.clustering.stability import Stability
+    from nearkin.clustering.trouble import Trouble
     from nearkin.codecs import Codec, NativeCodec
     from nearkin.collection import Collection
     from nearkin.compaction import Compaction, compact
@@ -73,6 +82,7 @@ _WHERE = {
     "ALL_AXIOMS": "metrics",
     "Block": "formats",
     "Choice": "planning",
+    "ClusterQuality": "clustering.quality",
     "Clusterer": "centroids",
     "ClustererSpec": "hooks",
     "Clustering": "clustering.result",
@@ -92,12 +102,15 @@ _WHERE = {
     "Index": "indexes",
     "IndexSpec": "hooks",
     "KMeans": "clustering.estimator",
+    "KChoice": "clustering.number_of_clusters",
     "Layout": "indexes",
     "Mask": "indexes",
+    "MethodRow": "clustering.comparison",
     "Metric": "metrics",
     "MetricSpec": "hooks",
     "NativeCodec": "codecs",
     "NearkinError": "errors",
+    "Outliers": "clustering.outliers",
     "Partition": "centroids",
     "Plan": "plans",
     "Quality": "quality",
@@ -107,23 +120,29 @@ _WHERE = {
     "Repair": "repairing",
     "Report": "reporting.document",
     "Row": "rows",
+    "SearchCost": "clustering.search_cost",
     "SearchParameter": "search_parameters",
     "SearchResult": "results",
     "Settings": "settings",
+    "Silhouette": "clustering.silhouettes",
     "Space": "metrics",
+    "Stability": "clustering.stability",
     "State": "state",
     "Task": "centroids",
     "Transform": "transforms",
     "TransformSpec": "hooks",
+    "Trouble": "clustering.trouble",
     "VectorFormat": "formats",
     "Verification": "soundness",
     "as_filter": "filters",
     "bit_counts": "bits",
     "build": "building",
     "build_folder": "folder_building",
+    "choose_k": "clustering.number_of_clusters",
     "cluster": "clustering.running",
     "compact": "compaction",
     "compare": "paired",
+    "compare_clusterers": "clustering.comparison:compare_methods",
     "convert": "files",
     "create": "creation",
     "describe": "description",
@@ -150,6 +169,7 @@ __all__ = [
     "ALL_AXIOMS",
     "Block",
     "Choice",
+    "ClusterQuality",
     "Clusterer",
     "ClustererSpec",
     "Clustering",
@@ -168,13 +188,16 @@ __all__ = [
     "Health",
     "Index",
     "IndexSpec",
+    "KChoice",
     "KMeans",
     "Layout",
     "Mask",
+    "MethodRow",
     "Metric",
     "MetricSpec",
     "NativeCodec",
     "NearkinError",
+    "Outliers",
     "Partition",
     "Plan",
     "Quality",
@@ -184,23 +207,29 @@ __all__ = [
     "Repair",
     "Report",
     "Row",
+    "SearchCost",
     "SearchParameter",
     "SearchResult",
     "Settings",
+    "Silhouette",
     "Space",
+    "Stability",
     "State",
     "Task",
     "Transform",
     "TransformSpec",
+    "Trouble",
     "VectorFormat",
     "Verification",
     "as_filter",
     "bit_counts",
     "build",
     "build_folder",
+    "choose_k",
     "cluster",
     "compact",
     "compare",
+    "compare_clusterers",
     "convert",
     "create",
     "describe",

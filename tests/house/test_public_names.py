@@ -15,6 +15,7 @@ Partition Plan
 Quality RangeFound RangeResult Registry Repair Report Row SearchParameter SearchResult Settings Space State Task Transform
 TransformSpec VectorFormat Verification as_filter bit_counts build build_folder cluster compact compare convert create
 describe errors evaluate exact_neighbours export health hold_out hookimpl
+ClusterQuality KChoice MethodRow Outliers SearchCost Silhouette Stability Trouble choose_k compare_clusterers
 measure metric open plan predicted_plans read_vectors recall repair report verify
 """
 PUBLIC = PUBLIC_TEXT.split()

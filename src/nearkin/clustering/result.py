@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nearkin.centroids import Ended, Partition
+from nearkin.clustering.medoid_rows import medoid_rows_of
+from nearkin.clustering.number_of_clusters import KChoice
+from nearkin.clustering.outliers import LimitRule, Outliers, outliers_of
+from nearkin.clustering.problem import Problem
+from nearkin.clustering.quality import ClusterQuality, SilhouetteKind, quality_of
+from nearkin.clustering.search_cost import SearchCost, search_cost_of
+from nearkin.clustering.stability import Stability, stability_of
+from nearkin.clustering.trouble import Trouble, troubles_of
 from nearkin.errors import VectorError
 from nearkin.metrics import Metric
 from nearkin.objectives import Objective
@@ -38,6 +47,10 @@ class Clustering:
         Of everything random.
     threads
         That were used.
+    problem
+        What was asked, to ask it again; None where that is not known.
+    choice
+        How k was chosen, where it was ``"auto"``.
     """
 
     partition: Partition
@@ -49,6 +62,8 @@ class Clustering:
     mass: np.ndarray
     seed: int = 0
     threads: int = 1
+    problem: Problem | None = None
+    choice: KChoice | None = None
 
     @property
     def k(self) -> int:
@@ -113,6 +128,155 @@ class Clustering:
     def distances(self) -> np.ndarray:
         """(n,) float64 distance of each clustered row from its centroid, by the metric."""
         return self._as_distances(self.objective.assign(self.prepared, self.partition.centroids)[1])
+
+    def quality(self, silhouette: SilhouetteKind | None = "auto", seed: int | None = None) -> ClusterQuality:
+        """How good the clusters are, by the usual measures.
+
+        Parameters
+        ----------
+        silhouette
+            ``"exact"``: of every row, in bounded memory. ``"sample"``: of some rows of every cluster, with an interval. ``"auto"``:
+            exact up to 10,000 rows, and for more where the metric is a multiple of squared Euclidean distance (as cosine is) and
+            sums need no pairs. None leaves it out.
+        seed
+            Of the sample; None for that of the clustering.
+
+        Raises
+        ------
+        ParameterError
+            `silhouette` is none of these.
+
+        Examples
+        --------
+        >>> import nearkin as nk
+        >>> quality = nk.cluster([[0], [1], [10], [11]], 2).quality()
+        >>> quality.wcss, quality.bcss, quality.tss, quality.sizes, round(quality.silhouette.mean, 3)
+        (1.0, 100.0, 101.0, (2, 2), 0.9)
+        """
+        return quality_of(self, silhouette, seed)
+
+    def stability(self, runs: int = 10) -> Stability:
+        """Whether other seeds find the same clusters: adjusted Rand indices between as many runs.
+
+        Raises
+        ------
+        ParameterError
+            There are fewer than two runs.
+        NotSupportedError
+            The clustering does not know how it was found.
+
+        Examples
+        --------
+        >>> import nearkin as nk
+        >>> nk.cluster([[0], [1], [10], [11]], 2).stability(3).mean
+        1.0
+        """
+        return stability_of(self, runs)
+
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What may be wrong, with numbers and what to try; empty where nothing was found.
+
+        Examples
+        --------
+        >>> import nearkin as nk
+        >>> [each.kind for each in nk.cluster([[1], [1], [2], [2]], 3).troubles()]
+        ['empty clusters', 'too few distinct rows']
+        """
+        return troubles_of(self)
+
+    def medoid_rows(self) -> np.ndarray:
+        """(k,) int64 numbers of the rows that stand for the clusters: of each, the one with the least weighted sum of distances.
+
+        Of a cluster of more than 2,000 rows it is the best of a sample, of rows near the centroid and of random ones, measured
+        against random rows. -1 for a cluster without rows.
+
+        Examples
+        --------
+        >>> import nearkin as nk
+        >>> nk.cluster([[1], [2], [3], [4], [100]], 1).medoid_rows().tolist()
+        [2]
+        """
+        return medoid_rows_of(self)
+
+    def outliers(
+        self,
+        vectors: Any = None,
+        *,
+        warning: float = 0.95,
+        critical: float = 0.99,
+        per_cluster: bool = False,
+        rule: LimitRule = "quantile",
+    ) -> Outliers:
+        """Score rows by their distance from the nearest centroid, beside limits from the rows that were clustered.
+
+        Parameters
+        ----------
+        vectors
+            (m, dim) new rows; left out, those that were clustered.
+        warning, critical
+            Quantiles of the distances of the rows that were clustered, by weight, above which a row is in that band; a distance
+            that equals a limit is not above it.
+        per_cluster
+            Whether each cluster has limits of its own. One with fewer than 1 / (1 - quantile) rows, 20 and 100, shows no such
+            quantile and has that of all rows.
+        rule
+            ``"quantile"``; or ``"tukey"``, the fences 1.5 and 3 interquartile ranges above the upper quartile, which leave rows
+            without outliers in peace.
+
+        Raises
+        ------
+        ParameterError
+            The quantiles are not between 0 and 1, or not in order.
+        VectorError
+            New rows have another number of columns, NaN, or are refused by the metric.
+
+        Examples
+        --------
+        >>> import nearkin as nk
+        >>> found = nk.cluster([[0], [1], [2], [3]], 1).outliers([[1], [60]])
+        >>> found.scores.tolist(), found.bands.tolist()
+        ([0.5, 58.5], ['normal', 'critical'])
+        """
+        return outliers_of(self, vectors, warning=warning, critical=critical, per_cluster=per_cluster, rule=rule)
+
+    def search_cost(
+        self,
+        nprobe: int | Sequence[int] | None = None,
+        k: int = 10,
+        queries: Any = None,
+        *,
+        seed: int | None = None,
+    ) -> SearchCost:
+        """The recall that an IVF index with these centroids would lose by looking into some cells only.
+
+        A row's cell is its cluster, cells are looked into in the order of the costs between the query and their centroids, and
+        neighbours are the exact ones by the metric. What a codec loses comes on top.
+
+        Parameters
+        ----------
+        nprobe
+            Cells looked into, one number or several; left out, 1, 2, 4 and so on up to all.
+        k
+            Neighbours of each query.
+        queries
+            (nq, dim); left out, up to 1,000 rows ask, each left out of its own answer. Centroids were fitted to such rows as well.
+        seed
+            Which rows ask; None for that of the clustering.
+
+        Raises
+        ------
+        ParameterError, VectorError
+            nprobe is not between 1 and the number of clusters, or the queries do not fit.
+
+        Examples
+        --------
+        >>> import nearkin as nk
+        >>> rows = [[0], [1], [2], [10], [11], [12]]
+        >>> cost = nk.cluster(rows, 2).search_cost(k=2)
+        >>> [(point.nprobe, point.recall.mean, round(point.scanned, 2)) for point in cost.points]
+        [(1, 1.0, 0.5), (2, 1.0, 1.0)]
+        """
+        return search_cost_of(self, nprobe, k, queries, seed)
 
     def _as_distances(self, costs: np.ndarray) -> np.ndarray:
         """Costs of means and directions are values of the space; other costs are distances already."""

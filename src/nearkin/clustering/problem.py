@@ -1,0 +1,240 @@
+"""What `nearkin.cluster` is asked for, checked: rows, a metric, and a clusterer that the metric allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from nearkin.building import make_metric
+from nearkin.centroids import Clusterer, Partition
+from nearkin.components import Part
+from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, VectorError
+from nearkin.metrics import CentroidRule, Metric
+from nearkin.objectives import ABSOLUTE, DIRECTIONS, SQUARES, MetricSums, Objective
+from nearkin.registry import Registry
+from nearkin.settings import load_settings
+from nearkin.vectors import as_vectors
+
+ITERATIONS = 300
+"""At most, where the user names none and the method counts them; indexes are content with fewer."""
+
+FEW_ROWS = 10_000
+"""Up to so many rows, several starts cost little."""
+STARTS_OF_FEW = 10
+
+USUAL_METRIC: Mapping[CentroidRule, str] = {
+    "mean": "euclidean",
+    "direction": "cosine",
+    "median": "manhattan",
+    "medoid": "euclidean",
+}
+"""The metric of a method that is named without one, by the kind of its centroids."""
+
+INIT_NAMES = {"kmeans++": "k-means++", "forgy": "random", "random-partition": "partition", "uniform": "box"}
+"""Other names of starts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Rows to be clustered, and how: all but the number of clusters.
+
+    Attributes
+    ----------
+    clusterer, method
+        What finds the centroids, and how it can be asked for again.
+    metric, metric_name
+        Fitted, and how it can be asked for again.
+    objective
+        What is made least.
+    prepared
+        (n, dim) rows, prepared by the metric.
+    weights
+        (n,) weight of each row; None where none were given.
+    start
+        (k, dim) centroids to start from, prepared; None to choose them.
+    tries
+        Starts of which the best is kept.
+    seed, threads
+        Of everything random, and that may be used.
+    """
+
+    clusterer: Clusterer
+    method: str
+    metric: Metric
+    metric_name: str
+    objective: Objective
+    prepared: np.ndarray
+    weights: np.ndarray | None
+    start: np.ndarray | None
+    tries: int
+    seed: int
+    threads: int
+
+    @property
+    def mass(self) -> np.ndarray:
+        """(n,) float64 weight of each row."""
+        return np.ones(len(self.prepared)) if self.weights is None else np.asarray(self.weights, dtype=np.float64)
+
+    def solve(self, k: int) -> Partition:
+        """The best of the tries."""
+        return self._best(k, self.seed, self.start)
+
+    def solve_anew(self, k: int, seed: int) -> Partition:
+        """The best of the tries from another seed, whose starts are its own even where centroids to start from were given."""
+        return self._best(k, seed, None)
+
+    def _best(self, k: int, seed: int, start: np.ndarray | None) -> Partition:
+        def fitted(trial: int) -> Partition:
+            return self.clusterer.fit(
+                self.prepared,
+                k,
+                objective=self.objective,
+                seed=seed + trial,
+                weights=self.weights,
+                start=start,
+                threads=self.threads,
+            )
+
+        return min(map(fitted, range(self.tries)), key=lambda found: found.inertia)
+
+
+def problem_of(
+    vectors: Any,
+    *,
+    method: str,
+    registry: Registry,
+    init: str | np.ndarray | None = None,
+    metric: str | Metric | None = None,
+    weights: Any = None,
+    n_init: int | None = None,
+    max_iter: int | None = None,
+    tol: float | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+) -> Problem:
+    """The problem that the arguments of `nearkin.cluster` pose; parameters and errors are described there."""
+    settings = load_settings({"seed": seed, "threads": threads})
+    start = None if init is None or isinstance(init, str) else np.asarray(init)
+    options = {"init": init if isinstance(init, str) else None, "max_iter": max_iter, "tol": tol}
+    clusterer, name = make_clusterer(method, options, registry)
+    made, metric_name = make_metric(metric or USUAL_METRIC[clusterer.rules[0]], registry)
+    objective = objective_of(made, clusterer, registry)
+    prepared = _prepared(vectors, made)
+    if start is not None:
+        start = made.prepare(as_vectors(start, dtype=made.dtype, what="init"))
+    tries = _tries(n_init, start, len(prepared))
+    return Problem(
+        clusterer,
+        name,
+        made,
+        metric_name,
+        objective,
+        prepared,
+        weights,
+        start,
+        tries,
+        settings.seed,
+        settings.cores,
+    )
+
+
+def make_clusterer(method: str, options: Mapping[str, Any], registry: Registry) -> tuple[Clusterer, str]:
+    """The clusterer that is meant, with options beside those in its name, and its whole name.
+
+    Raises
+    ------
+    ParameterError
+        The method has no such option.
+    """
+    part = registry.parse("clusterer", method)
+    spec = registry.resolve("clusterer", part.name)
+    known = {each.name for each in fields(spec.params)} if spec.params else set()
+    given = {name: value for name, value in options.items() if value is not None}
+    if "init" in given:
+        given["init"] = INIT_NAMES.get(given["init"].lower(), given["init"].lower())
+    for name in given:
+        if name not in known:
+            raise ParameterError(
+                f"method {part.name!r} has no {name}", hint=f"its options are {', '.join(sorted(known)) or 'none'}"
+            )
+    if "max_iter" in known and "max_iter" not in part.options:
+        given.setdefault("max_iter", ITERATIONS)
+    whole = Part(part.name, {**part.options, **given})
+    made = registry.make("clusterer", str(whole))
+    if not isinstance(made, Clusterer):
+        raise PluginContractError(
+            f"clusterer {part.name!r} was made as a {type(made).__name__}, a nearkin.Clusterer expected"
+        )
+    return made, str(whole)
+
+
+def objective_of(metric: Metric, clusterer: Clusterer, registry: Registry) -> Objective:
+    """What a clusterer makes least under a metric.
+
+    Raises
+    ------
+    NotSupportedError
+        The clusterer finds no centroids that are right under the metric.
+    """
+    if metric.centroid_rule in clusterer.rules:
+        return objective_by_rule(metric)
+    if not {"non-negative", "identity"} <= metric.axioms:
+        raise NotSupportedError(
+            f"metric {metric.name!r} is no distance, since a row need not be nearest to itself; nothing can be clustered by it",
+            hint="use metric='cosine'",
+        )
+    if "medoid" in clusterer.rules:
+        return MetricSums(metric)
+    wanted = metric.centroid_rule or "medoid"
+    raise NotSupportedError(
+        f"method {clusterer.name!r} finds centroids by {' or '.join(clusterer.rules)}, which is not right under "
+        f"{metric.name!r}: its centroids are {_KINDS[wanted]}",
+        hint=f"use method={_method_for(wanted, registry)!r}, or metric={USUAL_METRIC[clusterer.rules[0]]!r}",
+    )
+
+
+def objective_by_rule(metric: Metric) -> Objective:
+    """What the metric's own rule of centroids makes least; the sum of distances where it has none."""
+    if metric.centroid_rule is None or metric.centroid_rule == "medoid":
+        return MetricSums(metric)
+    return {"mean": SQUARES, "direction": DIRECTIONS, "median": ABSOLUTE}[metric.centroid_rule]
+
+
+_KINDS: Mapping[CentroidRule, str] = {
+    "mean": "means",
+    "direction": "directions of length one",
+    "median": "medians",
+    "medoid": "rows (medoids)",
+}
+
+
+def _method_for(rule: CentroidRule, registry: Registry) -> str:
+    """A method whose centroids are of a kind: the one named for it, else `lloyd`, else the first that can."""
+    able = [
+        spec.name
+        for spec in registry.specs("clusterer")
+        if rule in getattr(registry.make("clusterer", spec.name), "rules", ())
+    ]
+    return "lloyd" if "lloyd" in able else (able or ["lloyd"])[0]
+
+
+def _prepared(vectors: Any, metric: Metric) -> np.ndarray:
+    rows = as_vectors(vectors, dtype=metric.dtype, longest=metric.longest_row)
+    if not len(rows):
+        raise VectorError("there are no rows to cluster", hint="pass at least one vector")
+    if metric.needs_fit:
+        metric.fit(rows)
+    if metric.refuses_rows:
+        metric.need_accepted(rows)
+    return metric.prepare(rows)
+
+
+def _tries(n_init: int | None, start: np.ndarray | None, n: int) -> int:
+    if n_init is not None and n_init < 1:
+        raise ParameterError(f"n_init is {n_init}, at least 1 expected")
+    if start is not None:
+        return 1
+    return n_init or (STARTS_OF_FEW if n <= FEW_ROWS else 1)
