@@ -13,7 +13,8 @@ from nearkin.centroids import Clusterer
 from nearkin.errors import VectorError
 from nearkin.indexes import Index, Layout
 from nearkin.lloyd import Lloyd
-from nearkin.metrics import unit_rows
+from nearkin.metrics import Euclidean, unit_rows
+from nearkin.objectives import ABSOLUTE, DIRECTIONS, SQUARES, MetricSums
 from nearkin.search_parameters import SearchParameter
 from nearkin.starts import rebalanced
 
@@ -91,8 +92,10 @@ def cell_centroids(
 ) -> np.ndarray:
     """Centroids for the cells of an IVF index, in the form that its coarse quantizer stores.
 
-    Under inner product the rows' directions are clustered and the centroids have length one, so that no cell wins by the
-    length of its centroid; packed bits are clustered as 0 and 1 and rounded (the majority of each bit).
+    Cells are probed by squared distance or inner product to their centroids, which are the means of their rows therefore. A
+    clusterer that finds other centroids (directions, medians or medoids) divides the rows as it does, under its own objective, and
+    the means of its clusters are taken. Under inner product the rows' directions are clustered and the centroids have length one,
+    so that no cell wins by the length of its centroid; packed bits are clustered as 0 and 1 and rounded (the majority of each bit).
 
     Parameters
     ----------
@@ -101,9 +104,8 @@ def cell_centroids(
     """
 
     def found(rows: np.ndarray, first: np.ndarray | None) -> np.ndarray:
-        if first is None:
-            return clusterer.fit(rows, nlist, seed=layout.seed).centroids
-        return clusterer.fit(rows, nlist, seed=layout.seed, start=rebalanced(first, rows, seed=layout.seed)).centroids
+        first = None if first is None else rebalanced(first, rows, seed=layout.seed)
+        return means_by(clusterer, rows, nlist, layout.seed, first)
 
     if layout.space.dtype == "bits":
         first = None if start is None else _zeros_and_ones(start)
@@ -111,6 +113,27 @@ def cell_centroids(
     if layout.space.label == "inner-product":
         return unit_rows(found(unit_rows(vectors), start))
     return np.ascontiguousarray(found(vectors, start), dtype=np.float32)
+
+
+def means_by(
+    clusterer: Clusterer, rows: np.ndarray, k: int, seed: int = 0, start: np.ndarray | None = None
+) -> np.ndarray:
+    """(k, dim) means of the clusters that a clusterer divides rows into under the objective that it is made for.
+
+    One without rows is moved to the row that is farthest from its own mean.
+    """
+    rule = clusterer.rules[0]
+    if "mean" in clusterer.rules:
+        return clusterer.fit(rows, k, seed=seed, start=start).centroids
+    objective = MetricSums(Euclidean()) if rule == "medoid" else {"direction": DIRECTIONS, "median": ABSOLUTE}[rule]
+    given = unit_rows(rows) if rule == "direction" else rows  # rows of zeros stay, and belong to any cluster
+    labels = clusterer.fit(given, k, objective=objective, seed=seed, start=start).labels
+    means = SQUARES.centres(rows, labels, np.ones(len(rows)), np.zeros((k, rows.shape[1]), dtype=np.float32))
+    empty = np.flatnonzero(np.bincount(labels, minlength=k) == 0)
+    if empty.size:
+        apart = np.square(rows - means[labels], dtype=np.float64).sum(axis=1)
+        means[empty] = rows[np.argsort(-apart, kind="stable")[: empty.size]]
+    return means
 
 
 def _zeros_and_ones(packed: np.ndarray) -> np.ndarray:

@@ -54,6 +54,12 @@ def make_ivf(
     """
     kernel = layout.space.kernel
     if kernel is not None and (layout.space.label == "kernel" or centroids != "auto" or prune):
+        if clusterer != "kmeans":
+            raise NotSupportedError(
+                f"ivf:clusterer={clusterer} finds cells by squared distances, and those of the compiled metric "
+                f"{kernel.source.name!r} are found by the metric itself",
+                hint="leave clusterer out; centroids=mean, spherical, median or medoid says what stands for a cell",
+            )
         need_numba(kernel.source.name)
         return CompiledIVFIndex(layout, nlist=nlist, centroids=centroids, prune=prune)
     if centroids != "auto":

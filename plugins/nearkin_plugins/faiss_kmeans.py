@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from nearkin.centroids import Clusterer, Partition, Task
+from nearkin.centroids import Clusterer, Ended, Partition, Task
 from nearkin.errors import ParameterError
+from nearkin.vectors import block_rows
 
 LARGEST_SEED = 2**31 - 2
 """faiss keeps seeds in 31 bits."""
@@ -14,9 +17,25 @@ SETTLED = 2e-3
 """From given centroids, iterations end when the inertia falls by less than this share: on SIFT after 6, with what random rows
 reach in 10."""
 
+UNMOVED = 1e-6
+"""From random rows, they end when it falls by less than this."""
+
+NEVER = -1e9
+"""A share that ends nothing: faiss sums costs without the weights, which may well rise while those with weights fall."""
+
+FAR_OFF = 10.0
+"""Squared distance of the mean from the origin, in variances, above which rows are moved there: faiss computes distances from
+inner products in float32."""
+
+SPLIT = "half of a large cluster's place"
+
 
 class KMeans(Clusterer):
     """Lloyd's iterations in faiss from random rows; an empty cluster splits a large one.
+
+    Labels are those of faiss, in float32; the inertia is summed in float64 from the rows themselves. Rows of weight 0 are
+    labelled, and have no part in the training. The history of weighted rows is the inertia at the end alone, since faiss sums costs
+    without weights.
 
     Source: faiss, Clustering.
 
@@ -41,23 +60,98 @@ class KMeans(Clusterer):
         self.max_iter = max_iter
 
     def _fit(self, task: Task) -> Partition:
+        spherical = task.objective.rule == "direction"
+        origin = None if spherical else _far_origin(task.vectors)
+        vectors = task.vectors if origin is None else _moved(task.vectors, -origin)
+        start = task.start if task.start is None or origin is None else _moved(task.start, -origin)
+        kmeans = self._trained(task, vectors, start, spherical)
+        moved = np.ascontiguousarray(kmeans.centroids)
+        _, labels = kmeans.index.search(vectors, 1)
+        centroids = task.objective.allowed(moved if origin is None else _moved(moved, origin))
+        costs = _own_costs(task.vectors, centroids, labels[:, 0])
+        inertia = float((task.mass * costs).sum())
+        splits = sum(each["nsplit"] for each in kmeans.iteration_stats)
+        return Partition(
+            centroids,
+            labels[:, 0],
+            inertia,
+            (*self._history(task, kmeans, spherical), inertia),
+            ended=_ended(task, kmeans, self.max_iter, labels[:, 0], centroids),
+            reseeded=splits,
+            reseeding=SPLIT if splits else "",
+        )
+
+    def _trained(self, task: Task, vectors: np.ndarray, start: np.ndarray | None, spherical: bool) -> Any:
         import faiss
 
-        vectors = task.vectors
+        weights, weighted = None, not (task.mass == 1).all()
+        if weighted:
+            counted = np.flatnonzero(task.mass > 0)
+            if task.k <= len(counted) < len(vectors):
+                vectors, mass = vectors[counted], task.mass[counted]
+            else:
+                mass = task.mass
+            # Where an empty cluster looks for one to split, faiss wants weights above 1, and looks for ever if none is.
+            weights = (mass / mass.mean()).astype(np.float32)
+        ends = NEVER if weighted else UNMOVED if start is None else SETTLED
         kmeans = faiss.Kmeans(
             vectors.shape[1],
             task.k,
             niter=self.max_iter,
-            spherical=task.objective.rule == "direction",
-            early_stop_threshold=0.0 if task.start is None else SETTLED,
+            spherical=spherical,
+            early_stop_threshold=ends,
             seed=task.seed % LARGEST_SEED + 1,  # faiss takes a seed of 0 for "none"
-            min_points_per_centroid=1,
-            max_points_per_centroid=len(vectors) // task.k + 1,
+            min_points_per_centroid=1,  # or it prints a warning
+            max_points_per_centroid=len(vectors) // task.k + 1,  # or it trains on some of the rows
         )
-        weights = None if (task.mass == 1).all() else task.mass.astype(np.float32)
-        kmeans.train(vectors, weights=weights, init_centroids=task.start)
-        centroids = np.ascontiguousarray(kmeans.centroids)
-        distances, labels = kmeans.index.search(vectors, 1)
-        inertia = float((distances[:, 0].astype(np.float64) * task.mass).sum())
-        history = tuple(float(each) for each in kmeans.obj)
-        return Partition(centroids, labels[:, 0], inertia, history, ended="max_iter")
+        kmeans.train(vectors, weights=weights, init_centroids=start)
+        if kmeans.index.ntotal == 0:  # as many centroids as rows: it copies these and leaves its index empty
+            kmeans.index.add(np.ascontiguousarray(kmeans.centroids))
+        return kmeans
+
+    def _history(self, task: Task, kmeans: Any, spherical: bool) -> tuple[float, ...]:
+        """What faiss made less, before each iteration; where centroids are directions, it sums inner products instead."""
+        if not (task.mass == 1).all():
+            return ()
+        sums = (float(each) for each in kmeans.obj)
+        if not spherical:
+            return tuple(sums)
+        squares = float(np.einsum("ij,ij->", task.vectors, task.vectors, dtype=np.float64))
+        return tuple(max(0.0, squares + len(task.vectors) - 2 * each) for each in sums)
+
+
+def _ended(task: Task, kmeans: Any, most: int, labels: np.ndarray, centroids: np.ndarray) -> Ended:
+    """Whether faiss stopped before its last iteration, or another one would move nothing."""
+    if len(kmeans.obj) < most:
+        return "converged"
+    again = task.objective.centres(task.vectors, labels, task.mass, centroids)
+    scale = float(np.abs(centroids).max()) or 1.0
+    return "converged" if np.abs(again - centroids).max() <= 1e-6 * scale else "max_iter"
+
+
+def _far_origin(vectors: np.ndarray) -> np.ndarray | None:
+    """The mean of the rows, float64, if it is far from the origin beside how far rows are from it; else None."""
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    square = float(mean @ mean)
+    variance = float(np.einsum("ij,ij->", vectors, vectors, dtype=np.float64)) / len(vectors) - square
+    return mean if square > FAR_OFF * variance else None
+
+
+def _moved(vectors: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """(n, dim) float32 rows moved in float64."""
+    moved = np.empty(vectors.shape, dtype=np.float32)
+    step = block_rows(16 * vectors.shape[1])
+    for start in range(0, len(vectors), step):
+        moved[start : start + step] = vectors[start : start + step] + by
+    return moved
+
+
+def _own_costs(vectors: np.ndarray, centroids: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(n,) float64 squared distances of rows from the centroids that they are labelled with."""
+    costs = np.empty(len(vectors))
+    step = block_rows(24 * vectors.shape[1])
+    for start in range(0, len(vectors), step):
+        some = slice(start, start + step)
+        apart = vectors[some].astype(np.float64) - centroids[labels[some]]
+        costs[some] = np.einsum("ij,ij->i", apart, apart)
+    return costs

@@ -171,6 +171,7 @@ class Clusterer(ABC):
         n = len(vectors)
         if not 1 <= k <= n:
             raise ParameterError(f"{k} centroids asked of {n} rows, 1 to {n} expected")
+        objective.need_rows(vectors)
         mass = _mass(weights, n)
         if start is not None:
             start = objective.allowed(_checked_start(start, k, vectors))

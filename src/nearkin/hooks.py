@@ -17,6 +17,8 @@ from typing import Any, ClassVar
 
 import pluggy
 
+from nearkin.metrics import CentroidRule
+
 GROUP = "nearkin.plugins"
 """Entry-point group that distributions announce their plugins in."""
 
@@ -103,7 +105,15 @@ class CodecSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class ClustererSpec(Spec):
-    """``make(**params)`` gives a `nearkin.Clusterer`."""
+    """``make(**params)`` gives a `nearkin.Clusterer`.
+
+    Attributes
+    ----------
+    rules
+        Of which kinds its centroids may be, as `nearkin.Clusterer.rules` says, so that a method can be named without making it.
+    """
+
+    rules: tuple[CentroidRule, ...] = ("mean",)
 
     kind: ClassVar[str] = "clusterer"
 

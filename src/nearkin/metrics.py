@@ -146,7 +146,9 @@ class Metric:
     centroid_rule
         How the centroid of prepared rows is found, for clustering: ``"mean"`` where squared L2 between prepared rows is what to
         minimise, ``"direction"`` (the mean scaled to length one) where prepared rows have length one, ``"median"`` of each
-        column where the distance is the sum of absolute differences; None where only a row can stand for others.
+        column where the distance is the sum of absolute differences; None where only a row can stand for others. Under a metric
+        that reduces, clustering by means or directions makes the squared distances of the space that it reduces to least: under
+        the angle, squared chords.
     similarity_rule
         The formula of `similarity` in words, for help and docs.
     bad_row_reason
@@ -190,6 +192,10 @@ class Metric:
     def fit(self, sample: np.ndarray) -> None:
         """Learn parameters from (n, dim) rows; metrics without any leave this alone."""
 
+    def fit_for_centroids(self, sample: np.ndarray) -> None:
+        """`fit`, so that prepared rows have the form that `centroid_rule` asks for; the same unless a metric says otherwise."""
+        self.fit(sample)
+
     def prepare(self, vectors: np.ndarray) -> np.ndarray:
         """Map (n, dim) rows into the space that `reduces_to` names; must not change `vectors`."""
         return vectors
@@ -210,7 +216,7 @@ class Metric:
         return self.prepare(queries)
 
     def unprepare(self, prepared: np.ndarray) -> np.ndarray:
-        """(k, dim) rows, in the units of the user, that `prepare` maps to `prepared`; for centroids of a metric that has a rule."""
+        """(k, dim) rows, in the units of the user, that `prepare` maps to (k, prepared_dim) `prepared` ones, such as centroids."""
         return prepared
 
     def finish(self, values: np.ndarray) -> np.ndarray:

@@ -13,8 +13,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from nearkin.errors import ParameterError
 from nearkin.metrics import CentroidRule, Metric, squared_l2, unit_rows
 from nearkin.vectors import DType, block_rows
+
+
+ROWS_LOOKED_AT = 1024
+"""Rows whose form is checked before they are clustered."""
 
 
 class Objective(ABC):
@@ -63,6 +68,9 @@ class Objective(ABC):
         """Centroids brought to the form that the rule asks for, such as length one."""
         return centroids
 
+    def need_rows(self, vectors: np.ndarray) -> None:
+        """Raise ParameterError if rows are not of the form that the rule asks for; some are looked at."""
+
 
 class SquaredDistances(Objective):
     """Σ ||x - c||², within-cluster sum of squares (WCSS): the mean is best.
@@ -96,6 +104,18 @@ class Directions(SquaredDistances):
 
     def allowed(self, centroids: np.ndarray) -> np.ndarray:
         return unit_rows(centroids)
+
+    def need_rows(self, vectors: np.ndarray) -> None:
+        """Rows have length one, or zero, which is as far from every direction."""
+        some = vectors[:: -(-len(vectors) // ROWS_LOOKED_AT)]
+        lengths = np.linalg.norm(some.astype(np.float64), axis=1)
+        wrong = lengths[(lengths > 0) & (np.abs(lengths - 1) > 1e-3)]
+        if wrong.size:
+            raise ParameterError(
+                f"centroids that are directions want rows of length one, and {wrong.size} of {len(some)} looked at have others, "
+                f"such as {wrong[0]:.6g}",
+                hint="scale them with nearkin.metrics.unit_rows, or cluster them by nearkin.cluster(..., metric='cosine')",
+            )
 
 
 class AbsoluteDifferences(Objective):

@@ -20,10 +20,14 @@ FLOAT32_ROUNDING = 2.0**-24
 
 
 class AffineEuclidean(Metric):
-    """Base of metrics that are Euclidean distance between rows that `moved` has shifted and mapped."""
+    """Base of metrics that are Euclidean distance between rows that `moved` has shifted and mapped.
+
+    Clustering makes the squares of these distances least; the mean of mapped rows is the mapped mean.
+    """
 
     axioms = ALL_AXIOMS
     reduces_to = "l2"
+    centroid_rule = "mean"
     refuses_rows = True
 
     @abstractmethod
@@ -36,6 +40,10 @@ class AffineEuclidean(Metric):
             The metric is not fitted, or made for rows of another width.
         """
 
+    @abstractmethod
+    def unmoved(self, rows: np.ndarray) -> np.ndarray:
+        """(k, dim) float64 rows that `moved` maps to these."""
+
     def known(self) -> bool:
         """Whether rows can be moved yet; before, none is refused."""
         return True
@@ -45,6 +53,9 @@ class AffineEuclidean(Metric):
         if not np.isfinite(rows).all():
             raise VectorError(f"vectors leave the range of float32: {self.bad_row_reason}")
         return rows
+
+    def unprepare(self, prepared: np.ndarray) -> np.ndarray:
+        return mapped(prepared, self.unmoved)
 
     def refuses(self, vectors: np.ndarray) -> np.ndarray:
         """Rows whose squares would overflow once they are moved."""
@@ -149,6 +160,10 @@ class Mahalanobis(AffineEuclidean):
         need_width(self, vectors, len(self._whitening), "was fitted on")
         return np.asarray((vectors - self._mean) @ self._whitening)
 
+    def unmoved(self, rows: np.ndarray) -> np.ndarray:
+        need_fitted(self, self._mean)
+        return np.asarray(np.linalg.solve(self._whitening.T, rows.T.astype(np.float64)).T + self._mean)
+
     def state(self) -> State:
         if self._mean is None:
             return State(meta={"shrinkage": self.shrinkage})
@@ -208,6 +223,10 @@ class StandardizedEuclidean(AffineEuclidean):
         need_width(self, vectors, len(self._deviations), "was fitted on")
         return np.asarray((vectors - self._mean) / self._deviations)
 
+    def unmoved(self, rows: np.ndarray) -> np.ndarray:
+        need_fitted(self, self._mean)
+        return np.asarray(rows * self._deviations + self._mean)
+
     def state(self) -> State:
         return State({} if self._mean is None else {"mean": self._mean, "deviations": self._deviations})
 
@@ -219,8 +238,8 @@ class StandardizedEuclidean(AffineEuclidean):
 class WeightedEuclidean(AffineEuclidean):
     """√ Σ w_i (a_i - b_i)²: Euclidean distance with a weight for each column, 1 for all if none are given.
 
-    Source: ``euclidean`` with ``w`` in SciPy. Axioms: all four; a column of weight 0 is not looked at. Reduces to squared L2 of
-    rows times the roots of the weights.
+    Source: ``euclidean`` with ``w`` in SciPy. Axioms: all four; a column of weight 0 is not looked at, and centroids have NaN
+    there. Reduces to squared L2 of rows times the roots of the weights.
 
     Parameters
     ----------
@@ -270,6 +289,13 @@ class WeightedEuclidean(AffineEuclidean):
         self.prepared_dim(vectors.shape[1])
         roots = self._needed()
         return np.asarray(vectors * (np.float64(1.0) if roots is None else roots))
+
+    def unmoved(self, rows: np.ndarray) -> np.ndarray:
+        """A column of weight 0 is NaN: the metric does not look at it, and prepared rows no longer have it."""
+        roots = self._needed()
+        if roots is None:
+            return rows.astype(np.float64)
+        return np.asarray(np.where(roots > 0, rows / np.where(roots > 0, roots, 1.0), np.nan))
 
     def state(self) -> State:
         roots = self._needed()

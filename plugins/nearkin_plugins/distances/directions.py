@@ -42,7 +42,8 @@ class Angular(Cosine):
     Axioms: all four (identity: a row is 0 from itself, and from its multiples). Reduces to squared L2 of rows scaled to length
     one, the chord c of the angle 2 arcsin(c / 2), which is exact for small angles where the arc cosine is not. It puts
     neighbours in the same order as `cosine`. The chord hardly grows near π: an index, which has it in float32, rounds angles
-    there to 0.0005. Rows of length zero have no direction: refused.
+    there to 0.0005. Rows of length zero have no direction: refused. Clustering makes the squared chords least, as under `cosine`,
+    not the angles.
 
     >>> Angular().distances(np.float32([[1, 0]]), np.float32([[5, 0], [0, 2], [-1, 0]])).round(4).tolist()
     [[0.0, 1.5708, 3.1416]]

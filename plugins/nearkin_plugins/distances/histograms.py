@@ -32,7 +32,8 @@ class Hellinger(Distributions):
     """√(½ Σ (√p_i - √q_i)²) between rows scaled to sum 1, from 0 to 1 (nothing in common).
 
     Source: E. Hellinger (1909); A. Bhattacharyya, "On a measure of divergence" (1943), for the similarity. Axioms: all four.
-    Reduces to squared L2 of the roots of the shares, rows of length one.
+    Reduces to squared L2 of the roots of the shares, rows of length one. Clustering makes the sum of the squares least; a
+    centroid is shares that sum to 1.
 
     1 - 0.6 is the square of the distance, 0.6 = √(0.36 · 1):
 
@@ -42,10 +43,14 @@ class Hellinger(Distributions):
 
     name = "hellinger"
     reduces_to = "l2"
+    centroid_rule = "direction"
     similarity_rule = "the Bhattacharyya coefficient Σ √(p_i q_i), 1 - distance², from 0 to 1"
 
     def prepare(self, vectors: np.ndarray) -> np.ndarray:
         return mapped(vectors, lambda rows: unit_rows(np.sqrt(np.maximum(rows.astype(np.float64), 0.0))))
+
+    def unprepare(self, prepared: np.ndarray) -> np.ndarray:
+        return mapped(prepared, lambda rows: np.square(rows.astype(np.float64)))
 
     def finish(self, values: np.ndarray) -> np.ndarray:
         return np.asarray(np.sqrt(np.maximum(values * values.dtype.type(0.5), 0)))

@@ -114,6 +114,7 @@ class Minkowski(Metric):
             )
         self.p = float(p)
         self.reduces_to = "l2" if p == 2 else None  # type: ignore[misc]
+        self.centroid_rule = {1.0: "median", 2.0: "mean"}.get(self.p)  # type: ignore[misc, assignment]
         self.native = Manhattan.native if p == 1 else {}  # type: ignore[misc]
         self.kernel = None if p == 2 else manhattan if p == 1 else minkowski_kernel(self.p)  # type: ignore[misc]
 

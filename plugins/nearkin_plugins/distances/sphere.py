@@ -26,7 +26,8 @@ class Haversine(Metric):
     out the radius. On a sphere: up to 0.5 % from the way over the ellipsoid. Axioms: all four. Reduces to squared L2 of points
     on the unit sphere, the chord c of the angle 2 arcsin(c / 2), three columns less the mean of the rows fitted on. float32
     rounds degrees to 0.4 m of latitude and 0.9 m of longitude at most; the chords of rows within 100 km add a centimetre to
-    that, those of rows all over the globe half a metre.
+    that, those of rows all over the globe half a metre. Clustering makes the squared chords least; a centroid is a place on the
+    globe, its longitude from -180 to 180.
 
     Parameters
     ----------
@@ -52,6 +53,7 @@ class Haversine(Metric):
     name = "haversine"
     axioms = ALL_AXIOMS
     reduces_to = "l2"
+    centroid_rule = "direction"
     columns = ("latitude", "longitude")
     needs_fit = True
     refuses_rows = True
@@ -68,6 +70,11 @@ class Haversine(Metric):
         self.prepared_dim(sample.shape[1])
         self._centre = points(sample).mean(axis=0) if len(sample) else np.zeros(3)
 
+    def fit_for_centroids(self, sample: np.ndarray) -> None:
+        """Leave points on the unit sphere around the origin, where their mean has a direction; half a metre of rounding is nothing."""
+        self.prepared_dim(sample.shape[1])
+        self._centre = np.zeros(3)
+
     def prepared_dim(self, dim: int) -> int:
         if dim != len(self.columns):
             raise VectorError(f"vectors have {dim} columns, metric {self.name!r} takes 2: latitude and longitude")
@@ -77,6 +84,10 @@ class Haversine(Metric):
         need_fitted(self, self._centre)
         self.prepared_dim(vectors.shape[1])
         return mapped(vectors, lambda rows: points(rows) - self._centre, 3)
+
+    def unprepare(self, prepared: np.ndarray) -> np.ndarray:
+        need_fitted(self, self._centre)
+        return mapped(prepared, lambda rows: places(rows + self._centre), 2)
 
     def pairwise(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """The formula itself, right to the last digit for small distances too."""
@@ -113,6 +124,16 @@ def points(rows: np.ndarray) -> np.ndarray:
     latitude, longitude = np.radians(rows.astype(np.float64)).T
     around = np.cos(latitude)
     return np.stack([around * np.cos(longitude), around * np.sin(longitude), np.sin(latitude)], axis=1)
+
+
+def places(directions: np.ndarray) -> np.ndarray:
+    """(n, 2) latitudes and longitudes in degrees, in float64, of (n, 3) points in these directions from the centre.
+
+    >>> places(np.array([[0.0, 2.0, 0.0], [0.0, 0.0, -1.0]])).tolist()
+    [[0.0, 90.0], [-90.0, 0.0]]
+    """
+    x, y, z = directions.T
+    return np.degrees(np.stack([np.arctan2(z, np.hypot(x, y)), np.arctan2(y, x)], axis=1))
 
 
 def _angles(place: np.ndarray, places: np.ndarray) -> np.ndarray:

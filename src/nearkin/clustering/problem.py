@@ -12,6 +12,7 @@ from nearkin.building import make_metric
 from nearkin.centroids import Clusterer, Partition
 from nearkin.components import Part
 from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, VectorError
+from nearkin.hooks import ClustererSpec
 from nearkin.metrics import CentroidRule, Metric
 from nearkin.objectives import ABSOLUTE, DIRECTIONS, SQUARES, MetricSums, Objective
 from nearkin.registry import Registry
@@ -32,6 +33,14 @@ USUAL_METRIC: Mapping[CentroidRule, str] = {
     "medoid": "euclidean",
 }
 """The metric of a method that is named without one, by the kind of its centroids."""
+
+USUAL_METHOD: Mapping[CentroidRule, str] = {
+    "mean": "lloyd",
+    "direction": "spherical",
+    "median": "kmedians",
+    "medoid": "kmedoids",
+}
+"""The method that is named for a kind of centroids."""
 
 INIT_NAMES = {"kmeans++": "k-means++", "forgy": "random", "random-partition": "partition", "uniform": "box"}
 """Other names of starts."""
@@ -184,7 +193,7 @@ def objective_of(metric: Metric, clusterer: Clusterer, registry: Registry) -> Ob
     if not {"non-negative", "identity"} <= metric.axioms:
         raise NotSupportedError(
             f"metric {metric.name!r} is no distance, since a row need not be nearest to itself; nothing can be clustered by it",
-            hint="use metric='cosine'",
+            hint=f"use metric={USUAL_METRIC[clusterer.rules[0]]!r}",
         )
     if "medoid" in clusterer.rules:
         return MetricSums(metric)
@@ -212,13 +221,12 @@ _KINDS: Mapping[CentroidRule, str] = {
 
 
 def _method_for(rule: CentroidRule, registry: Registry) -> str:
-    """A method whose centroids are of a kind: the one named for it, else `lloyd`, else the first that can."""
-    able = [
-        spec.name
-        for spec in registry.specs("clusterer")
-        if rule in getattr(registry.make("clusterer", spec.name), "rules", ())
-    ]
-    return "lloyd" if "lloyd" in able else (able or ["lloyd"])[0]
+    """A method whose centroids are of a kind: `lloyd`, else the one that is named for it, else the first that can."""
+    able = [spec.name for spec in registry.specs("clusterer") if isinstance(spec, ClustererSpec) and rule in spec.rules]
+    if not able or "lloyd" in able:
+        return "lloyd"
+    named = [name for name in able if USUAL_METHOD.get(rule) == name]
+    return (named or able)[0]
 
 
 def _prepared(vectors: Any, metric: Metric) -> np.ndarray:
@@ -226,7 +234,7 @@ def _prepared(vectors: Any, metric: Metric) -> np.ndarray:
     if not len(rows):
         raise VectorError("there are no rows to cluster", hint="pass at least one vector")
     if metric.needs_fit:
-        metric.fit(rows)
+        metric.fit_for_centroids(rows)
     if metric.refuses_rows:
         metric.need_accepted(rows)
     return metric.prepare(rows)
