@@ -17,7 +17,8 @@ import numpy as np
 
 from nearkin.building import make_metric
 from nearkin.centroids import Task
-from nearkin.clustering.running import USUAL_METRIC, cluster, make_clusterer, objective_of
+from nearkin.clustering.problem import USUAL_METRIC, make_clusterer, objective_of
+from nearkin.clustering.running import cluster
 from nearkin.errors import MissingDependencyError, NotSupportedError, ParameterError
 from nearkin.registry import default_registry
 from nearkin.running_centroids import RunningCentroids
@@ -40,7 +41,7 @@ STREAMED = ("lloyd", "minibatch", "online", "spherical", "kmeans")
 """Methods whose centroids are running means or directions of the rows so far; the others need to see all rows again."""
 
 
-class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc,valid-type]
+class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """k clusters of rows by any clusterer under any metric that the two allow, as a scikit-learn estimator.
 
     Rows are compared as float32, so distances differ from scikit-learn's in the seventh digit. Under the same seed the result
@@ -139,7 +140,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
         self.labels_, self.inertia_ = found.labels, found.inertia
         self.n_iter_ = max(1, len(found.history) - 1)
         self._seen = np.bincount(found.labels, weights=found.mass, minlength=found.k)
-        vars(self).pop("_running", None)
+        self.__dict__.pop("_running", None)
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -171,7 +172,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
         self.labels_, costs = self._objective.assign(prepared, self._centroids)
         self.inertia_ = float((mass * costs).sum())
         self.n_iter_ = 1 if first else self.n_iter_ + 1
-        vars(self).pop("clustering_", None)
+        self.__dict__.pop("clustering_", None)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
@@ -216,9 +217,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
                 else f"n_clusters is {self.n_clusters}, at least 1 expected"
             )
         if metric.needs_fit:
-            metric.fit(rows)
+            metric.fit_for_centroids(rows)
         prepared = metric.prepare(rows)
-        start = None if self.init is None or isinstance(self.init, str) else metric.prepare(np.float32(self.init))
+        start = None if self.init is None or isinstance(self.init, str) else metric.prepare(np.asarray(self.init, dtype=np.float32))
         task = Task(prepared, self.n_clusters, objective, mass, self._seed() or 0, start)
         init = getattr(clusterer, "init", "k-means++")
         self._keep(metric, objective, starting_centroids(init, task))

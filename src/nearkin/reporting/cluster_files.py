@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from nearkin.errors import ParameterError
 from nearkin.reporting.cluster_page import as_html
 from nearkin.reporting.cluster_pictures import cluster_picture, curve_picture, outlier_picture
 from nearkin.reporting.cluster_tables import ClusterReport, as_json, centroids_csv, labels_csv
-from nearkin.reporting.drawing import Picture, need_matplotlib
+from nearkin.reporting.drawing import Picture, need_matplotlib, standalone_svg
+from nearkin.store.durability import storage_errors
 from nearkin.store.replacement import FolderKind, check_place, write_folder
+
+if TYPE_CHECKING:
+    from nearkin.clustering.result import Clustering
 
 FILES = ("clusters.html", "clusters.json", "labels.csv", "centroids.csv")
 PICTURES = ("clusters.png", "outliers.png", "k_curve.png")
@@ -57,3 +63,14 @@ def pictures(report: ClusterReport) -> list[Picture]:
     if found.choice is not None and len(found.choice.curve) > 1:
         drawn.append(curve_picture(found.choice))
     return [*drawn, outlier_picture(report.outliers)]
+
+
+def write_picture(found: Clustering, path: str | os.PathLike[str], columns: tuple[str, ...] = ()) -> None:
+    """The plane as a file of its own; errors as for `nearkin.Clustering.picture`."""
+    place = Path(path)
+    ending = place.suffix.lower()
+    if ending not in (".png", ".svg"):
+        raise ParameterError(f"a picture is written as .png or .svg, and {os.fspath(path)!r} ends otherwise")
+    drawn = cluster_picture(found, columns, seed=found.seed)
+    with storage_errors(place, "written"):
+        place.write_bytes(drawn.png if ending == ".png" else standalone_svg(drawn.svg).encode())

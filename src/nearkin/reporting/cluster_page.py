@@ -92,7 +92,8 @@ def _tiles(report: ClusterReport) -> str:
 
 def _troubles(report: ClusterReport) -> str:
     items = "".join(
-        f"<li>{escape(_sentence(each.sentence))} <span>{escape(_sentence(each.advice))}</span></li>" for each in report.troubles
+        f"<li>{escape(_sentence(each.sentence))} <span>{escape(_sentence(each.advice))}</span></li>"
+        for each in report.troubles
     )
     return f'<ul class="troubles">{items}</ul>' if items else ""
 
@@ -133,7 +134,9 @@ def _reading(report: ClusterReport) -> str:
     """How the table is to be read."""
     said = "The medoid is the row with the least distances from the others of its cluster"
     if report.columns and set(report.names) <= set(cluster_headers(report)):
-        return f"Centroids are in the units of the columns. {said}; where the two differ much, outliers pull the centroid."
+        return (
+            f"Centroids are in the units of the columns. {said}; where the two differ much, outliers pull the centroid."
+        )
     return f"{said}. Centroids, of {len(report.names):,} columns each, are in centroids.csv."
 
 
@@ -141,7 +144,9 @@ def _farthest(report: ClusterReport) -> str:
     rows = report.outliers.rows("critical")
     if not len(rows):
         return ""
-    shown = ", ".join(f"{report.id_of(int(row))} ({number(float(report.outliers.scores[row]))})" for row in rows[:FARTHEST])
+    shown = ", ".join(
+        f"{report.id_of(int(row))} ({number(float(report.outliers.scores[row]))})" for row in rows[:FARTHEST]
+    )
     more = f" and {len(rows) - FARTHEST:,} more, see labels.csv" if len(rows) > FARTHEST else ""
     return f'<p>The farthest, with their distances:</p><p class="far">{escape(shown)}{more}</p>'
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nearkin.errors import ParameterError
+
 if TYPE_CHECKING:
     from nearkin.clustering.outliers import Outliers
     from nearkin.clustering.quality import ClusterQuality
@@ -46,6 +48,12 @@ class ClusterReport:
     columns: tuple[str, ...] = ()
     title: str = "your vectors"
     remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        rows, dim = len(self.found.labels), self.found.centroids.shape[1]
+        for what, given, wanted in (("ids", self.ids, rows), ("columns", self.columns or None, dim)):
+            if given is not None and len(given) != wanted:
+                raise ParameterError(f"{len(given):,} {what} were given, {wanted:,} expected")
 
     @cached_property
     def quality(self) -> ClusterQuality:
@@ -105,7 +113,7 @@ def cluster_headers(report: ClusterReport) -> tuple[str, ...]:
 
 
 def cluster_cells(report: ClusterReport) -> list[tuple[str, ...]]:
-    """A row for each cluster: its size, its centroid in the units of the columns if there are few, and the row that stands for it."""
+    """A row for each cluster: its size, its centroid in the columns' units if they are few, and its medoid."""
     sizes, rows, silhouettes = report.found.sizes, len(report.found.labels), _silhouettes(report)
     wide = len(cluster_headers(report)) > 5 + bool(silhouettes)
     made = []
@@ -142,7 +150,9 @@ def quality_facts(report: ClusterReport) -> dict[str, str]:
         facts["WCSS"] = f"{number(quality.wcss)} within clusters, {number(quality.bcss)} between them{held}"
     else:
         facts["inertia"] = f"{number(report.found.inertia)}, the sum of distances from the centroids"
-    facts["imbalance"] = f"{quality.imbalance:.2f}; 1 where all clusters have as many rows, {report.found.k} where one has all"
+    facts["imbalance"] = (
+        f"{quality.imbalance:.2f}; 1 where all clusters have as many rows, {report.found.k} where one has all"
+    )
     return facts
 
 

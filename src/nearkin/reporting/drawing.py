@@ -107,3 +107,14 @@ def _png(figure: Figure) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=160, metadata={"Software": None})
     return out.getvalue()
+
+
+def standalone_svg(svg: str) -> str:
+    """An SVG of a page as a file of its own, with the colours of paper.
+
+    >>> standalone_svg('<svg stroke="var(--ink)">')
+    '<svg stroke="#1d2733">'
+    """
+    for name, colour in {"ink": INK, "faint": FAINT, "grid": GRID, "paper": PAPER, "font": "sans-serif"}.items():
+        svg = svg.replace(f"var(--{name})", colour)
+    return svg
