@@ -219,7 +219,11 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
         if metric.needs_fit:
             metric.fit_for_centroids(rows)
         prepared = metric.prepare(rows)
-        start = None if self.init is None or isinstance(self.init, str) else metric.prepare(np.asarray(self.init, dtype=np.float32))
+        start = (
+            None
+            if self.init is None or isinstance(self.init, str)
+            else metric.prepare(np.asarray(self.init, dtype=np.float32))
+        )
         task = Task(prepared, self.n_clusters, objective, mass, self._seed() or 0, start)
         init = getattr(clusterer, "init", "k-means++")
         self._keep(metric, objective, starting_centroids(init, task))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
@@ -26,16 +27,21 @@ class TableRows(NamedTuple):
     """(n, dim) numbers."""
     ids: Sequence[Any]
     """n ids of the file, or numbers of its rows from 0 on."""
+    numbered: bool
+    """Whether they are numbers of rows."""
     columns: tuple[str, ...]
     """dim names, or none where the file has none."""
     dropped: int
     """Rows left out because a number is missing."""
+    weights: np.ndarray | None = None
+    """(n,) float64 weight of each row, where a column of weights was named."""
 
 
 def read_table(
     path: PathLike,
     *,
     numeric: Sequence[str] | None = None,
+    weights: str | None = None,
     id: str | None = None,
     format: str | None = None,
     drop_missing: bool = False,
@@ -47,6 +53,8 @@ def read_table(
     ----------
     numeric
         Columns of numbers: a name, one in other letter case, or a part that only one name has; ``*`` stands for any text.
+    weights
+        Column that says how much each row counts; it is not clustered by.
     id
         Column of the ids.
     format
@@ -63,11 +71,22 @@ def read_table(
     NotSupportedError
         The format names no columns.
     """
+    what = os.fspath(path)
+    if weights is not None:
+        text = format_of_columns(path, numeric=[weights], id=id, format=format, registry=registry)
+        (column,) = summarize(path, registry=registry, format=text).columns
+        mass = read_vectors(path, registry=registry, format=text).vectors[:, 0].astype(np.float64)
+        plain = format_of_columns(path, id=id, format=format, registry=registry)
+        others = [name for name in summarize(path, registry=registry, format=plain).columns if name != column]
+        numeric = others if numeric is None else numeric
     text = format_of_columns(path, numeric=numeric, id=id, format=format, registry=registry)
     loaded = read_vectors(path, registry=registry, format=text)
-    return without_missing(
-        loaded, summarize(path, registry=registry, format=text).columns, os.fspath(path), drop_missing
-    )
+    columns = summarize(path, registry=registry, format=text).columns
+    if weights is None:
+        return without_missing(loaded, columns, what, drop_missing)
+    gathered = Loaded(np.column_stack([loaded.vectors, mass]), loaded.ids, None)
+    rows = without_missing(gathered, (*columns, column), what, drop_missing)
+    return rows._replace(vectors=rows.vectors[:, :-1], columns=columns, weights=rows.vectors[:, -1].astype(np.float64))
 
 
 def format_of_columns(
@@ -123,8 +142,8 @@ def _meant(name: str, names: Sequence[str], what: str) -> str:
             return found[0]
         if found:
             raise ParameterError(f"{name!r} may be any of {len(found)} columns of {what}: {_listed(found)}")
-    lowered = {each.lower(): each for each in names}
-    close = [lowered[each] for each in difflib.get_close_matches(small, lowered, n=3)]
+    spelled = {word: each for each in reversed(names) for word in (*re.split(r"[^a-z0-9]+", each.lower()), each.lower())}
+    close = list(dict.fromkeys(spelled[word] for word in difflib.get_close_matches(small, spelled, n=3)))
     meant = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
     raise ParameterError(f"{what} has no column {name!r}{meant}; it has {_listed(names)}")
 
@@ -145,7 +164,7 @@ def without_missing(loaded: Loaded, columns: tuple[str, ...], what: str, drop_mi
     ids: Sequence[Any] | np.ndarray = range(len(vectors)) if loaded.ids is None else loaded.ids
     lacking, of = _missing(vectors)
     if not lacking.any():
-        return TableRows(vectors, ids, columns, 0)  # type: ignore[arg-type]
+        return TableRows(vectors, ids, loaded.ids is None, columns, 0)  # type: ignore[arg-type]
     count, shown = int(lacking.sum()), _shown(of, columns)
     if not drop_missing:
         raise VectorError(
@@ -155,7 +174,7 @@ def without_missing(loaded: Loaded, columns: tuple[str, ...], what: str, drop_mi
     if count == len(vectors):
         raise VectorError(f"{what} lacks numbers in all of its {count:,} rows ({shown})", hint="choose other columns")
     kept = np.flatnonzero(~lacking)
-    return TableRows(vectors[kept], [ids[int(row)] for row in kept], columns, count)
+    return TableRows(vectors[kept], [ids[int(row)] for row in kept], loaded.ids is None, columns, count)
 
 
 def _missing(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

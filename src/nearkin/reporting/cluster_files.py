@@ -39,6 +39,8 @@ def check_folder(path: str | os.PathLike[str], *, overwrite: bool) -> None:
 def write_report(report: ClusterReport, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write the folder, which appears complete or not at all; errors as for `nearkin.Clustering.save`."""
     check_folder(path, overwrite=overwrite)
+    if report.ids is not None and len(report.ids) != len(report.found.labels):
+        raise ParameterError(f"{len(report.ids):,} ids were given for {len(report.found.labels):,} rows")
     drawn = pictures(report)
     texts = {
         "clusters.html": as_html(report, drawn),

@@ -19,7 +19,7 @@ from nearkin.reporting.drawing import Picture
 from nearkin.reporting.style import CSS
 
 MORE_CSS = """
-.plane { max-width: 900px; }
+.plane, .curves { max-width: 900px; }
 .rest { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 8px 40px; }
 .rest > * { min-width: 0; }
 .dot { display: inline-block; width: 0.7em; height: 0.7em; border-radius: 50%; margin-right: 0.5em; }
@@ -29,6 +29,7 @@ ul.troubles span { color: var(--faint); }
 .far { font: 0.86rem/1.6 var(--mono); overflow-wrap: anywhere; max-width: none; }
 """
 FARTHEST = 20
+MOST_COLUMNS = 24
 MOST_ROWS = 500
 """Clusters in the table; all of them are in centroids.csv."""
 
@@ -61,7 +62,7 @@ def as_html(report: ClusterReport, drawn: Sequence[Picture]) -> str:
         f"<p>Limits are {escape(report.outliers.rule)}.</p>",
         _farthest(report),
         "</section></div>",
-        f'<div class="pictures">{"".join(map(_figure, drawn[1:]))}</div>',
+        f'<div class="{"pictures" if len(drawn) > 2 else "curves"}">{"".join(map(_figure, drawn[1:]))}</div>',
         "<footer>Made by nearkin. Labels, centroids, pictures and everything as JSON lie beside this file.</footer>",
     ]
     return (
@@ -114,10 +115,10 @@ def _figure(drawn: Picture, heading: bool = True) -> str:
 
 
 def _clusters(report: ClusterReport) -> str:
-    headers, coloured = cluster_headers(report), report.found.k <= MOST_COLOURED
+    headers, coloured = cluster_headers(report, MOST_COLUMNS), report.found.k <= MOST_COLOURED
     head = "".join(f'<th scope="col"{_text(at == 0)}>{escape(name)}</th>' for at, name in enumerate(headers))
     body = []
-    for at, (cluster, *cells) in enumerate(cluster_cells(report)[:MOST_ROWS]):
+    for at, (cluster, *cells) in enumerate(cluster_cells(report, MOST_COLUMNS)[:MOST_ROWS]):
         dot = f'<span class="dot" style="background:{colour_of(at)}"></span>' if coloured else ""
         inner = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         body.append(f'<tr><td class="text">{dot}{cluster}</td>{inner}</tr>')
@@ -132,8 +133,8 @@ def _text(first: bool) -> str:
 
 def _reading(report: ClusterReport) -> str:
     """How the table is to be read."""
-    said = "The medoid is the row with the least distances from the others of its cluster"
-    if report.columns and set(report.names) <= set(cluster_headers(report)):
+    said = "The medoid is the row with the least distances from the others of its cluster; rows count from 0"
+    if report.columns and set(report.names) <= set(cluster_headers(report, MOST_COLUMNS)):
         return (
             f"Centroids are in the units of the columns. {said}; where the two differ much, outliers pull the centroid."
         )

@@ -183,7 +183,7 @@ def _scatter(axes: Axes, labels: np.ndarray, sizes: np.ndarray, places: Projecti
     coloured = len(sizes) <= MOST_COLOURED
     bitmap = len(labels) > ROWS_AS_SHAPES
     area = float(np.clip(9000 / max(len(labels), 1), 5, 26))
-    look: dict[str, Any] = {"linewidths": 0, "alpha": 0.6, "rasterized": bitmap, "zorder": 2}
+    look: dict[str, Any] = {"linewidths": 0, "alpha": 0.75, "rasterized": bitmap, "zorder": 2}
     if not coloured:
         axes.scatter(places.rows[:, 0], places.rows[:, 1], s=area, color=FAINT, **look)
     for cluster in range(len(sizes) if coloured else 0):
@@ -210,7 +210,7 @@ def _centroids(axes: Axes, sizes: np.ndarray, places: np.ndarray, *, coloured: b
     """Rings by size, the largest below; numbers in those that there is room for."""
     share = np.sqrt(sizes / max(int(sizes.max()), 1))
     numbered = len(sizes) <= MOST_NUMBERED
-    low, high = (230, 760) if coloured else (110, 420) if numbered else (6, 60)
+    low, high = (230, 760) if coloured else (70, 240) if numbered else (6, 60)
     order = np.argsort(-sizes, kind="stable")
     for at, cluster in enumerate(order):
         ring = colour_of(int(cluster)) if coloured else INK
@@ -227,7 +227,7 @@ def _centroids(axes: Axes, sizes: np.ndarray, places: np.ndarray, *, coloured: b
             axes.annotate(
                 str(int(cluster)),
                 places[cluster],
-                fontsize=9.5 if coloured else 6.5,
+                fontsize=9.5 if coloured else 6,
                 color=INK,
                 ha="center",
                 va="center",
@@ -248,7 +248,7 @@ def _curve(axes: Axes, choice: KChoice) -> None:
     axes.set_ylabel("inertia (dashed)")
     axes.set_xlabel("k")
     axes.axvline(choice.k, color=COLOURS[1], linewidth=1.4)
-    axes.annotate(f" k = {choice.k}", (choice.k, 1), xycoords=("data", "axes fraction"), va="top", color=INK)
+    axes.annotate(f" k = {choice.k}", (choice.k, 0.02), xycoords=("data", "axes fraction"), va="bottom", color=INK)
     right = axes.twinx()
     right.spines["right"].set_visible(True)
     right.grid(visible=False)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nearkin.clustering.problem import ITERATIONS
 from nearkin.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class ClusterReport:
         What the rows are called, such as the name of a file.
     remarks
         Sentences on how the rows came to be clustered, such as that some were left out.
+    numbered
+        Whether ids are numbers of rows; None where that follows from whether there are ids.
     """
 
     found: Clustering
@@ -48,12 +51,12 @@ class ClusterReport:
     columns: tuple[str, ...] = ()
     title: str = "your vectors"
     remarks: tuple[str, ...] = ()
+    numbered: bool | None = None
 
     def __post_init__(self) -> None:
-        rows, dim = len(self.found.labels), self.found.centroids.shape[1]
-        for what, given, wanted in (("ids", self.ids, rows), ("columns", self.columns or None, dim)):
-            if given is not None and len(given) != wanted:
-                raise ParameterError(f"{len(given):,} {what} were given, {wanted:,} expected")
+        dim = self.found.centroids.shape[1]
+        if self.columns and len(self.columns) != dim:
+            raise ParameterError(f"{len(self.columns):,} columns were named, {dim:,} were clustered")
 
     @cached_property
     def quality(self) -> ClusterQuality:
@@ -105,17 +108,19 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
 
 
-def cluster_headers(report: ClusterReport) -> tuple[str, ...]:
-    """Of `cluster_cells`; all are numbers but the last, which is the medoid's id."""
+def cluster_headers(report: ClusterReport, most: int = MOST_COLUMNS) -> tuple[str, ...]:
+    """Of `cluster_cells`; the last is the medoid's id, or the number of its row."""
+    numbered = report.ids is None if report.numbered is None else report.numbered
     silhouette = ("silhouette",) if _silhouettes(report) else ()
-    shown = report.names if report.columns and len(report.names) <= MOST_COLUMNS else ()
-    return ("cluster", "rows", "share", *shown, "mean distance", *silhouette, "medoid")
+    shown = report.names if report.columns and len(report.names) <= most else ()
+    medoid = "medoid row" if numbered else "medoid id"
+    return ("cluster", "rows", "share", *shown, "mean distance", *silhouette, medoid)
 
 
-def cluster_cells(report: ClusterReport) -> list[tuple[str, ...]]:
+def cluster_cells(report: ClusterReport, most: int = MOST_COLUMNS) -> list[tuple[str, ...]]:
     """A row for each cluster: its size, its centroid in the columns' units if they are few, and its medoid."""
     sizes, rows, silhouettes = report.found.sizes, len(report.found.labels), _silhouettes(report)
-    wide = len(cluster_headers(report)) > 5 + bool(silhouettes)
+    wide = len(cluster_headers(report, most)) > 5 + bool(silhouettes)
     made = []
     for cluster, centroid in enumerate(report.found.centroids):
         middle = [number(float(value)) for value in centroid] if wide else []
@@ -164,7 +169,7 @@ def run_facts(report: ClusterReport) -> dict[str, str]:
     return {
         "rows": f"{rows:,} x {dim:,}",
         "clusters": f"{found.k:,}",
-        "method": found.method,
+        "method": found.method.replace(f":max_iter={ITERATIONS}", ""),
         "metric": found.metric_name,
         "ended": f"{ENDS[found.ended]}{iterations}; seed {found.seed}",
     }
@@ -241,9 +246,9 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def labels_csv(report: ClusterReport) -> str:
-    """A line for each row: its id, cluster, distance from the centroid, and band."""
-    outliers = report.outliers
+def labels_csv(report: ClusterReport, of: Outliers | None = None) -> str:
+    """A line for each row (of those that were clustered, or of others): its id, cluster, distance from the centroid, and band."""
+    outliers = report.outliers if of is None else of
     lines = zip(outliers.labels.tolist(), _short(outliers.scores), outliers.bands.tolist(), strict=True)
     return as_csv(("id", "cluster", "distance", "band"), ((report.id_of(at), *line) for at, line in enumerate(lines)))
 
