@@ -30,7 +30,7 @@ try:
 except ImportError:
     # The class is there all the same, so that `from nearkin import *` works; making one says what to install.
     check_is_fitted = None
-    BaseEstimator = ClassNamePrefixFeaturesOutMixin = ClusterMixin = TransformerMixin = type("_Absent", (), {})
+    ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator = (type("_", (), {}) for _ in range(4))
 
 if TYPE_CHECKING:
     from nearkin.clustering.result import Clustering

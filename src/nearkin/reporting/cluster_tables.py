@@ -105,7 +105,7 @@ def number(value: float) -> str:
     """
     if not math.isfinite(value):
         return str(value)
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def cluster_headers(report: ClusterReport, most: int = MOST_COLUMNS) -> tuple[str, ...]:
