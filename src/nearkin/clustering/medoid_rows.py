@@ -18,29 +18,32 @@ NEAR, RANDOM = 200, 100
 """Rows nearest to the centroid and random ones that may be the medoid of a larger cluster, measured against `EXACT_MEMBERS`."""
 
 
-def medoid_rows_of(clustering: Clustering) -> np.ndarray:
-    """See `nearkin.Clustering.medoid_rows`."""
+def medoid_rows_of(clustering: Clustering, only: int | None = None) -> np.ndarray:
+    """See `nearkin.Clustering.medoid_rows`; of one cluster only, with -1 for the others, where one is named."""
     if clustering.medoids is not None:
         return np.array(clustering.medoids)
     found = np.full(clustering.k, -1, dtype=np.int64)
-    distances = MetricSums(clustering.metric).costs
     own = clustering.distances()
-    rng = np.random.default_rng(clustering.seed)
     for cluster, members in members_of(clustering.labels):
-        mass = clustering.mass[members]
-        if mass.sum() > 0:
-            members, mass = members[mass > 0], mass[mass > 0]
-        candidates = against = np.arange(len(members))
-        if len(members) > EXACT_MEMBERS:
-            nearest = np.argpartition(own[members], NEAR)[:NEAR]
-            candidates = np.union1d(nearest, rng.choice(len(members), RANDOM, replace=False))
-            against = rng.choice(len(members), EXACT_MEMBERS, replace=False)
-        rows = clustering.prepared[members[against]]
-        weights = mass[against] if mass.sum() > 0 else np.ones(len(against))
-        step = block_rows(8 * len(against))
-        sums = [
-            weights @ distances(rows, clustering.prepared[members[candidates[start : start + step]]])
-            for start in range(0, len(candidates), step)
-        ]
-        found[cluster] = members[candidates[int(np.concatenate(sums).argmin())]]
+        if only in (None, cluster):
+            found[cluster] = members[_least_sum(clustering, members, own[members])]
     return found
+
+
+def _least_sum(clustering: Clustering, members: np.ndarray, own: np.ndarray) -> int:
+    """Place among the members of the one with the least weighted sum of distances, rows of no weight only where all are."""
+    mass = clustering.mass[members] if clustering.mass[members].any() else np.ones(len(members))
+    counted = np.flatnonzero(mass > 0)
+    candidates = against = counted
+    if len(counted) > EXACT_MEMBERS:
+        rng = np.random.default_rng(clustering.seed)
+        nearest = counted[np.argpartition(own[counted], NEAR)[:NEAR]]
+        candidates = np.union1d(nearest, rng.choice(counted, RANDOM, replace=False))
+        against = rng.choice(counted, EXACT_MEMBERS, replace=False)
+    distances, rows = MetricSums(clustering.metric).costs, clustering.prepared[members[against]]
+    step = block_rows(8 * len(against))
+    sums = [
+        mass[against] @ distances(rows, clustering.prepared[members[candidates[start : start + step]]])
+        for start in range(0, len(candidates), step)
+    ]
+    return int(candidates[int(np.concatenate(sums).argmin())])

@@ -110,7 +110,7 @@ class Labelled:
         farthest = 4 * float(np.einsum("ij,ij->i", self.rows, self.rows, dtype=np.float64).max(initial=0))
         if farthest == 0:
             return None
-        tried = farthest * np.array([1.0, 0.7, 0.3, 0.1, 1e-3])
+        tried = farthest * np.array([1 - 1e-5, 0.7, 0.3, 0.1, 1e-3])  # cosine cuts off what rounding puts beyond 4
         values = np.asarray(self.metric.finish(tried.copy()), dtype=np.float64) / tried
         return float(values[0]) if np.ptp(values) <= 1e-9 * abs(values[0]) else None
 
@@ -144,7 +144,7 @@ def exact_silhouette(data: Labelled) -> Silhouette:
     return Silhouette(mean, mean, mean, len(values), True, means)
 
 
-def sampled_silhouette(data: Labelled, seed: int, rows: int = SAMPLED_ROWS, work: float | None = None) -> Silhouette:
+def sampled_silhouette(data: Labelled, seed: int, rows: int | None = None, work: float | None = None) -> Silhouette:
     """The mean silhouette from a sample of rows that is stratified by cluster, so that no cluster is missed.
 
     Each sampled row is compared with all rows, or where that would cost too much with a sample of those, also stratified. Means of
@@ -154,13 +154,16 @@ def sampled_silhouette(data: Labelled, seed: int, rows: int = SAMPLED_ROWS, work
     Parameters
     ----------
     rows
-        To sample; clusters with few rows are sampled whole.
+        To sample, 2,000 where it is None; clusters with few rows are sampled whole.
     work
         Products of coordinates that may be computed; None for what takes some seconds.
     """
     rng = np.random.default_rng(seed)
     strata = _strata(data)
-    asked = [rng.choice(each, count, replace=False) for each, count in zip(strata, _shares(strata, rows), strict=True)]
+    asked = [
+        rng.choice(each, count, replace=False)
+        for each, count in zip(strata, _shares(strata, rows or SAMPLED_ROWS), strict=True)
+    ]
     total = sum(map(len, asked))
     columns = _columns(data, strata, total, work, rng)
     values = silhouettes(data, np.concatenate(asked), columns)

@@ -1,0 +1,214 @@
+"""Every trouble on rows made to show it, and on rows that must not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import nearkin as nk
+from nearkin.clustering.misplaced_centroids import pulled_centroids, sparse_centroids
+
+
+def groups(sizes=(60, 60, 60), dim=3, seed=0, apart=10.0):
+    rng = np.random.default_rng(seed)
+    centres = apart * np.eye(len(sizes), max(dim, len(sizes)))[:, :dim]
+    return np.concatenate([rng.normal(size=(size, dim)) + at for size, at in zip(sizes, centres, strict=True)]).astype(
+        np.float32
+    )
+
+
+def kinds(found):
+    return [each.kind for each in found.troubles()]
+
+
+def only(found, kind):
+    (trouble,) = [each for each in found.troubles() if each.kind == kind]
+    return trouble
+
+
+@pytest.mark.parametrize("dim", [3, 5, 40])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_well_apart_have_no_trouble(dim, metric, seed):
+    assert nk.cluster(groups(dim=dim, seed=seed) + 1, 3, metric=metric, seed=seed).troubles() == ()
+
+
+def test_noise_has_no_trouble_either():
+    rows = np.random.default_rng(0).normal(size=(500, 20)).astype(np.float32)
+    assert nk.cluster(rows, 5).troubles() == ()
+
+
+def test_more_clusters_than_distinct_rows_are_counted():
+    found = nk.cluster([[1.0], [1.0], [2.0], [2.0], [3.0], [-0.0], [0.0]], 6)
+    few = only(found, "too few distinct rows")
+    assert "6 clusters were asked of 7 rows, only 4 of which are distinct" in few.sentence
+    assert few.advice == "ask for at most 4 clusters"
+    empty = only(found, "empty clusters")
+    assert empty.clusters == tuple(np.flatnonzero(found.sizes == 0))
+    assert len(empty.clusters) == 2
+    assert nk.cluster([[1.0], [2.0], [3.0], [0.0]], 4).troubles() == ()
+
+
+def test_clusters_that_ran_empty_are_told_with_the_policy():
+    rows = groups()
+    start = np.concatenate([rows[:1], rows[:1] + 1e4, rows[:1] - 1e4])
+    found = nk.cluster(rows, 3, init=start)
+    assert found.partition.reseeded
+    trouble = only(found, "reseeded clusters")
+    assert found.partition.reseeding in trouble.sentence
+    assert "empty clusters" not in kinds(found)
+
+
+def test_iterations_that_ended_too_early_say_what_they_still_gained():
+    rows = np.random.default_rng(0).normal(size=(2000, 6)).astype(np.float32)
+    found = nk.cluster(rows, 20, init="random", max_iter=3, n_init=1)
+    gained = 1 - found.history[-1] / found.history[-2]
+    trouble = only(found, "not converged")
+    assert f"{gained:.2%}" in trouble.sentence
+    assert "max_iter" in trouble.advice
+    assert "not converged" not in kinds(nk.cluster(rows, 20))
+    settled = replace(found, partition=replace(found.partition, history=(5.0, 5.0)))
+    assert "not converged" not in kinds(settled)
+    once = replace(found, partition=replace(found.partition, history=()))
+    assert "ended after 1" in only(once, "not converged").sentence
+
+
+def test_oscillation_is_told():
+    found = nk.cluster(groups(), 3)
+    moving = replace(found, partition=replace(found.partition, ended="oscillating"))
+    assert "came back" in only(moving, "oscillating").sentence
+    assert "oscillating" not in kinds(found)
+
+
+def test_copies_are_told_where_they_weigh():
+    rows = groups()
+    copied = np.concatenate([rows, np.repeat(rows[:1], 90, axis=0)])
+    trouble = only(nk.cluster(copied, 3), "duplicates")
+    assert "91 of 270 rows have copies, and row 0 occurs 91 times" in trouble.sentence
+    assert "duplicates" not in kinds(nk.cluster(np.concatenate([rows, rows[:30]]), 3))
+    assert "duplicates" not in kinds(nk.cluster([[1.0], [1.0], [5.0], [5.0]], 2))
+
+
+@pytest.mark.parametrize("dim", [2, 10, 60])
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
+def test_a_centroid_between_groups_stands_in_a_sparse_region(dim, metric):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(300, dim)).astype(np.float32)
+    rows[:100, 0] -= 60 + 4 * dim
+    rows[100:200, 0] += 60 + 4 * dim
+    rows[200:, 1] += 3000
+    found = nk.cluster(rows, 2, metric=metric)
+    between = int(found.labels[0])
+    if metric == "manhattan":  # a median may lie in either group; a centroid put between them must be seen as well
+        centroids = found.partition.centroids.copy()
+        centroids[between, 0] = 0
+        found = replace(found, partition=replace(found.partition, centroids=centroids))
+    trouble = only(found, "sparse region")
+    assert trouble.clusters == (between,)
+    (seen,) = sparse_centroids(found)
+    costs = found.objective.costs(found.prepared, found.partition.centroids[between][None])[:, 0]
+    nearest = np.sqrt(costs.min()) if metric == "euclidean" else costs.min()
+    assert seen.nearest == pytest.approx(nearest, rel=1e-5)
+    assert f"{seen.nearest:.4g}" in trouble.sentence
+    assert "sparse region" not in kinds(nk.cluster(rows, 3, metric=metric, seed=1))
+
+
+def test_a_grid_of_whole_numbers_is_no_sparse_region():
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.integers(0, 5, (200, 3)), rng.integers(40, 45, (200, 3))]).astype(np.float32)
+    assert "sparse region" not in kinds(nk.cluster(rows, 2))
+
+
+def test_the_textbook_row_far_out_pulls_its_centroid():
+    found = nk.cluster([[1], [2], [3], [4], [100]], 1)
+    trouble = only(found, "pulled centroid")
+    assert "the mean is [22], the medoid, row 2, is [3]" in trouble.sentence
+    assert trouble.sentence.startswith("row 4 pulls the centroid of cluster 0: it lies 97.5 from where most")
+    (seen,) = pulled_centroids(found)
+    assert (seen.row, seen.medoid, seen.rows) == (4, 2, 5)
+    assert seen.moved == pytest.approx(22 - 2.5)
+    assert found.medoid_rows().tolist() == [2]
+    assert "pulled centroid" not in kinds(nk.cluster([[1], [2], [3], [4], [5]], 1))
+    assert "pulled centroid" not in kinds(nk.cluster([[1], [2], [3], [4], [100]], 1, metric="manhattan"))
+
+
+@pytest.mark.parametrize("dim", [3, 30])
+def test_a_row_far_out_is_named_among_many(dim):
+    rows = groups(dim=dim)
+    rows[70, 1] += 300
+    start = np.stack([rows[0], rows[60], rows[130]])
+    found = nk.cluster(rows, 3, init=start)
+    trouble = only(found, "pulled centroid")
+    assert trouble.clusters == (int(found.labels[70]),)
+    assert trouble.sentence.startswith("row 70 pulls")
+    same = np.zeros((20, 2), np.float32)
+    same[3] = 9
+    assert "beyond all of their spread" in only(nk.cluster(same, 1), "pulled centroid").sentence
+
+
+def test_a_row_of_no_weight_pulls_nothing():
+    rows, weights = np.float32([[1], [2], [3], [4], [5], [100]]), np.ones(6)
+    weights[5] = 0
+    assert "pulled centroid" not in kinds(nk.cluster(rows, 1, weights=weights))
+
+
+def test_one_cluster_that_holds_nearly_all_is_named():
+    rows = groups((200, 5, 5), apart=300)
+    found = nk.cluster(rows, 3)
+    trouble = only(found, "one large cluster")
+    assert trouble.clusters == (int(found.labels[0]),)
+    assert "holds 200 of 210 rows" in trouble.sentence
+    assert f"{found.quality().imbalance:.2f}" in trouble.sentence
+    assert "one large cluster" not in kinds(nk.cluster(groups((200, 100, 60)), 3))
+
+
+def test_a_column_in_another_unit_is_named():
+    rows = groups()
+    rows[:, 1] *= 1000
+    trouble = only(nk.cluster(rows, 3), "unlike units")
+    share = rows[:, 1].var() / rows.var(axis=0).sum()
+    assert trouble.sentence.startswith(f"column 1 makes {share:.1%} of the variance")
+    assert "standardized-euclidean" in trouble.advice
+    assert "unlike units" not in kinds(nk.cluster(rows, 3, metric="standardized-euclidean"))
+    assert "unlike units" not in kinds(nk.cluster(groups(), 3))
+
+
+def test_one_row_far_out_is_no_other_unit():
+    rows = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    rows[5, 0] = 1000
+    assert "unlike units" not in kinds(nk.cluster(rows, 2))
+    constant = np.zeros((50, 3), np.float32)
+    constant[:, 1] = np.arange(50)
+    assert "unlike units" not in kinds(nk.cluster(constant, 2))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan", "chebyshev"])
+def test_medoid_rows_are_those_of_brute_force(metric):
+    rows = groups(dim=4, sizes=(30, 40, 50)) + 2
+    method = "kmedoids" if metric == "chebyshev" else "lloyd"
+    weights = np.random.default_rng(0).uniform(0, 2, len(rows))
+    found = nk.cluster(rows, 3, metric=metric, method=method, weights=None if method == "kmedoids" else weights)
+    mass = np.ones(len(rows)) if method == "kmedoids" else weights
+    apart = found.metric.distances(rows, rows)
+    for cluster, row in enumerate(found.medoid_rows()):
+        members = np.flatnonzero(found.labels == cluster)
+        sums = apart[np.ix_(members, members)] @ mass[members]
+        assert sums[members == row] == pytest.approx(sums.min(), rel=1e-6)
+
+
+def test_the_medoid_of_a_large_cluster_is_nearly_the_best():
+    rows = np.random.default_rng(0).normal(size=(6000, 2)).astype(np.float32)
+    found = nk.cluster(rows, 1)
+    (row,) = found.medoid_rows()
+    sums = (
+        np.linalg.norm(rows - rows[row], axis=1).sum(),
+        np.linalg.norm(rows[:, None] - rows[None, :500], axis=2).sum(0),
+    )
+    assert sums[0] < 1.01 * sums[1].min()
+
+
+def test_a_cluster_without_rows_has_no_medoid_row():
+    found = nk.cluster([[1.0], [1.0], [2.0]], 3)
+    assert sorted(found.medoid_rows().tolist()) == [-1, 0, 2]
