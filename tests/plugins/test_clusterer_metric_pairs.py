@@ -49,7 +49,7 @@ def clustered(rows: np.ndarray, method: str, metric: str, seed: int = 3) -> Clus
     return nk.cluster(rows, K, method=method, metric=metric, seed=seed, n_init=1, threads=2, **more)
 
 
-@pytest.mark.parametrize("metric", metrics())
+@pytest.mark.parametrize("metric", list(metrics()))
 @pytest.mark.parametrize("spec", CLUSTERERS, ids=lambda spec: spec.name)
 def test_every_pair_is_right_or_refused(spec: ClustererSpec, metric: str) -> None:
     made, rows = rows_for(metric)

@@ -251,10 +251,11 @@ def test_a_start_is_where_iterations_begin(make):
 @pytest.mark.parametrize("make", [KMeans, Lloyd])
 def test_a_settled_start_ends_early_and_no_worse(make):
     rows = np.random.default_rng(0).normal(size=(4000, 8)).astype(np.float32)
-    cold = make(max_iter=20).fit(rows, 32)
-    warm = make(max_iter=20).fit(rows, 32, start=cold.centroids)
+    cold = make(max_iter=20, tol=2e-3).fit(rows, 32)
+    warm = make(max_iter=20, tol=2e-3).fit(rows, 32, start=cold.centroids)
     assert warm.inertia <= 1.0001 * cold.inertia
-    assert make is Lloyd or len(warm.history) < 8
+    assert len(warm.history) < 8
+    assert warm.ended == "converged"
 
 
 def test_a_clusterer_that_takes_no_start_goes_on_without():
