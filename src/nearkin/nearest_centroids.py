@@ -136,6 +136,37 @@ def own_costs(vectors: np.ndarray, centroids: np.ndarray, labels: np.ndarray) ->
     return costs
 
 
+class SquaresFrom:
+    """Squared distances of the same rows from others, few at a time: float32, by the difference where that would cancel.
+
+    >>> SquaresFrom(np.float32([[10001], [10009]]))(np.float32([[10001]])).tolist()
+    [[0.0], [64.0]]
+    """
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self._origin = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self._rows = vectors - self._origin
+        self._squares = np.einsum("ij,ij->i", self._rows, self._rows)
+
+    def __call__(self, others: np.ndarray) -> np.ndarray:
+        """(n, m) float32 squared distances from (m, dim) others, right to about 1e-3 of themselves, and 0 for equal rows."""
+        moved = others - self._origin
+        squares = np.einsum("ij,ij->i", moved, moved)
+        values = self._rows @ moved.T
+        values *= -2
+        values += self._squares[:, None]
+        values += squares
+        for column in range(len(others)):
+            close = np.flatnonzero(values[:, column] < CANCELLING * squares[column])
+            difference = self._rows[close] - moved[column]
+            values[close, column] = np.einsum("ij,ij->i", difference, difference)
+        return values
+
+
+CANCELLING = 1e-2
+"""Squared distances below this share of a squared length are computed again: float32 would have lost too many of their digits."""
+
+
 def in_spans(work: Callable[[slice], None], n: int, threads: int, step: int) -> None:
     """Run over n rows, so many at a time, on so many threads."""
     spans = [slice(start, min(start + step, n)) for start in range(0, n, step)]
