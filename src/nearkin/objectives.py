@@ -17,7 +17,6 @@ from nearkin.errors import ParameterError
 from nearkin.metrics import CentroidRule, Metric, squared_l2, unit_rows
 from nearkin.vectors import DType, block_rows
 
-
 ROWS_LOOKED_AT = 1024
 """Rows whose form is checked before they are clustered."""
 

@@ -189,9 +189,7 @@ _KINDS: Mapping[CentroidRule, str] = {
 
 def _method_for(rule: CentroidRule, registry: Registry) -> str:
     """A method whose centroids are of a kind: `lloyd`, else the one that is named for it, else the first that can."""
-    able = [
-        spec.name for spec in registry.specs("clusterer") if isinstance(spec, ClustererSpec) and rule in spec.rules
-    ]
+    able = [spec.name for spec in registry.specs("clusterer") if isinstance(spec, ClustererSpec) and rule in spec.rules]
     if not able or "lloyd" in able:
         return "lloyd"
     named = [name for name in able if USUAL_METHOD.get(rule) == name]
