@@ -16,6 +16,8 @@ from commands import summaries
 
 import nearkin
 from nearkin import errors
+from nearkin.centroids import Clusterer
+from nearkin.clustering.problem import objective_of
 from nearkin.compatibility import compatibility
 from nearkin.components import Part, as_written
 from nearkin.hooks import GROUP, HOOKS, FormatSpec, IndexSpec, Spec
@@ -140,6 +142,26 @@ def legal() -> str:
         groups.setdefault(tuple(" ".join(row[index]) or "none" for index in order), []).append(metric)
     rows = [(code(metrics), *cells) for cells, metrics in groups.items()]
     return table(("Metric", *(f"`{index}`" if index != "faiss" else "`faiss:`" for index in order)), rows)
+
+
+CENTRES = {"mean": "means", "direction": "directions", "median": "medians", "medoid": "rows"}
+
+
+def clusterable() -> str:
+    """What the centroids of each method are under each metric, a dash where it is refused; metrics that agree share a row."""
+    registry, groups = builtin_registry(), dict[tuple[str, ...], list[str]]()
+    methods = {spec.name: registry.make("clusterer", spec.name) for spec in registry.specs("clusterer")}
+    for name, metric in _metrics():
+        groups.setdefault(tuple(_centres(metric, each) for each in methods.values()), []).append(name)
+    rows = [(code(metrics), *cells) for cells, metrics in groups.items()]
+    return table(("Metric", *(f"`{name}`" for name in methods)), rows)
+
+
+def _centres(metric: Metric, clusterer: Clusterer) -> str:
+    try:
+        return CENTRES[objective_of(metric, clusterer, builtin_registry()).rule]
+    except errors.NotSupportedError:
+        return "-"
 
 
 @lru_cache(maxsize=1)
@@ -302,6 +324,8 @@ def names() -> str:
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
+    "clusterable": clusterable,
+    "clusterer-options": options("clusterer"),
     "clusterers": lambda: components("clusterer"),
     "codecs": codecs,
     "commands": commands,
@@ -317,7 +341,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "metric-formulas": metric_formulas,
     "metric-options": options("metric", left_out="none"),
     "names": names,
-    "plan-options": options("index", "transform", "codec", "clusterer"),
+    "plan-options": options("index", "transform", "codec"),
     "settings": settings,
     "transforms": lambda: components("transform"),
 }

@@ -29,7 +29,7 @@ HOME = {
     "index": "plans.md",
     "codec": "plans.md",
     "transform": "plans.md",
-    "clusterer": "plans.md",
+    "clusterer": "clustering.md",
     "embedder": "embedders.md",
     "format": "formats.md",
 }
