@@ -106,6 +106,50 @@ class BisectingParams(LloydParams):
     refine: bool = True
 
 
+@dataclass(frozen=True)
+class MiniBatchParams:
+    """Options of mini-batch k-means.
+
+    Attributes
+    ----------
+    batch_size
+        Rows of a batch.
+    max_iter
+        Passes over the rows at most.
+    tol
+        Stop when the smoothed inertia of batches falls by less than this share.
+    init
+        Where to start: k-means++, random (rows), partition or box.
+    """
+
+    batch_size: int = 4096
+    max_iter: int = 10
+    tol: float = 1e-4
+    init: str = "k-means++"
+
+
+@dataclass(frozen=True)
+class OnlineParams:
+    """Options of online k-means.
+
+    Attributes
+    ----------
+    max_iter
+        Passes over the rows at most.
+    rate
+        Share of the way that a row draws its centroid; 0 for one over the rows that the centroid has seen.
+    tol
+        Stop when a pass lowers the inertia by less than this share.
+    init
+        Where to start: k-means++, random (rows), partition or box.
+    """
+
+    max_iter: int = 5
+    rate: float = 0.0
+    tol: float = 1e-4
+    init: str = "k-means++"
+
+
 @hookimpl
 def nearkin_clusterers() -> Iterable[ClustererSpec]:
     return [
@@ -167,5 +211,20 @@ def nearkin_clusterers() -> Iterable[ClustererSpec]:
             aliases=("bisecting-kmeans",),
             examples=({}, {"bisecting_strategy": "largest-size", "refine": False}),
             rules=("mean", "direction", "median"),
+        ),
+        ClustererSpec(
+            name="minibatch",
+            summary="mini-batch k-means: few passes over rows, which may lie in a file; spherical under cosine",
+            make="nearkin_plugins.minibatch:MiniBatch",
+            params=MiniBatchParams,
+            rules=("mean", "direction"),
+            examples=({"batch_size": 50},),
+        ),
+        ClustererSpec(
+            name="online",
+            summary="online k-means: centroids move with every single row; spherical under cosine",
+            make="nearkin_plugins.online:Online",
+            params=OnlineParams,
+            rules=("mean", "direction"),
         ),
     ]

@@ -107,6 +107,11 @@ class RowsTask:
     step: int
     sample: int
 
+    @property
+    def weight(self) -> float:
+        """Of all rows together."""
+        return float(self.source.rows if self.mass is None else self.mass.sum())
+
     def blocks(self, rng: np.random.Generator | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows and their weights, block by block; shuffled as `RowSource.blocks` can, where a generator is given."""
         for numbers, rows in self.source.blocks(self.step, rng):

@@ -32,6 +32,8 @@ class RunningCentroids:
         Whose rule is ``"mean"`` or ``"direction"``.
     rate
         Above 0, at most 1: share of the way that a row of weight 1 draws its centroid; None for 1 / count.
+    threads
+        To use.
 
     Raises
     ------
@@ -50,13 +52,19 @@ class RunningCentroids:
     """
 
     def __init__(
-        self, centroids: np.ndarray, counts: np.ndarray, objective: Objective, rate: float | None = None
+        self,
+        centroids: np.ndarray,
+        counts: np.ndarray,
+        objective: Objective,
+        rate: float | None = None,
+        threads: int = 1,
     ) -> None:
         need_running(objective)
         if rate is not None and not 0 < rate <= 1:
             raise ParameterError(f"rate is {rate}, a number above 0 and at most 1 expected")
         self.objective = objective
         self.rate = rate
+        self.threads = threads
         self._means = np.array(centroids, dtype=np.float64, ndmin=2)
         self.counts = np.array(counts, dtype=np.float64)
         if self.counts.shape != (len(self._means),) or not (self.counts >= 0).all():
@@ -86,7 +94,7 @@ class RunningCentroids:
         if vectors.shape[1] != self._means.shape[1]:
             raise VectorError(f"rows have {vectors.shape[1]} columns, the centroids have {self._means.shape[1]}")
         mass = np.ones(len(vectors)) if mass is None else np.asarray(mass, dtype=np.float64)
-        labels, costs = self.objective.assign(vectors, self.centroids)
+        labels, costs = self.objective.assign(vectors, self.centroids, self.threads)
         sums, weight = cluster_sums(vectors, labels, mass, len(self._means))
         self.take(sums, weight)
         return labels, costs
