@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -103,12 +103,7 @@ def cluster(
     output: str | None,
     overwrite: bool,
     as_json: bool,
-    method: str,
-    init: str | None,
-    metric: str | None,
-    n_init: int | None,
-    max_iter: int | None,
-    **source: Any,
+    **given: Any,
 ) -> None:
     """Divide rows into clusters, and say how good they are.
 
@@ -124,42 +119,30 @@ def cluster(
     nearkin cluster vectors.npy -k 100 --compare
     nearkin cluster customers.csv --numeric age,income -k 5 --assign new.csv --labels new-labels.csv
     """
-    asked = Source(**source)
+    asked = Source(**{each.name: given.pop(each.name) for each in fields(Source)})
     _check_output(output, overwrite=overwrite)
     rows = _read(session, asked)
-    found = Arguments(
-        method, _usual_metric(session, method, metric, asked), session.settings.seed, session.settings.threads
-    )
-    remarks = _remarks(rows, metric is None and found.metric == OWN_SPREAD)
+    unsaid, metric = given["metric"] is None, _usual_metric(session, given["method"], given["metric"], asked)
+    remarks = _remarks(rows, unsaid and metric == OWN_SPREAD)
     for remark in remarks:
         note(remark)
+    given["metric"] = metric
     if compare:
-        _compare(session, rows, k, found, n_init, as_json=as_json)
+        _compare(session, rows, k, given, as_json=as_json)
         return
     with working(f"clustering {len(rows.vectors):,} rows"):
-        made = _clustered(session, rows, k, found, init=init, n_init=n_init, max_iter=max_iter)
-        report = _report(made, rows, asked, remarks)
+        report = _report(_clustered(session, rows, k, given), rows, asked, remarks)
         if output is not None:
             _save(report, output, overwrite=overwrite)
     table = _labels(session, report, asked, assign) if labels or assign else ""
-    if labels and labels != "-":
-        _write_text(labels, table)
     if labels == "-" or (assign and not labels):
         click.echo(table, nl=False)
         return
+    if labels:
+        _write_text(labels, table)
     _print(
         report, nprobe, {"labels": labels, "written": f"{output}/clusters.html" if output else None}, as_json=as_json
     )
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """What every clustering is called with."""
-
-    method: str
-    metric: str | None
-    seed: int
-    threads: int
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -220,24 +203,24 @@ def _remarks(rows: TableRows, spread: bool) -> tuple[str, ...]:
 # ---- working ---------------------------------------------------------------------------------------------------------
 
 
-def _clustered(
-    session: Session, rows: TableRows, k: int | str, given: Arguments, *, init: str | None, **more: Any
-) -> Clustering:
+def _clustered(session: Session, rows: TableRows, k: int | str, given: Mapping[str, Any]) -> Clustering:
     from nearkin.clustering.running import cluster as run
 
-    start = session.read(init).vectors if init is not None and Path(init).is_file() else init
-    return run(
-        rows.vectors,
-        k,  # type: ignore[arg-type]
-        method=given.method,
-        init=start,
-        metric=given.metric,
-        weights=rows.weights,
-        seed=given.seed,
-        threads=given.threads,
-        registry=session.registry,
-        **more,
-    )
+    start = given["init"]
+    if start is not None and Path(start).is_file():
+        start = session.read(start).vectors
+    return run(rows.vectors, k, **{**given, "init": start}, **_common(session, rows))  # type: ignore[arg-type]
+
+
+def _common(session: Session, rows: TableRows) -> dict[str, Any]:
+    """What every clustering is called with."""
+    settings = session.settings
+    return {
+        "weights": rows.weights,
+        "seed": settings.seed,
+        "threads": settings.threads,
+        "registry": session.registry,
+    }
 
 
 def _report(found: Clustering, rows: TableRows, asked: Source, remarks: tuple[str, ...]) -> ClusterReport:
@@ -345,28 +328,19 @@ def print_curve(choice: KChoice) -> None:
     click.echo(f"\n{choice.why}\n")
 
 
-def _compare(
-    session: Session, rows: TableRows, k: int | str, given: Arguments, n_init: int | None, *, as_json: bool
-) -> None:
+def _compare(session: Session, rows: TableRows, k: int | str, given: Mapping[str, Any], *, as_json: bool) -> None:
     from nearkin.clustering.comparison import compare_methods
 
     if not isinstance(k, int):
         raise ParameterError("--compare needs a number of clusters, and -k is auto", hint="for example -k 10")
     with working(f"clustering {len(rows.vectors):,} rows by every method"):
-        found = compare_methods(
-            rows.vectors,
-            k,
-            metric=given.metric,
-            weights=rows.weights,
-            n_init=n_init,
-            seed=given.seed,
-            threads=given.threads,
-            registry=session.registry,
-        )
+        chosen = {name: given[name] for name in ("metric", "n_init")}
+        found = compare_methods(rows.vectors, k, **chosen, **_common(session, rows))
     if as_json:
         from nearkin.reporting.cluster_tables import plain
 
-        print_json({"k": k, "metric": given.metric or "euclidean", "methods": plain([row.to_dict() for row in found])})
+        methods = plain([row.to_dict() for row in found])
+        print_json({"k": k, "metric": given["metric"] or "euclidean", "methods": methods})
         return
     _print_methods(found)
 
