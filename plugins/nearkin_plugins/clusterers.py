@@ -17,9 +17,12 @@ class KMeansParams:
     ----------
     max_iter
         Iterations at most.
+    tol
+        Stop when the inertia falls by less than this share.
     """
 
     max_iter: int = 10
+    tol: float = 1e-6
 
     def __post_init__(self) -> None:
         if self.max_iter < 1:

@@ -13,13 +13,6 @@ from nearkin.vectors import block_rows
 LARGEST_SEED = 2**31 - 2
 """faiss keeps seeds in 31 bits."""
 
-SETTLED = 2e-3
-"""From given centroids, iterations end when the inertia falls by less than this share: on SIFT after 6, with what random rows
-reach in 10."""
-
-UNMOVED = 1e-6
-"""From random rows, they end when it falls by less than this."""
-
 NEVER = -1e9
 """A share that ends nothing: faiss sums costs without the weights, which may well rise while those with weights fall."""
 
@@ -42,7 +35,14 @@ class KMeans(Clusterer):
     Parameters
     ----------
     max_iter
-        Iterations.
+        Iterations at most.
+    tol
+        Stop when the inertia falls by less than this share; not with weights.
+
+    Raises
+    ------
+    ParameterError
+        An option is out of range.
 
     Examples
     --------
@@ -54,10 +54,13 @@ class KMeans(Clusterer):
     name = "kmeans"
     rules = ("mean", "direction")
 
-    def __init__(self, max_iter: int = 10) -> None:
+    def __init__(self, max_iter: int = 10, tol: float = 1e-6) -> None:
         if max_iter < 1:
             raise ParameterError(f"max_iter is {max_iter}, at least 1 expected")
+        if not tol >= 0:
+            raise ParameterError(f"tol is {tol}, at least 0 expected")
         self.max_iter = max_iter
+        self.tol = tol
 
     def _fit(self, task: Task) -> Partition:
         spherical = task.objective.rule == "direction"
@@ -93,13 +96,12 @@ class KMeans(Clusterer):
                 mass = task.mass
             # Where an empty cluster looks for one to split, faiss wants weights above 1, and looks for ever if none is.
             weights = (mass / mass.mean()).astype(np.float32)
-        ends = NEVER if weighted else UNMOVED if start is None else SETTLED
         kmeans = faiss.Kmeans(
             vectors.shape[1],
             task.k,
             niter=self.max_iter,
             spherical=spherical,
-            early_stop_threshold=ends,
+            early_stop_threshold=NEVER if weighted else self.tol,
             seed=task.seed % LARGEST_SEED + 1,  # faiss takes a seed of 0 for "none"
             min_points_per_centroid=1,  # or it prints a warning
             max_points_per_centroid=len(vectors) // task.k + 1,  # or it trains on some of the rows

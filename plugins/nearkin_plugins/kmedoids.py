@@ -107,7 +107,7 @@ class KMedoids(Clusterer):
         """
         between = _matrix(task, able)
         if start is None:
-            first = _distinct(INITS[self.init](between, mass, task.k, rng), len(able), rng)
+            first = _distinct(INITS[self.init](between, mass, task.k, rng), task.k, len(able), rng)
         else:
             first = np.searchsorted(able, start)
         between *= mass[:, None].astype(np.float32)
@@ -126,7 +126,7 @@ class KMedoids(Clusterer):
         rng, size = task.rng, max(SAMPLE, 80 + 4 * task.k)
         best: _Judged | None = None if start is None else _judged(task, start)
         if size > FULL_ROWS and best is None:
-            best = _judged(task, able[_distinct(_drawn_by_costs(task, able, rng), len(able), rng)])
+            best = _judged(task, able[_distinct(_drawn_by_costs(task, able, rng), task.k, len(able), rng)])
         for trial in range(0 if size > FULL_ROWS else self.samples if start is None else 1):
             drawn = rng.choice(len(task.mass), size, p=task.mass / task.mass.sum())
             kept = np.empty(0, dtype=np.int64) if best is None else best.medoids
@@ -283,12 +283,12 @@ def _drawn_by_costs(task: Task, able: np.ndarray, rng: np.random.Generator) -> n
     return plus_plus_rows(replace(task, vectors=task.vectors[able], mass=task.mass[able]), rng)
 
 
-def _distinct(chosen: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """As many numbers below n, each once: others take the places of repeated ones."""
+def _distinct(chosen: np.ndarray, k: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """k numbers below n, each once: others take the places of repeated and of missing ones."""
     once = np.unique(chosen)
-    if len(once) == len(chosen):
+    if len(once) == k:
         return chosen
-    return np.concatenate([once, rng.choice(np.setdiff1d(np.arange(n), once), len(chosen) - len(once), replace=False)])
+    return np.concatenate([once, rng.choice(np.setdiff1d(np.arange(n), once), k - len(once), replace=False)])
 
 
 def _filled(rows: np.ndarray, able: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
@@ -309,7 +309,7 @@ def _nearest_rows(task: Task, able: np.ndarray) -> np.ndarray:
         here = values[first, np.arange(task.k)]
         nearer = here < least
         least[nearer], nearest[nearer] = here[nearer], start + first[nearer]
-    return np.sort(able[_distinct(nearest, len(able), task.rng)])
+    return np.sort(able[_distinct(nearest, task.k, len(able), task.rng)])
 
 
 def _better_rows(task: Task, now: _Judged, rng: np.random.Generator) -> np.ndarray:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nearkin.centroids import Clusterer, Partition, Task
     from nearkin.clustering.comparison import MethodRow
     from nearkin.clustering.comparison import compare_methods as compare_clusterers
+    from nearkin.clustering.estimator import KMeans
     from nearkin.clustering.number_of_clusters import KChoice, choose_k
     from nearkin.clustering.outliers import Outliers
     from nearkin.clustering.quality import ClusterQuality
@@ -100,6 +101,7 @@ _WHERE = {
     "Health": "index_health",
     "Index": "indexes",
     "IndexSpec": "hooks",
+    "KMeans": "clustering.estimator",
     "KChoice": "clustering.number_of_clusters",
     "Layout": "indexes",
     "Mask": "indexes",
@@ -187,6 +189,7 @@ __all__ = [
     "Index",
     "IndexSpec",
     "KChoice",
+    "KMeans",
     "Layout",
     "Mask",
     "MethodRow",

@@ -58,7 +58,7 @@ class Task:
 
     def partition(self, centroids: np.ndarray, history: tuple[float, ...] = (), **more: object) -> Partition:
         """Rows labelled with their nearest centroid, and the inertia that comes of it."""
-        labels, costs = self.objective.assign(self.vectors, centroids)
+        labels, costs = self.objective.assign(self.vectors, centroids, self.threads)
         inertia = float((self.mass * costs).sum())
         return Partition(centroids, labels, inertia, history, **more)  # type: ignore[arg-type]
 
@@ -169,8 +169,7 @@ class Clusterer(ABC):
         self.need_rule(objective)
         vectors = as_vectors(vectors, dtype=objective.dtype)
         n = len(vectors)
-        if not 1 <= k <= n:
-            raise ParameterError(f"{k} centroids asked of {n} rows, 1 to {n} expected")
+        need_clusters(k, n)
         objective.need_rows(vectors)
         mass = _mass(weights, n)
         if start is not None:
@@ -200,6 +199,12 @@ class Clusterer(ABC):
         if found.labels.size and not 0 <= int(found.labels.min()) <= int(found.labels.max()) < task.k:
             raise PluginContractError(f"clusterer {self.name!r} gave labels outside 0..{task.k - 1}")
         return found
+
+
+def need_clusters(k: int, n: int) -> None:
+    """Raise ParameterError unless so many centroids can be had of n rows."""
+    if not 1 <= k <= n:
+        raise ParameterError(f"{k} centroids asked of {n} rows, 1 to {n} expected")
 
 
 def _mass(weights: np.ndarray | None, n: int) -> np.ndarray:

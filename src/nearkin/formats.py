@@ -57,6 +57,8 @@ class FileSummary:
     """Whether the file has ids of its own."""
     metadata: tuple[str, ...] = ()
     """Names of the further columns."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns of the vectors, where each has one."""
 
 
 class VectorFormat(ABC):

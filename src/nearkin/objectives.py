@@ -15,6 +15,7 @@ import numpy as np
 
 from nearkin.errors import ParameterError
 from nearkin.metrics import CentroidRule, Metric, squared_l2, unit_rows
+from nearkin.nearest_centroids import nearest_centroids, own_costs
 from nearkin.vectors import DType, block_rows
 
 
@@ -52,8 +53,8 @@ class Objective(ABC):
             (n,) cluster and weight of each row.
         """
 
-    def assign(self, vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) int64 nearest centroid of each row and (n,) float64 cost, in blocks."""
+    def assign(self, vectors: np.ndarray, centroids: np.ndarray, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) int64 nearest centroid of each row and (n,) float64 cost, in blocks, on so many threads where there are ways to."""
         labels = np.empty(len(vectors), dtype=np.int64)
         least = np.empty(len(vectors), dtype=np.float64)
         step = block_rows(8 * max(centroids.shape))
@@ -83,6 +84,10 @@ class SquaredDistances(Objective):
 
     def costs(self, vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
         return squared_l2(vectors, centroids)
+
+    def assign(self, vectors: np.ndarray, centroids: np.ndarray, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        labels = nearest_centroids(vectors, centroids, threads)
+        return labels, own_costs(vectors, centroids, labels)
 
     def centres(self, vectors: np.ndarray, labels: np.ndarray, mass: np.ndarray, old: np.ndarray) -> np.ndarray:
         sums, weight = cluster_sums(vectors, labels, mass, len(old))

@@ -10,7 +10,7 @@ import nearkin as nk
 
 PUBLIC_TEXT = """
 ALL_AXIOMS Block Choice Clusterer ClustererSpec Clustering Codec CodecSpec Collection Compaction Description Embedder EmbedderSpec
-Evaluation FileSummary Filter FormatSpec Found Health Index IndexSpec Layout Mask Metric MetricSpec NativeCodec NearkinError
+Evaluation FileSummary Filter FormatSpec Found Health Index IndexSpec KMeans Layout Mask Metric MetricSpec NativeCodec NearkinError
 Partition Plan
 Quality RangeFound RangeResult Registry Repair Report Row SearchParameter SearchResult Settings Space State Task Transform
 TransformSpec VectorFormat Verification as_filter bit_counts build build_folder cluster compact compare convert create

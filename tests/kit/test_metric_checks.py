@@ -39,6 +39,7 @@ class Standardized(Metric):
     reduces_to = "l2"
     needs_fit = True
     refuses_rows = True
+    centroid_rule = "mean"
 
     def __init__(self) -> None:
         self.spread: np.ndarray | None = None
@@ -50,6 +51,9 @@ class Standardized(Metric):
         if self.spread is None:
             raise NotTrainedError("not fitted")
         return np.ascontiguousarray(vectors / self.spread, dtype=np.float32)
+
+    def unprepare(self, prepared: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(prepared * self.spread, dtype=np.float32)
 
     def finish(self, values: np.ndarray) -> np.ndarray:
         return np.asarray(np.sqrt(np.maximum(values, 0)))
@@ -148,6 +152,9 @@ class PreparesOtherRows(CityBlock):
     def prepare(self, vectors: np.ndarray) -> np.ndarray:
         return vectors * np.float32(2)
 
+    def unprepare(self, prepared: np.ndarray) -> np.ndarray:
+        return prepared * np.float32(0.5)
+
 
 class PreparesFloat64(CityBlock):
     def prepare(self, vectors: np.ndarray) -> np.ndarray:
@@ -166,6 +173,56 @@ class ForgetsTheSquare(Euclidean):
 
     def unfinish(self, distance: float) -> float:
         return distance
+
+
+class KeepsUnits(Standardized):
+    def unprepare(self, prepared: np.ndarray) -> np.ndarray:
+        return prepared
+
+
+class RanksOfRows(CityBlock):
+    """Prepares rows in units of its own, declares no rule, and maps nothing back, so that medoids would come in these units."""
+
+    needs_fit = True
+    axioms: ClassVar[frozenset[Axiom]] = frozenset()
+    reduces_to = "l2"
+
+    def __init__(self) -> None:
+        self.spread = 0.0
+
+    def fit(self, sample: np.ndarray) -> None:
+        self.spread = float(sample.std())
+
+    def prepare(self, vectors: np.ndarray) -> np.ndarray:
+        if not self.spread:
+            raise NotTrainedError("not fitted")
+        return np.ascontiguousarray(vectors / self.spread, dtype=np.float32)
+
+    def pairwise(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        return Metric.pairwise(self, queries, vectors)
+
+    def state(self) -> State:
+        return State(meta={"spread": self.spread})
+
+    def restore(self, state: State) -> None:
+        self.spread = state.meta["spread"]
+
+
+class MeansUnderCityBlock(CityBlock):
+    centroid_rule = "mean"
+
+
+class MediansUnderChebyshev(Metric):
+    name = "under-test"
+    centroid_rule = "median"
+
+    def pairwise(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        return np.asarray(np.abs(differences(queries, vectors)).max(axis=2))
+
+
+class DirectionsOfLongRows(Euclidean):
+    name = "under-test"
+    centroid_rule = "direction"
 
 
 class SimilarityIsDistance(CityBlock):
@@ -233,6 +290,11 @@ BROKEN: list[tuple[str, Callable[..., Any]]] = [
     ("prepare-gives-rows", PreparesFloat64),
     ("finish-ordered", LosesInfinity),
     ("unfinish-inverts", ForgetsTheSquare),
+    ("unprepare-inverts", KeepsUnits),
+    ("unprepare-inverts", RanksOfRows),
+    ("centroid-best", MeansUnderCityBlock),
+    ("centroid-best", MediansUnderChebyshev),
+    ("centroid-best", DirectionsOfLongRows),
     ("similarity-falls", SimilarityIsDistance),
     ("state-restores", RestoresOnes),
     ("fit-deterministic", FitAddsUp),

@@ -14,7 +14,7 @@ from tests.unit.made_tradeoffs import FLAT, four, row, setting, tradeoffs
 
 import nearkin as nk
 from nearkin.errors import MissingDependencyError, ParameterError
-from nearkin.reporting import figures
+from nearkin.reporting import drawing, figures
 from nearkin.reporting.document import FILES, PICTURES, Report
 from nearkin.reporting.figures import pictures
 from nearkin.reporting.markdown import as_markdown, plain
@@ -227,7 +227,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, undrawn):
 
 
 def test_without_matplotlib_nothing_is_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(figures.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(drawing.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=re.escape('pip install "nearkin[report]"')):
         nk.report(np.full((9, 2), np.nan), path=tmp_path / "report")
 

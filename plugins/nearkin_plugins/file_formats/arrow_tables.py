@@ -49,6 +49,8 @@ class ArrowTableFormat(VectorFormat):
         Column of the ids; if not given, one called ``id`` or an unnamed pandas index.
     vectors
         Column of lists, or columns of numbers separated by commas, with ``*`` for any text.
+    allow_missing
+        Read a number that is missing as NaN, instead of refusing the file.
     """
 
     keeps = frozenset({"ids", "metadata"})
@@ -56,9 +58,10 @@ class ArrowTableFormat(VectorFormat):
         {"float16", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
     )
 
-    def __init__(self, id: str | None = None, vectors: str | None = None) -> None:
+    def __init__(self, id: str | None = None, vectors: str | None = None, allow_missing: bool = False) -> None:
         self.id = id
         self.vectors = vectors
+        self.allow_missing = allow_missing
 
     @abstractmethod
     def _open(self, path: Path) -> AbstractContextManager[OpenTable]:
@@ -71,20 +74,27 @@ class ArrowTableFormat(VectorFormat):
     def _describe(self, path: Path) -> FileSummary:
         with self._open(path) as table:
             layout = self._layout(table.schema, path)
-            dim, dtype = _dim(table, layout, path), _dtype(table.schema, layout)
-            return FileSummary(table.rows, dim, dtype.name, layout.id is not None, layout.metadata)
+            dim, dtype = _dim(table, layout, path), self._dtype(table.schema, layout)
+            has_ids = layout.id is not None
+            return FileSummary(table.rows, dim, dtype.name, has_ids, layout.metadata, layout.components)
 
     def _read(self, path: Path, rows: int) -> Iterator[Block]:
         with self._open(path) as table:
             layout = self._layout(table.schema, path)
-            dim, dtype = _dim(table, layout, path), _dtype(table.schema, layout)
+            dim, dtype = _dim(table, layout, path), self._dtype(table.schema, layout)
             start = 0
             for batch in table.batches(min(rows, block_rows(dim * dtype.itemsize))):
                 if batch.num_rows:
-                    yield _block(batch, layout, dim, dtype, f"{path} from row {start:,} on")
+                    yield _block(batch, layout, dim, dtype, f"{path} from row {start:,} on", self.allow_missing)
                     start += batch.num_rows
             if not start:
                 yield Block(np.empty((0, dim), dtype))
+
+    def _dtype(self, schema: Any, layout: Layout) -> np.dtype[Any]:
+        """The type that holds every component, and NaN where numbers may be missing."""
+        dtype = _dtype(schema, layout)
+        holds = dtype.kind == "f" or not self.allow_missing or layout.as_list
+        return dtype if holds else np.result_type(dtype, np.float32)
 
     def _layout(self, schema: Any, path: Path) -> Layout:
         numbers = [field.name for field in schema if _is_number(field.type)]
@@ -141,7 +151,7 @@ def _dim(table: OpenTable, layout: Layout, path: Path) -> int:
     return dim
 
 
-def _block(batch: Any, layout: Layout, dim: int, dtype: np.dtype[Any], what: str) -> Block:
+def _block(batch: Any, layout: Layout, dim: int, dtype: np.dtype[Any], what: str, allow_missing: bool) -> Block:
     if layout.as_list:
         column = batch.column(layout.vectors[0])
         _need_filled(column, layout.vectors[0], what)
@@ -155,7 +165,8 @@ def _block(batch: Any, layout: Layout, dim: int, dtype: np.dtype[Any], what: str
     else:
         vectors = np.empty((batch.num_rows, dim), dtype)
         for component, name in enumerate(layout.vectors):
-            _need_filled(batch.column(name), name, what)
+            if not allow_missing:
+                _need_filled(batch.column(name), name, what)
             vectors[:, component] = batch.column(name).to_numpy(zero_copy_only=False)
     ids = None if layout.id is None else _ids(batch.column(layout.id), layout.id, what)
     return Block(vectors, ids, _metadata(batch, layout.metadata) if layout.metadata else None)

@@ -28,6 +28,19 @@ def read_number(text: str) -> float:
     return float(text)
 
 
+MISSING = frozenset({"", "na", "n/a", "null", "none"})
+"""What stands in cells for a number that nobody has, in small letters."""
+
+
+def read_number_or_nan(text: str) -> float:
+    """A number, or NaN where the cell says that it is missing.
+
+    >>> read_number_or_nan(" NA "), read_number_or_nan("2")
+    (nan, 2.0)
+    """
+    return float("nan") if text.strip().lower() in MISSING else read_number(text)
+
+
 def read_list(text: str) -> list[float]:
     """Numbers between brackets or without, separated by commas or by white space.
 
@@ -89,7 +102,7 @@ def reads_as(read: Callable[[str], Any], text: str) -> bool:
 
 def kind_of(cells: Sequence[str]) -> Kind:
     """What at least half of the cells that are not empty hold; a list has brackets or more than one number."""
-    filled = [cell for cell in cells if cell.strip()]
+    filled = [cell for cell in cells if cell.strip().lower() not in MISSING]
     if not filled:
         return "text"
     if 2 * sum(reads_as(read_number, cell) for cell in filled) >= len(filled):

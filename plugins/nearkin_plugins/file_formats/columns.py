@@ -27,6 +27,11 @@ class Layout:
     """Whether `vectors` is one column of lists, not one column for each component."""
     metadata: tuple[str, ...]
 
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of the columns of the vectors, where each is one."""
+        return () if self.as_list else self.vectors
+
 
 def numbered(component: int) -> str:
     """Name that nearkin gives to the column of a component.

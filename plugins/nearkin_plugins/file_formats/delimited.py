@@ -24,6 +24,7 @@ from nearkin_plugins.file_formats.cells import (
     look_at,
     read_list,
     read_number,
+    read_number_or_nan,
     read_plain,
     read_whole,
     write_cell,
@@ -59,6 +60,8 @@ class DelimitedFormat(VectorFormat):
         Column of the ids; if not given, one called ``id`` or an unnamed pandas index.
     vectors
         Column of lists, or columns of numbers separated by commas, with ``*`` for any text.
+    allow_missing
+        Read a number that is missing as NaN, instead of refusing the file.
     header
         Whether the first line names the columns; seen from the values if not given. Without names, columns are called
         column1, column2, …
@@ -78,9 +81,11 @@ class DelimitedFormat(VectorFormat):
         header: bool | None = None,
         text_ids: bool = False,
         delimiter: str | None = None,
+        allow_missing: bool = False,
     ) -> None:
         self.id = id
         self.vectors = vectors
+        self.allow_missing = allow_missing
         self.header = header
         self.text_ids = text_ids
         self.delimiter = read_delimiter(delimiter or self.default_delimiter)
@@ -88,7 +93,8 @@ class DelimitedFormat(VectorFormat):
     def _describe(self, path: Path) -> FileSummary:
         with self._open(path) as (reader, _):
             layout = reader.layout
-            return FileSummary(None, reader.dim, "float32", layout.id is not None, layout.metadata)
+            has_ids = layout.id is not None
+            return FileSummary(None, reader.dim, "float32", has_ids, layout.metadata, layout.components)
 
     def _read(self, path: Path, rows: int) -> Iterator[Block]:
         with self._open(path) as (reader, lines):
@@ -110,7 +116,8 @@ class DelimitedFormat(VectorFormat):
                 raise CorruptFileError(f"{path} has a header and no rows")
             table = Table(str(path), self.name, columns.names, columns.named("number"), columns.named("list"))
             layout = table.lay_out(self.id, self.vectors)
-            yield _RowReader(path, self.name, columns, layout, self.text_ids, body[0]), chain(body, rows)
+            reader = _RowReader(path, self.name, columns, layout, self.text_ids, body[0], self.allow_missing)
+            yield reader, chain(body, rows)
 
     def _write(self, path: Path, blocks: Iterator[Block]) -> None:
         first = next(blocks)
@@ -187,6 +194,7 @@ class _RowReader:
     layout: Layout
     text_ids: bool
     first: Row
+    allow_missing: bool
 
     @cached_property
     def dim(self) -> int:
@@ -223,9 +231,12 @@ class _RowReader:
             except ValueError:
                 plain = False
             if not plain:
-                for place in places:
-                    self._cell(row, place, read_number, "a number")
+                values[at] = [self._cell(row, place, self._read_number, "a number") for place in places]
         return values
+
+    @property
+    def _read_number(self) -> Callable[[str], float]:
+        return read_number_or_nan if self.allow_missing else read_number
 
     def _lists(self, rows: list[Row], places: list[int]) -> np.ndarray:
         lists = [self._cell(row, places[0], read_list, "a list of numbers") for row in rows]

@@ -40,10 +40,13 @@ class ColumnOptions:
         Column of the ids; if not given, one called ``id`` or an unnamed pandas index.
     vectors
         Column of lists, or columns of numbers separated by commas, with ``*`` for any text: ``x,y,z`` or ``f*``.
+    allow_missing
+        Read a number that is missing (an empty cell, NA, a null) as NaN, instead of refusing the file.
     """
 
     id: str | None = None
     vectors: str | None = None
+    allow_missing: bool = False
 
 
 @dataclass(frozen=True)

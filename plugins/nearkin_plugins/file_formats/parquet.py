@@ -31,6 +31,8 @@ class ParquetFormat(ArrowTableFormat):
         Column of the ids; if not given, one called ``id`` or an unnamed pandas index.
     vectors
         Column of lists, or columns of numbers separated by commas, with ``*`` for any text.
+    allow_missing
+        Read a number that is missing as NaN, instead of refusing the file.
 
     Examples
     --------

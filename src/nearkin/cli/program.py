@@ -23,6 +23,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "add": Entry("rows", "Add the rows of a file to an index, replacing those that it has."),
     "build": Entry("build", "Build an index from a file of vectors and save it."),
+    "cluster": Entry("cluster", "Divide rows into clusters, and say how good they are."),
     "compact": Entry("info", "Write an index anew without the rows that were deleted."),
     "count": Entry("listing", "Count the rows of an index, or those that a filter keeps."),
     "create": Entry("create", "Start an empty index, to add to."),

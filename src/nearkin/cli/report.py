@@ -91,7 +91,7 @@ def _check_output(output: str, *, overwrite: bool) -> None:
     """Refuse a wrong place, and a machine without matplotlib, before anything is read."""
     from nearkin.errors import ParameterError
     from nearkin.reporting.document import FOLDER
-    from nearkin.reporting.figures import need_matplotlib
+    from nearkin.reporting.drawing import need_matplotlib
     from nearkin.store.replacement import check_place
 
     if not output:

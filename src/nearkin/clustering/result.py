@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -277,6 +278,58 @@ class Clustering:
         [(1, 1.0, 0.5), (2, 1.0, 1.0)]
         """
         return search_cost_of(self, nprobe, k, queries, seed)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        ids: Sequence[Any] | None = None,
+        columns: Sequence[str] = (),
+        title: str = "your vectors",
+        overwrite: bool = False,
+    ) -> None:
+        """Write a folder with clusters.html, the pictures, labels.csv, centroids.csv and clusters.json.
+
+        Parameters
+        ----------
+        ids
+            n ids of the rows; left out, their numbers.
+        columns
+            dim names of the columns.
+        title
+            What the headings call the rows.
+        overwrite
+            Replace a clustering that is there. Any other folder that is not empty is refused all the same.
+
+        Raises
+        ------
+        MissingDependencyError
+            matplotlib is not installed.
+        ParameterError
+            Something is at `path` that may not be replaced, or ids or columns are too few or too many.
+        StorageError
+            Writing failed; what was there is still there.
+        """
+        from nearkin.reporting.cluster_files import write_report
+        from nearkin.reporting.cluster_tables import ClusterReport
+
+        write_report(ClusterReport(self, ids, tuple(columns), title), path, overwrite=overwrite)
+
+    def picture(self, path: str | os.PathLike[str], *, columns: Sequence[str] = ()) -> None:
+        """Draw the rows in two dimensions with the centroids, as .png or .svg.
+
+        Raises
+        ------
+        MissingDependencyError
+            matplotlib is not installed.
+        ParameterError
+            The name has another ending.
+        StorageError
+            The file cannot be written.
+        """
+        from nearkin.reporting.cluster_files import write_picture
+
+        write_picture(self, path, tuple(columns))
 
     def _as_distances(self, costs: np.ndarray) -> np.ndarray:
         """Costs of means and directions are values of the space; other costs are distances already."""

@@ -12,7 +12,8 @@ from nearkin.claims import Claim, judge_claims
 from nearkin.metrics import Metric
 from nearkin.recommendation import Recommendation, recommend
 from nearkin.registry import Registry
-from nearkin.reporting.figures import need_matplotlib, pictures
+from nearkin.reporting.drawing import need_matplotlib
+from nearkin.reporting.figures import pictures
 from nearkin.reporting.markdown import as_markdown
 from nearkin.reporting.page import as_html
 from nearkin.reporting.tables import as_csv, as_dict, as_json

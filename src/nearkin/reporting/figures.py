@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
-import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nearkin.errors import MissingDependencyError
 from nearkin.recommendation import recommend
+from nearkin.reporting.drawing import FAINT, INK, PAPER, Picture, draw, need_matplotlib
 from nearkin.tradeoffs import Histogram, Setting, TradeOff, TradeOffs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, FAINT, GRID, PAPER = "#1d2733", "#7b8794", "#e3e8ee", "#fffffe"
-"""Replaced by the colours of the page in its SVG, so that they follow the reader's light or dark mode."""
 
 COLOURS = ("#64748b", "#2f7de1", "#e8833a", "#16a37a", "#8b5cf6", "#d6457a", "#b08d14", "#0e93a8")
 """Seen well on white and on black."""
@@ -29,53 +22,6 @@ EPSILON = 0.002
 
 TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 MOST_BARS = 12
-STYLE: dict[Any, Any] = {
-    "font.size": 9.5,
-    "text.parse_math": False,
-    "svg.fonttype": "none",
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "figure.facecolor": PAPER,
-    "axes.facecolor": PAPER,
-}
-
-
-class Picture(NamedTuple):
-    """One figure of a report.
-
-    Attributes
-    ----------
-    key
-        What the numbers in the figure stand for, from 1 on.
-    """
-
-    name: str
-    title: str
-    caption: str
-    svg: str
-    png: bytes
-    key: tuple[str, ...] = ()
-
-
-def need_matplotlib() -> None:
-    """Refuse before any work where it is not installed.
-
-    Raises
-    ------
-    MissingDependencyError
-        The hint is the pip command.
-    """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingDependencyError("a report needs the package matplotlib", hint='pip install "nearkin[report]"')
 
 
 def pictures(found: TradeOffs) -> list[Picture]:
@@ -89,7 +35,7 @@ def pictures(found: TradeOffs) -> list[Picture]:
     need_matplotlib()
     per_speed, per_memory = found.fastest_curve(), found.smallest_curve()
     drawn = [
-        _drawn(
+        draw(
             "recall_speed",
             "Recall against speed",
             "Each line is one plan under several search parameters; up and to the right is better. Numbers are the plans that "
@@ -97,7 +43,7 @@ def pictures(found: TradeOffs) -> list[Picture]:
             lambda axes: _trade(axes, found, per_speed, "queries a second", lambda row, s: s.speed.batch_qps),
             key=_key(per_speed),
         ),
-        _drawn(
+        draw(
             "recall_memory",
             "Recall against memory",
             "Each dot is one plan at its highest recall; down and to the right is better. Numbers are the plans that no other "
@@ -105,7 +51,7 @@ def pictures(found: TradeOffs) -> list[Picture]:
             lambda axes: _trade(axes, found, per_memory, "bytes a vector", lambda row, s: row.row_bytes, dots=True),
             key=_key(per_memory),
         ),
-        _drawn(
+        draw(
             "memory",
             "Memory by component",
             "Bytes a vector of the best plans as allocated; the dark mark is what was predicted before building.",
@@ -116,7 +62,7 @@ def pictures(found: TradeOffs) -> list[Picture]:
     histogram = found.histogram
     if histogram is not None:
         drawn.append(
-            _drawn(
+            draw(
                 "distances",
                 "Distances",
                 _contrast(histogram),
@@ -125,47 +71,6 @@ def pictures(found: TradeOffs) -> list[Picture]:
             )
         )
     return drawn
-
-
-def _drawn(
-    name: str,
-    title: str,
-    caption: str,
-    draw: Callable[[Axes], None],
-    *,
-    key: tuple[str, ...] = (),
-    height: float = 4.2,
-) -> Picture:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(5.6, height), layout="constrained")
-        draw(figure.add_subplot())
-        return Picture(name, title, caption, _svg(figure), _png(figure), key)
-
-
-def _svg(figure: Figure) -> str:
-    """For the inside of a page: its fonts and its colours, no header."""
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    text = out.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", text)
-    text = re.sub(r"font: ([^;\"]*?px) [^;\"]*", r"font: \1 var(--font)", text)  # as matplotlib wrote it before 3.10
-    names = {INK: "ink", FAINT: "faint", GRID: "grid", PAPER: "paper"}
-    for colour, name in names.items():
-        text = text.replace(colour, f"var(--{name})")
-    return text
-
-
-def _png(figure: Figure) -> bytes:
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=160, metadata={"Software": None})
-    return out.getvalue()
 
 
 # ---- recall against something ----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from html import escape
 
 from nearkin.claims import judge_claims
 from nearkin.recommendation import recommend
-from nearkin.reporting.figures import Picture
+from nearkin.reporting.drawing import Picture
 from nearkin.reporting.style import CSS, SORTING
 from nearkin.reporting.tables import CLAIM_HEADERS, Line, claim_cells, facts, headers, lines, memory_lines, unsteady
 from nearkin.tradeoffs import TradeOffs

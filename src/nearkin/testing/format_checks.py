@@ -202,6 +202,8 @@ def describe_agrees(subject: Subject) -> None:
     expect(summary.dtype == str(got.dtype), f"describe says {summary.dtype}, {got.dtype} is read")
     expect(summary.ids == bool(ids), f"describe says ids={summary.ids}, {len(ids)} ids are read")
     expect(set(summary.metadata) == keys, f"describe says metadata {summary.metadata}, {sorted(keys)} are read")
+    named = len(summary.columns)
+    expect(named in (0, summary.dim), f"describe names {named} columns, the vectors have {summary.dim}")
 
 
 @FORMAT_CHECKS.add

@@ -1,0 +1,161 @@
+"""Rows that are read block by block, again and again: what clusterers work on whose rows do not fit into memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nearkin.centroids import Clusterer, Partition, Task, need_clusters
+from nearkin.mapped_pages import let_go
+from nearkin.objectives import Objective
+from nearkin.starts import starting_centroids
+
+PIECE = 128
+"""Rows that lie together in the file and stay together where rows are read in another order."""
+
+
+class RowSource(ABC):
+    """Rows in blocks, prepared by the metric.
+
+    Attributes
+    ----------
+    rows, dim
+        How many there are, and their columns.
+    """
+
+    rows: int
+    dim: int
+
+    @abstractmethod
+    def blocks(self, step: int, rng: np.random.Generator | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Blocks of at most so many rows: (m,) int64 numbers and (m, dim) float32 rows.
+
+        Parameters
+        ----------
+        rng
+            Shuffles the rows, as well as the source can: where rows can only be read in turn, within blocks.
+        """
+
+    def taken(self, numbers: np.ndarray, step: int) -> np.ndarray:
+        """(m, dim) rows of ascending numbers, in one reading that stops at the last."""
+        found = []
+        for here, rows in self.blocks(step):
+            first, last = np.searchsorted(numbers, [here[0], here[-1] + 1])
+            found.append(rows[numbers[first:last] - here[0]])
+            if last == len(numbers):
+                break
+        return np.concatenate(found)
+
+
+class ArrayRows(RowSource):
+    """Rows of an array; those of a mapped file leave memory again block by block.
+
+    >>> [(numbers.tolist(), rows.tolist()) for numbers, rows in ArrayRows(np.float32([[1], [2], [3]])).blocks(2)]
+    [([0, 1], [[1.0], [2.0]]), ([2], [[3.0]])]
+    """
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.vectors = vectors
+        self.rows, self.dim = vectors.shape
+
+    def blocks(self, step: int, rng: np.random.Generator | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        if rng is None:
+            for start in range(0, self.rows, step):
+                some = self.vectors[start : start + step]
+                yield np.arange(start, start + len(some)), some
+                let_go(some)
+            return
+        piece = PIECE if self.rows > step else 1
+        order = rng.permutation(-(-self.rows // piece))
+        for start in range(0, len(order), max(1, step // piece)):
+            starts = order[start : start + max(1, step // piece)]
+            numbers = (starts[:, None] * piece + np.arange(piece)).ravel()
+            numbers = rng.permutation(numbers[numbers < self.rows])
+            rows = self.vectors[numbers]
+            let_go(self.vectors)
+            yield numbers, rows
+
+
+@dataclass(frozen=True, eq=False)
+class RowsTask:
+    """What is to be clustered block by block, checked.
+
+    Attributes
+    ----------
+    source
+        The rows.
+    k, objective, seed, start, threads
+        As for `nearkin.centroids.Task`.
+    mass
+        (n,) weight of each row; None for 1.
+    step
+        Rows of a block, at most.
+    sample
+        Rows that a start is found among, at most.
+    """
+
+    source: RowSource
+    k: int
+    objective: Objective
+    mass: np.ndarray | None
+    seed: int
+    start: np.ndarray | None
+    threads: int
+    step: int
+    sample: int
+
+    def blocks(self, rng: np.random.Generator | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows and their weights, block by block; shuffled as `RowSource.blocks` can, where a generator is given."""
+        for numbers, rows in self.source.blocks(self.step, rng):
+            yield rows, np.ones(len(rows)) if self.mass is None else self.mass[numbers]
+
+    def starting_centroids(self, init: str) -> np.ndarray:
+        """(k, dim) centroids to start from: those given, or found among rows drawn at random."""
+        if self.start is not None:
+            return self.start
+        n = self.source.rows
+        numbers = np.arange(n)
+        if n > self.sample:
+            numbers = np.sort(np.random.default_rng(self.seed).choice(n, self.sample, replace=False))
+        rows = self.source.taken(numbers, self.step)
+        mass = np.ones(len(rows)) if self.mass is None or not self.mass[numbers].any() else self.mass[numbers]
+        return starting_centroids(init, Task(rows, self.k, self.objective, mass, self.seed, None, self.threads))
+
+    def assigned(self, centroids: np.ndarray) -> tuple[np.ndarray, float]:
+        """(n,) int64 labels of all rows and the inertia, in one reading."""
+        labels, inertia = np.empty(self.source.rows, dtype=np.int64), 0.0
+        for numbers, rows in self.source.blocks(self.step):
+            found, costs = self.objective.assign(rows, centroids, self.threads)
+            labels[numbers] = found
+            inertia += float(costs.sum() if self.mass is None else self.mass[numbers] @ costs)
+        return labels, inertia
+
+
+class StreamingClusterer(Clusterer):
+    """A clusterer that needs no more of its rows in memory than a block: it writes `_fit_rows`."""
+
+    def fit_rows(self, task: RowsTask) -> Partition:
+        """Find k centroids of rows that are read block by block.
+
+        Raises
+        ------
+        ParameterError, NotSupportedError
+            As for `fit`.
+
+        Examples
+        --------
+        >>> from nearkin.lloyd import Lloyd
+        >>> from nearkin.objectives import SQUARES
+        >>> rows = ArrayRows(np.float32([[0], [1], [10], [11]]))
+        >>> sorted(Lloyd().fit_rows(RowsTask(rows, 2, SQUARES, None, 1, None, 1, 3, 4)).centroids.ravel().tolist())
+        [0.5, 10.5]
+        """
+        self.need_rule(task.objective)
+        need_clusters(task.k, task.source.rows)
+        return self._fit_rows(task)
+
+    @abstractmethod
+    def _fit_rows(self, task: RowsTask) -> Partition: ...
