@@ -144,11 +144,15 @@ def _notes(task: Task, found: Partition, memberships: np.ndarray | None, m: floa
     notes = list[str]()
     if memberships is None:
         size = 8 * len(task.vectors) * task.k / 2**30
-        notes.append(f"memberships of {len(task.vectors):,} rows in {task.k:,} clusters, {size:,.1f} GiB, were not kept")
+        notes.append(
+            f"memberships of {len(task.vectors):,} rows in {task.k:,} clusters, {size:,.1f} GiB, were not kept"
+        )
     if 1 < task.k <= 2048:
         apart = squared_l2(found.centroids, found.centroids)
         np.fill_diagonal(apart, np.inf)
         melted = int((apart.min(axis=1) < MELTED * found.inertia / task.mass.sum()).sum())
         if melted:
-            notes.append(f"{melted} of {task.k} centroids lie on another one, as clusters melt together with m={m:g}: use a smaller m")
+            notes.append(
+                f"{melted} of {task.k} centroids lie on another one: clusters melt together with m={m:g}, use a smaller m"
+            )
     return tuple(notes)

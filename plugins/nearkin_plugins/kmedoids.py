@@ -208,10 +208,7 @@ def _kernel(task: Task) -> Kernel | None:
 def _costs(task: Task, rows: np.ndarray, medoids: np.ndarray) -> np.ndarray:
     """(n, m) costs of rows, each with each of some medoids; NaN, which is neither near nor far, is an error."""
     kernel = _kernel(task)
-    if kernel is None:
-        values = task.objective.costs(rows, medoids)
-    else:
-        values = kernel.pairwise(rows, medoids, task.threads)
+    values = task.objective.costs(rows, medoids) if kernel is None else kernel.pairwise(rows, medoids, task.threads)
     if np.isnan(values).any():
         raise PluginContractError(
             f"the metric gave NaN for {int(np.isnan(values).sum()):,} of {values.size:,} pairs of rows",

@@ -18,7 +18,6 @@ from nearkin.metrics import CentroidRule, Metric, squared_l2, unit_rows
 from nearkin.nearest_centroids import nearest_centroids, own_costs
 from nearkin.vectors import DType, block_rows
 
-
 ROWS_LOOKED_AT = 1024
 """Rows whose form is checked before they are clustered."""
 

@@ -98,7 +98,9 @@ class MeansForMedians(Right):
     def _fit(self, task: Task) -> Partition:
         if task.objective.rule != "median" or task.k > 1:
             return super()._fit(task)
-        return task.partition(SQUARES.centres(task.vectors, np.zeros(len(task.vectors), int), task.mass, task.vectors[:1]))
+        return task.partition(
+            SQUARES.centres(task.vectors, np.zeros(len(task.vectors), int), task.mass, task.vectors[:1])
+        )
 
 
 class MedoidOfTheMean(RightMedoids):
@@ -251,7 +253,9 @@ BROKEN: list[tuple[str, Callable[..., Any]]] = [
 
 def spec_of(make: Callable[..., Any], **more: Any) -> ClustererSpec:
     rules = getattr(make, "rules", ("mean",))
-    return ClustererSpec(**{"name": "under-test", "summary": "For a test of the kit.", "make": make, "rules": rules, **more})
+    return ClustererSpec(
+        **{"name": "under-test", "summary": "For a test of the kit.", "make": make, "rules": rules, **more}
+    )
 
 
 @pytest.mark.parametrize("make", [Right, RightMedoids, RightMemberships])

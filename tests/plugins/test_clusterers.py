@@ -227,7 +227,9 @@ def test_a_clusterer_is_never_ignored_by_cells_that_the_metric_finds_itself():
     with pytest.raises(NotSupportedError, match="clusterer=bisecting finds cells by squared distances") as caught:
         nk.build(rows, metric="canberra", plan="ivf4:clusterer=bisecting")
     assert "centroids=mean" in str(caught.value.hint)
-    assert nk.build(rows, metric="canberra", plan="ivf4:centroids=medoid").search(rows[:3], 1, nprobe=4).ids.tolist() == [
+    assert nk.build(rows, metric="canberra", plan="ivf4:centroids=medoid").search(
+        rows[:3], 1, nprobe=4
+    ).ids.tolist() == [
         [0],
         [1],
         [2],

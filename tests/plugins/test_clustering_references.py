@@ -62,7 +62,11 @@ def start_of(rows: np.ndarray, seed: int) -> np.ndarray:
 
 def squares(rows: np.ndarray, centroids: np.ndarray) -> float:
     rows, centroids = rows.astype(np.float64), centroids.astype(np.float64)
-    return float(sum(((rows[i : i + 500, None] - centroids) ** 2).sum(axis=2).min(axis=1).sum() for i in range(0, len(rows), 500)))
+    return float(
+        sum(
+            ((rows[i : i + 500, None] - centroids) ** 2).sum(axis=2).min(axis=1).sum() for i in range(0, len(rows), 500)
+        )
+    )
 
 
 def apart(rows: np.ndarray, power: int) -> np.ndarray:
@@ -90,7 +94,9 @@ def test_lloyd_with_weights_is_no_worse_than_scikit_learn(name: str, seed: int) 
     rows = rows_of(name)
     start, weights = start_of(rows, seed), np.random.default_rng(seed).exponential(size=len(rows))
     mine = nk.cluster(rows, K, method="lloyd", init=start, tol=0, weights=weights)
-    theirs = SklearnKMeans(K, init=start, n_init=1, max_iter=300, tol=0).fit(rows.astype(np.float64), sample_weight=weights)
+    theirs = SklearnKMeans(K, init=start, n_init=1, max_iter=300, tol=0).fit(
+        rows.astype(np.float64), sample_weight=weights
+    )
     assert mine.inertia <= NO_WORSE * theirs.inertia_
 
 
@@ -129,7 +135,8 @@ def test_bisecting_is_no_worse_than_scikit_learn(name: str) -> None:
     seeds = range(7)
     mine = [nk.cluster(rows, K, method="bisecting", seed=seed, n_init=1).inertia for seed in seeds]
     theirs = [
-        squares(rows, BisectingKMeans(K, init="k-means++", random_state=seed).fit(rows).cluster_centers_) for seed in seeds
+        squares(rows, BisectingKMeans(K, init="k-means++", random_state=seed).fit(rows).cluster_centers_)
+        for seed in seeds
     ]
     assert np.median(mine) <= NO_WORSE * np.median(theirs)
 

@@ -71,7 +71,7 @@ class Haversine(Metric):
         self._centre = points(sample).mean(axis=0) if len(sample) else np.zeros(3)
 
     def fit_for_centroids(self, sample: np.ndarray) -> None:
-        """Leave points on the unit sphere around the origin, where their mean has a direction; half a metre of rounding is nothing."""
+        """Leave points on the unit sphere around the origin, where their mean has a direction, and round to half a metre."""
         self.prepared_dim(sample.shape[1])
         self._centre = np.zeros(3)
 

@@ -58,7 +58,9 @@ class _Ground:
 
 def _grounds(subject: Subject) -> list[_Ground]:
     """One for each kind of centroid that the clusterer says it finds; for medoids, packed bits too."""
-    return subject.once("grounds", lambda: [each for rule in subject.make().rules for each in _grounds_of(subject, rule)])
+    return subject.once(
+        "grounds", lambda: [each for rule in subject.make().rules for each in _grounds_of(subject, rule)]
+    )
 
 
 def _grounds_of(subject: Subject, rule: CentroidRule) -> Iterator[_Ground]:
@@ -112,7 +114,8 @@ def _both(subject: Subject) -> Iterator[tuple[str, _Ground, Partition, np.ndarra
     for ground in _grounds(subject):
         yield ground.name, ground, _found(subject, ground), np.ones(len(weights))
         weighted = subject.once(
-            f"weighted {ground.name}", lambda ground=ground: _fit(subject, ground, weights=weights)  # type: ignore[misc]
+            f"weighted {ground.name}",
+            lambda ground=ground: _fit(subject, ground, weights=weights),  # type: ignore[misc]
         )
         yield f"{ground.name}, with weights", ground, weighted, weights
 
@@ -251,7 +254,9 @@ def one_is_best(subject: Subject) -> None:
             best = float(ground.costs(ground.rows).sum(axis=0).min())
         else:
             best = float(ground.costs(_CENTRES[ground.rule](ground.rows)[None]).sum())
-        expect(got <= (1 + _SHARE) * best, f"the only centroid has cost {got:.6g}, the best has {best:.6g} ({ground.name})")
+        expect(
+            got <= (1 + _SHARE) * best, f"the only centroid has cost {got:.6g}, the best has {best:.6g} ({ground.name})"
+        )
 
 
 @CLUSTERER_CHECKS.add
@@ -360,7 +365,11 @@ def medoids_are_rows(subject: Subject) -> None:
             continue
         seen = True
         numbers = np.asarray(found.medoids)
-        good = numbers.dtype.kind == "i" and numbers.shape == (K,) and 0 <= numbers.min() <= numbers.max() < len(ground.rows)
+        good = (
+            numbers.dtype.kind == "i"
+            and numbers.shape == (K,)
+            and 0 <= numbers.min() <= numbers.max() < len(ground.rows)
+        )
         expect(good, f"medoids are {numbers.tolist()}, {K} numbers of rows below {len(ground.rows)} expected ({case})")
         other = np.flatnonzero((ground.rows[numbers] != found.centroids).any(axis=1))
         expect(not other.size, f"{other.size} of {K} centroids are not the rows that medoids names ({case})")

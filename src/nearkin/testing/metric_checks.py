@@ -341,7 +341,10 @@ def unprepare_inverts(subject: Subject) -> None:
         again = metric.prepare(np.ascontiguousarray(back, dtype=bench.rows.dtype)).astype(np.float64)
         off = float(np.abs(again - rows).max())
         largest = _scale(prepared.astype(np.float64))
-        expect(off <= 1e-5 * largest, f"prepare(unprepare(c)) of {what} is {off:.6g} from c, where values are up to {largest:.6g}")
+        expect(
+            off <= 1e-5 * largest,
+            f"prepare(unprepare(c)) of {what} is {off:.6g} from c, where values are up to {largest:.6g}",
+        )
 
 
 @METRIC_CHECKS.add
@@ -357,7 +360,9 @@ def centroid_best(subject: Subject) -> None:
     if rule == "direction":
         lengths = np.linalg.norm(prepared.astype(np.float64), axis=1)
         off = lengths[np.abs(lengths - 1).argmax()]
-        expect(abs(off - 1) <= 1e-3, f"centroid_rule is 'direction', and a prepared row has length {off:.6g}, 1 expected")
+        expect(
+            abs(off - 1) <= 1e-3, f"centroid_rule is 'direction', and a prepared row has length {off:.6g}, 1 expected"
+        )
     for centroid, members, rng in _centroids(subject, metric, prepared):
         best = float(metric.space.pairwise(members, centroid).sum())
         spread = members.std(axis=0, dtype=np.float64)
