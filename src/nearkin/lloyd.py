@@ -31,7 +31,8 @@ class Lloyd(StreamingClusterer):
     max_iter
         Iterations at most.
     tol
-        Stop when the inertia falls by less than this share; 0 goes on until no row changes its cluster.
+        Stop when the inertia falls by less than this share; 0 goes on until no row changes its cluster, or centroids come back to
+        where they were without a lower inertia.
     init
         Where to start, see `nearkin.starts`.
     """
@@ -73,13 +74,19 @@ class Lloyd(StreamingClusterer):
         return found.partition(*task.assigned(found.centroids))
 
     def _iterated(self, centroids: np.ndarray, step: Callable[[np.ndarray], Step]) -> Run:
-        history, reseeded = list[float](), 0
+        history, reseeded, least, been = list[float](), 0, np.inf, set[bytes]()
         for _ in range(self.max_iter):
             inertia, moved, empty = step(centroids)
             history.append(inertia)
             slow = len(history) > 1 and history[-2] - history[-1] <= self.tol * history[-2]
             if np.array_equal(moved, centroids) or (slow and self.tol > 0):
                 return Run(centroids, history, "converged", reseeded)
+            if inertia < least:
+                least, been = inertia, set()
+            elif moved.tobytes() in been:  # as ties and rounding may have it, where no tolerance ends the iterations
+                return Run(centroids, history, "oscillating", reseeded)
+            else:
+                been.add(moved.tobytes())
             reseeded, centroids = reseeded + empty, moved
         return Run(centroids, history, "max_iter", reseeded)
 

@@ -13,7 +13,7 @@ from nearkin.centroids import Ended
 from nearkin.clustering.problem import Problem, objective_by_rule, problem_of
 from nearkin.clustering.quality import SilhouetteKind, silhouette_of
 from nearkin.clustering.silhouettes import Labelled, Silhouette
-from nearkin.errors import MissingDependencyError, NearkinError, NotSupportedError
+from nearkin.errors import MissingDependencyError, NearkinError, NotSupportedError, ParameterError
 from nearkin.metrics import Metric
 from nearkin.registry import Registry, default_registry
 from nearkin.resident_memory import resident_bytes, watch_peak
@@ -99,8 +99,8 @@ def compare_methods(
 
     Raises
     ------
-    VectorError, ParameterError
-        The rows, weights or k are not fit for any method.
+    VectorError, ParameterError, UnknownNameError
+        No method found anything, because of the rows, the weights, k, or names that nothing has.
 
     Examples
     --------
@@ -110,12 +110,13 @@ def compare_methods(
     """
     registry = registry or default_registry()
     chosen = registry.names("clusterer") if methods is None else list(methods)
+    if not chosen:
+        raise ParameterError("methods is empty, at least one clusterer expected")
     common = {"metric": metric or "euclidean", "weights": weights, "n_init": n_init, "seed": seed, "threads": threads}
     found = [_row(vectors, k, method, silhouette, registry, common) for method in chosen]
-    failures = [row for row, error in found if error is not None]
-    if failures and len(failures) == len(found):
-        first = next(error for _, error in found if error is not None)
-        raise first
+    blamed = [error for _, error in found if error is not None]
+    if blamed and all(row.objective is None for row, _ in found):
+        raise blamed[0]
     return tuple(sorted((row for row, _ in found), key=_place))
 
 

@@ -12,6 +12,7 @@ from nearkin.clustering.problem import Problem, problem_of
 from nearkin.clustering.result import Clustering
 from nearkin.metrics import Metric
 from nearkin.registry import Registry, default_registry
+from nearkin.search_parameters import whole_number
 
 
 def cluster(
@@ -86,7 +87,7 @@ def cluster(
     if k == "auto":
         choice, partition = choose(problem)
         return clustering_of(problem, partition, choice)
-    return clustering_of(problem, problem.solve(k))
+    return clustering_of(problem, problem.solve(whole_number("k", k, 1)))
 
 
 def clustering_of(problem: Problem, partition: Partition, choice: KChoice | None = None) -> Clustering:

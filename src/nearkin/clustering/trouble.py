@@ -164,8 +164,8 @@ def _of_sparse(clustering: Clustering) -> Iterator[Trouble]:
         yield Trouble(
             "sparse region",
             tuple(each.cluster for each in found),
-            f"the centroid of cluster {worst.cluster} stands where no rows are: the nearest is {worst.nearest:.4g} away, and of ten rows "
-            f"of the cluster nine have another within {worst.between:.4g}{more}",
+            f"the centroid of cluster {worst.cluster} stands where no rows are: the nearest is {worst.nearest:.4g} away, and of "
+            f"ten rows of the cluster nine have another within {worst.between:.4g}{more}",
             f"it stands between groups of rows: try more than {clustering.k} clusters, or other starts; "
             "medoid_rows() names a row that stands for each cluster",
         )

@@ -9,6 +9,8 @@ import pytest
 
 import nearkin as nk
 from nearkin.clustering.misplaced_centroids import pulled_centroids, sparse_centroids
+from nearkin.lloyd import Lloyd
+from nearkin.objectives import AbsoluteDifferences
 
 
 def groups(sizes=(60, 60, 60), dim=3, seed=0, apart=10.0):
@@ -212,3 +214,25 @@ def test_the_medoid_of_a_large_cluster_is_nearly_the_best():
 def test_a_cluster_without_rows_has_no_medoid_row():
     found = nk.cluster([[1.0], [1.0], [2.0]], 3)
     assert sorted(found.medoid_rows().tolist()) == [-1, 0, 2]
+
+
+class Restless(AbsoluteDifferences):
+    """Medians of rows half at 0 and half at 1, where every place between is as good: now one end, now the other."""
+
+    def centres(self, vectors, labels, mass, old):
+        return 1 - old
+
+
+def test_lloyd_sees_that_it_goes_round_in_circles():
+    rows = np.float32([[0], [1]] * 4)
+    found = Lloyd(max_iter=50, tol=0, init="random").fit(rows, 1, objective=Restless())
+    assert found.ended == "oscillating"
+    assert len(found.history) < 10
+    assert Lloyd(max_iter=50, init="random").fit(rows, 1, objective=Restless()).ended == "converged"
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan", "cosine"])
+def test_lloyd_to_the_end_converges_on_ordinary_rows(metric, seed):
+    rows = np.random.default_rng(seed).normal(size=(400, 3)).astype(np.float32)
+    assert nk.cluster(rows, 12, metric=metric, tol=0, n_init=1, seed=seed).ended == "converged"
