@@ -137,7 +137,7 @@ def _part(task: Task, rows: np.ndarray, near: np.ndarray) -> _Part:
     centroid = task.objective.centres(vectors, np.zeros(len(rows), dtype=np.int64), mass, near[None])
     costs = task.objective.costs(vectors, centroid)[:, 0]
     cost = float((mass * costs).sum())
-    return _Part(rows, centroid[0], cost, float(mass.sum()), cost > 0 and np.count_nonzero(mass) > 1)
+    return _Part(rows, centroid[0], cost, float(mass.sum()), cost > 0 and bool(np.count_nonzero(mass) > 1))
 
 
 def _with_more(task: Task, centroids: np.ndarray, rng: np.random.Generator) -> np.ndarray:

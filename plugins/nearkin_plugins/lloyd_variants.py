@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from nearkin.lloyd import Lloyd
-from nearkin.metrics import CentroidRule
 
 
 class Spherical(Lloyd):
@@ -23,7 +20,7 @@ class Spherical(Lloyd):
     """
 
     name = "spherical"
-    rules: ClassVar[tuple[CentroidRule, ...]] = ("direction",)
+    rules = ("direction",)  # type: ignore[assignment]
 
 
 class KMedians(Lloyd):
@@ -40,4 +37,4 @@ class KMedians(Lloyd):
     """
 
     name = "kmedians"
-    rules: ClassVar[tuple[CentroidRule, ...]] = ("median",)
+    rules = ("median",)  # type: ignore[assignment]

@@ -159,7 +159,7 @@ def test_rows_of_ones_own_are_used() -> None:
 
 def test_a_plugin_is_checked_component_by_component(plugin_of: Callable[..., Any]) -> None:
     registry = Registry(strict=True)
-    lloyd = ClustererSpec(name="lloyd", summary="For a test.", make=Lloyd)
+    lloyd = ClustererSpec(name="lloyd", summary="For a test.", make=Lloyd, rules=Lloyd.rules)
     registry.register(plugin_of(power_spec(), lloyd), "two")
     reports = check_plugin("two", registry)
     assert [(report.kind, report.component, report.ok) for report in reports] == [
@@ -195,7 +195,7 @@ def test_parametrize_gives_a_test_for_each_example_and_check(plugin_of: Callable
 
 
 def test_parametrize_takes_specs_and_a_kind() -> None:
-    lloyd = ClustererSpec(name="lloyd", summary="For a test.", make=Lloyd)
+    lloyd = ClustererSpec(name="lloyd", summary="For a test.", make=Lloyd, rules=Lloyd.rules)
     found = parameters(parametrize([power_spec(), lloyd], "clusterer", registry=Registry()))
     assert {each.id.split("-")[0] for each in found} == {"clusterer"}
 

@@ -162,7 +162,7 @@ class Mahalanobis(AffineEuclidean):
 
     def unmoved(self, rows: np.ndarray) -> np.ndarray:
         need_fitted(self, self._mean)
-        return np.asarray(np.linalg.solve(self._whitening.T, rows.T.astype(np.float64)).T + self._mean)
+        return np.asarray(np.linalg.solve(self._whitening.T, rows.T.astype(np.float64)).T + np.asarray(self._mean))
 
     def state(self) -> State:
         if self._mean is None:
@@ -225,7 +225,7 @@ class StandardizedEuclidean(AffineEuclidean):
 
     def unmoved(self, rows: np.ndarray) -> np.ndarray:
         need_fitted(self, self._mean)
-        return np.asarray(rows * self._deviations + self._mean)
+        return np.asarray(rows * self._deviations + np.asarray(self._mean))
 
     def state(self) -> State:
         return State({} if self._mean is None else {"mean": self._mean, "deviations": self._deviations})

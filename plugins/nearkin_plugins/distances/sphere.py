@@ -133,7 +133,7 @@ def places(directions: np.ndarray) -> np.ndarray:
     [[0.0, 90.0], [-90.0, 0.0]]
     """
     x, y, z = directions.T
-    return np.degrees(np.stack([np.arctan2(z, np.hypot(x, y)), np.arctan2(y, x)], axis=1))
+    return np.asarray(np.degrees(np.stack([np.arctan2(z, np.hypot(x, y)), np.arctan2(y, x)], axis=1)))
 
 
 def _angles(place: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ from nearkin.errors import NotTrainedError
 from nearkin.hooks import IndexSpec
 from nearkin.indexes import Index, Layout
 from nearkin.metrics import Axiom, Metric
-from nearkin.objectives import ABSOLUTE, DIRECTIONS, SQUARES
 from nearkin.testing.contract import (
     Checks,
     NotApplicable,
@@ -32,7 +31,7 @@ from nearkin.vectors import as_vectors, show_row
 METRIC_CHECKS = Checks("metric")
 
 
-class _Bench:
+class Bench:
     """A fitted metric and rows that it takes: each time copies, so that changing them spoils no other check."""
 
     def __init__(self, metric: Metric, rows: np.ndarray, queries: np.ndarray) -> None:
@@ -42,10 +41,12 @@ class _Bench:
 
     @property
     def rows(self) -> np.ndarray:
+        """(n, dim) rows that the metric was fitted on, a copy."""
         return self._rows.copy()
 
     @property
     def queries(self) -> np.ndarray:
+        """(nq, dim) others, a copy."""
         return self._queries.copy()
 
     @property
@@ -57,12 +58,14 @@ class _Bench:
                 yield name, np.ascontiguousarray(kept)
 
 
-def _bench(subject: Subject) -> _Bench:
-    def make() -> _Bench:
+def bench_of(subject: Subject) -> Bench:
+    """The metric of a subject, fitted, shared by the checks that do not change it."""
+
+    def make() -> Bench:
         metric: Metric = subject.make()
         rows = _rows(subject, metric)
         metric.fit(rows.copy())
-        return _Bench(metric, rows, rows[::3][:QUERIES] if subject.rows is not None else _queries(subject, metric))
+        return Bench(metric, rows, rows[::3][:QUERIES] if subject.rows is not None else _queries(subject, metric))
 
     return subject.once("bench", make)
 
@@ -93,7 +96,8 @@ def _accepted(subject: Subject, metric: Metric, purpose: str, n: int) -> np.ndar
         return ordinary_rows(subject.rng(purpose), n, _width(metric), metric.dtype)
 
 
-def _scale(distances: np.ndarray) -> float:
+def scale_of(distances: np.ndarray) -> float:
+    """The largest finite magnitude; 1 if there is none."""
     finite = np.abs(distances[np.isfinite(distances)])
     return float(finite.max()) if finite.size and finite.max() > 0 else 1.0
 
@@ -101,7 +105,7 @@ def _scale(distances: np.ndarray) -> float:
 def _expect_close(got: np.ndarray, wanted: np.ndarray, what: str, share: float = ROUNDING) -> None:
     expect(got.shape == wanted.shape, f"{what}: shape {got.shape} instead of {wanted.shape}")
     apart = np.abs(got - wanted)
-    if not (apart <= share * _scale(wanted)).all():
+    if not (apart <= share * scale_of(wanted)).all():
         place = np.unravel_index(int(np.nanargmax(np.where(np.isnan(apart), np.inf, apart))), apart.shape)
         at = ", ".join(str(int(each)) for each in place)
         fail(f"{what}: {got[place]:.7g} instead of {wanted[place]:.7g} at [{at}]")
@@ -110,7 +114,7 @@ def _expect_close(got: np.ndarray, wanted: np.ndarray, what: str, share: float =
 @METRIC_CHECKS.gate
 def distances_shape(subject: Subject) -> None:
     """Distances of nq queries to n rows are a floating-point array of shape (nq, n)."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     for nq in (len(bench.queries), 1):
         values = np.asarray(bench.metric.pairwise(bench.queries[:nq], bench.rows))
         wanted = (nq, len(bench.rows))
@@ -123,7 +127,7 @@ def distances_shape(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def finite(subject: Subject) -> None:
     """Distances between rows that the metric does not refuse are finite numbers."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     for family, rows in bench.families:
         values = bench.metric.distances(rows, rows)
         if not np.isfinite(values).all():
@@ -133,7 +137,7 @@ def finite(subject: Subject) -> None:
 
 def _hold(subject: Subject, axiom: Axiom) -> None:
     """Break the promise if the metric declares an axiom that some family of rows breaks."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     if axiom not in bench.metric.axioms:
         raise NotApplicable(f"it does not declare the axiom {axiom}")
     for family, rows in bench.families:
@@ -168,12 +172,12 @@ def axiom_triangle(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def self_nearest(subject: Subject) -> None:
     """Smaller is nearer: where identity is declared, every row is its own nearest among random rows."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     if "identity" not in bench.metric.axioms:
         raise NotApplicable("it does not declare the axiom identity")
     values = bench.metric.distances(bench.rows, bench.rows)
     nearest = values.min(axis=1)
-    lost = np.flatnonzero(np.diagonal(values) > nearest + ROUNDING * _scale(values))
+    lost = np.flatnonzero(np.diagonal(values) > nearest + ROUNDING * scale_of(values))
     if lost.size:
         i = int(lost[0])
         j = int(values[i].argmin())
@@ -186,7 +190,7 @@ def self_nearest(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def reduction_agrees(subject: Subject) -> None:
     """The declared reduction gives the metric's own distances, computed independently row by row."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     metric = bench.metric
     if metric.reduces_to is None:
         raise NotApplicable("it declares no reduction")
@@ -209,7 +213,7 @@ def reduction_agrees(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def native_agrees(subject: Subject) -> None:
     """Indexes that compute the declared native metric themselves give the distances that pairwise gives."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     metric = bench.metric
     if not metric.native or metric.reduces_to:
         raise NotApplicable("it declares no native metric")
@@ -242,7 +246,7 @@ def _native_indexes(subject: Subject, layout: Layout) -> Iterator[tuple[str, Ind
 @METRIC_CHECKS.add
 def kernel_agrees(subject: Subject) -> None:
     """The kernel, compiled, gives the distances that pairwise gives."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     metric = bench.metric
     if metric.kernel is None or metric.reduces_to or type(metric).pairwise is Metric.pairwise:
         raise NotApplicable("it does not give both a kernel and pairwise")
@@ -257,7 +261,7 @@ def kernel_agrees(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def prepared_alike(subject: Subject) -> None:
     """Without a reduction, prepared rows are as far apart as the rows themselves."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     metric = bench.metric
     if metric.reduces_to or type(metric).prepare is Metric.prepare:
         raise NotApplicable("it does not prepare rows, or reduces")
@@ -269,7 +273,7 @@ def prepared_alike(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def prepare_gives_rows(subject: Subject) -> None:
     """Prepared rows are as many as the rows, C-contiguous, and float32 (or packed bits)."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     wanted = np.dtype(np.uint8 if bench.metric.dtype == "bits" else np.float32)
     widths = []
     for name, prepare, rows in (
@@ -291,19 +295,19 @@ def prepare_gives_rows(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def finish_ordered(subject: Subject) -> None:
     """finish keeps order, shape and +inf, in float32 and float64, and values just below zero do not break it."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     metric = bench.metric
     values = metric.space.pairwise(metric.prepare_queries(bench.queries), metric.prepare(bench.rows))
     values = np.sort(np.unique(np.asarray(values, dtype=np.float64)))
     if metric.space.label == "l2":
-        values = np.concatenate([[-1e-6 * _scale(values)], values])
+        values = np.concatenate([[-1e-6 * scale_of(values)], values])
     for dtype in (np.float64, np.float32):
         given = np.append(values, np.inf).astype(dtype)
         done = np.asarray(metric.finish(given.copy()))
         expect(done.shape == given.shape, f"finish turned shape {given.shape} into {done.shape}")
         expect(not np.isnan(done).any(), f"finish({given[np.isnan(done)][:1]}) is NaN")
         expect(np.isposinf(done[-1]), f"finish(+inf) is {done[-1]}")
-        falls = np.flatnonzero(np.diff(done[:-1]) < -1e-6 * _scale(done))
+        falls = np.flatnonzero(np.diff(done[:-1]) < -1e-6 * scale_of(done))
         if falls.size:
             i = int(falls[0])
             fail(
@@ -315,100 +319,28 @@ def finish_ordered(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def unfinish_inverts(subject: Subject) -> None:
     """finish(unfinish(distance)) is the distance."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     values = bench.metric.distances(bench.queries, bench.rows)
     for distance in np.quantile(values, [0.05, 0.3, 0.5, 0.9]):
         value = bench.metric.unfinish(float(distance))
         back = float(np.asarray(bench.metric.finish(np.array([[value]], dtype=np.float64)))[0, 0])
         expect(
-            abs(back - distance) <= ROUNDING * _scale(values),
+            abs(back - distance) <= ROUNDING * scale_of(values),
             f"unfinish({distance:.6g}) is {value:.6g}, and finish of that is {back:.6g}",
         )
 
 
 @METRIC_CHECKS.add
-def unprepare_inverts(subject: Subject) -> None:
-    """prepare(unprepare(c)) is c, for prepared rows and, where there is a rule for them, for centroids of prepared rows."""
-    bench = _bench(subject)
-    metric, prepared = _for_centroids(subject, bench)
-    centroids = [("a prepared row", prepared)]
-    if metric.centroid_rule is not None:
-        centroids += [("a centroid", centre) for centre, _, _ in _centroids(subject, metric, prepared)]
-    for what, rows in centroids:
-        back = np.asarray(metric.unprepare(rows.copy()))
-        wanted = (len(rows), bench.rows.shape[1])
-        expect(back.shape == wanted, f"unprepare gave shape {back.shape} for {len(rows)} rows, {wanted} expected")
-        again = metric.prepare(np.ascontiguousarray(back, dtype=bench.rows.dtype)).astype(np.float64)
-        off = float(np.abs(again - rows).max())
-        largest = _scale(prepared.astype(np.float64))
-        expect(
-            off <= 1e-5 * largest,
-            f"prepare(unprepare(c)) of {what} is {off:.6g} from c, where values are up to {largest:.6g}",
-        )
-
-
-@METRIC_CHECKS.add
-def centroid_best(subject: Subject) -> None:
-    """The centroid by the declared rule is best: moved a little, its sum of values from the rows of its cluster is no smaller."""
-    bench = _bench(subject)
-    if bench.metric.centroid_rule is None:
-        raise NotApplicable("it declares no centroid_rule")
-    expect(bench.metric.dtype == "float32", "it declares a centroid_rule for packed bits, of which there are no means")
-    metric, prepared = _for_centroids(subject, bench)
-    rule = metric.centroid_rule
-    expect(rule in _RULES, f"centroid_rule is {rule!r}, one of {', '.join(_RULES)} or None expected")
-    if rule == "direction":
-        lengths = np.linalg.norm(prepared.astype(np.float64), axis=1)
-        off = lengths[np.abs(lengths - 1).argmax()]
-        expect(
-            abs(off - 1) <= 1e-3, f"centroid_rule is 'direction', and a prepared row has length {off:.6g}, 1 expected"
-        )
-    for centroid, members, rng in _centroids(subject, metric, prepared):
-        best = float(metric.space.pairwise(members, centroid).sum())
-        spread = members.std(axis=0, dtype=np.float64)
-        for size in (0.003, 0.03, 0.3):
-            moves = size * rng.standard_normal((16, centroid.shape[1])) * spread
-            moved = _RULES[str(rule)].allowed((centroid + moves).astype(np.float32))
-            least = float(metric.space.pairwise(members, moved).sum(axis=0).min())
-            expect(
-                least >= best - 1e-6 * abs(best),
-                f"the {rule} of {len(members)} rows has a sum of {best:.7g} from them, and {show_row(moves[0])} beside it "
-                f"or near there it is {least:.7g}",
-            )
-
-
-_RULES = {"mean": SQUARES, "direction": DIRECTIONS, "median": ABSOLUTE}
-
-
-def _for_centroids(subject: Subject, bench: _Bench) -> tuple[Metric, np.ndarray]:
-    """A metric fitted for centroids, and the rows that it prepares."""
-    metric: Metric = subject.make()
-    metric.fit_for_centroids(bench.rows)
-    return metric, metric.prepare(bench.rows)
-
-
-def _centroids(
-    subject: Subject, metric: Metric, prepared: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.random.Generator]]:
-    """Centroids of some sets of rows by the metric's rule, each (1, dim), with the rows, and random numbers."""
-    rng = subject.rng("centroids")
-    for size in (5, 40, len(prepared)):
-        members = prepared[rng.choice(len(prepared), min(size, len(prepared)), replace=False)]
-        nothing, ones = np.zeros(len(members), dtype=np.int64), np.ones(len(members))
-        yield _RULES[str(metric.centroid_rule)].centres(members, nothing, ones, members[:1]), members, rng
-
-
-@METRIC_CHECKS.add
 def similarity_falls(subject: Subject) -> None:
     """Similarity never rises with distance, and the farthest row is less similar than the nearest."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     distances = np.unique(bench.metric.distances(bench.queries, bench.rows))
     similarities = np.asarray(bench.metric.similarity(distances))
     expect(
         similarities.shape == distances.shape, f"similarity turned shape {distances.shape} into {similarities.shape}"
     )
     expect(np.isfinite(similarities).all(), "similarity of a finite distance is not finite")
-    slack = 1e-9 * _scale(similarities)
+    slack = 1e-9 * scale_of(similarities)
     for (near, more), (far, less) in neighbours(zip(distances, similarities, strict=True)):
         expect(less <= more + slack, f"similarity rises from {more:.6g} at {near:.6g} to {less:.6g} at {far:.6g}")
     expect(
@@ -420,7 +352,7 @@ def similarity_falls(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def state_restores(subject: Subject) -> None:
     """A fresh metric that restores the state gives identical distances and similarities."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     wanted = bench.metric.distances(bench.queries, bench.rows)
     state = bench.metric.state()
     expect_json(state, "the state")
@@ -440,7 +372,7 @@ def _expect_same(got: np.ndarray, wanted: np.ndarray, what: str) -> None:
 @METRIC_CHECKS.add
 def fit_deterministic(subject: Subject) -> None:
     """Fitting the same rows again, in the same metric or a fresh one, changes nothing."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     wanted = bench.metric.distances(bench.queries, bench.rows)
     again: Metric = subject.make()
     for what in ("a fresh metric", "fitting twice"):
@@ -451,7 +383,7 @@ def fit_deterministic(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def batch_independent(subject: Subject) -> None:
     """A row alone is prepared and compared as it is among others."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     metric = bench.metric
     for name, prepare, rows in (
         ("prepare", metric.prepare, bench.rows[:40]),
@@ -469,7 +401,7 @@ def batch_independent(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def needs_fit_said(subject: Subject) -> None:
     """A metric that needs fit raises NotTrainedError before it; one that does not works without."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     fresh: Metric = subject.make()
     if fresh.needs_fit:
         expect_error(NotTrainedError, "distances before fit", lambda: fresh.distances(bench.queries, bench.rows))
@@ -485,7 +417,7 @@ def needs_fit_said(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def refuses_mask(subject: Subject) -> None:
     """refuses gives one boolean a row, and refuses_rows says whether there is such a test."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     metric = bench.metric
     for rows in row_families(bench.rows).values():
         mask = metric.refuses(rows)
@@ -503,7 +435,7 @@ def refuses_mask(subject: Subject) -> None:
 @METRIC_CHECKS.add
 def input_unchanged(subject: Subject) -> None:
     """No method changes the rows that it is given."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     metric: Metric = subject.make()
     for name, call, given in _calls(metric, bench):
         before = [array.copy() for array in given]
@@ -512,7 +444,7 @@ def input_unchanged(subject: Subject) -> None:
             expect(np.array_equal(array, kept), f"{name} changed the array it was given")
 
 
-def _calls(metric: Metric, bench: _Bench) -> Iterator[tuple[str, Callable[..., object], tuple[np.ndarray, ...]]]:
+def _calls(metric: Metric, bench: Bench) -> Iterator[tuple[str, Callable[..., object], tuple[np.ndarray, ...]]]:
     """Every method that takes arrays, by name, and arrays for it."""
     yield "fit_for_centroids", metric.fit_for_centroids, (bench.rows,)
     yield "fit", metric.fit, (bench.rows,)
@@ -528,7 +460,7 @@ def _calls(metric: Metric, bench: _Bench) -> Iterator[tuple[str, Callable[..., o
 @METRIC_CHECKS.add
 def read_only_input(subject: Subject) -> None:
     """Every method takes read-only arrays, such as memory-mapped ones."""
-    bench = _bench(subject)
+    bench = bench_of(subject)
     metric: Metric = subject.make()
     for name, call, given in _calls(metric, bench):
         try:

@@ -19,6 +19,7 @@ from nearkin.hooks import IndexSpec, Spec
 from nearkin.indexes import Index
 from nearkin.metrics import Metric
 from nearkin.registry import Registry
+from nearkin.testing.centroid_checks import CENTROID_CHECKS
 from nearkin.testing.clusterer_checks import CLUSTERER_CHECKS
 from nearkin.testing.codec_checks import CODEC_CHECKS
 from nearkin.testing.contract import Check, CheckFailed, Checks, NotApplicable, Subject, expect, first_line, options
@@ -47,6 +48,7 @@ CONTRACTS: dict[str, type] = {
 
 _OWN = (
     METRIC_CHECKS,
+    CENTROID_CHECKS,
     TRANSFORM_CHECKS,
     CODEC_CHECKS,
     CLUSTERER_CHECKS,
