@@ -30,7 +30,9 @@ try:
 except ImportError:
     # The class is there all the same, so that `from nearkin import *` works; making one says what to install.
     check_is_fitted = None
-    ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator = (type("_", (), {}) for _ in range(4))
+    ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator = (
+        type("_", (), {}) for _ in range(4)
+    )
 
 if TYPE_CHECKING:
     from nearkin.clustering.result import Clustering

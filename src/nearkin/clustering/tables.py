@@ -142,7 +142,9 @@ def _meant(name: str, names: Sequence[str], what: str) -> str:
             return found[0]
         if found:
             raise ParameterError(f"{name!r} may be any of {len(found)} columns of {what}: {_listed(found)}")
-    spelled = {word: each for each in reversed(names) for word in (*re.split(r"[^a-z0-9]+", each.lower()), each.lower())}
+    spelled = {
+        word: each for each in reversed(names) for word in (*re.split(r"[^a-z0-9]+", each.lower()), each.lower())
+    }
     close = list(dict.fromkeys(spelled[word] for word in difflib.get_close_matches(small, spelled, n=3)))
     meant = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
     raise ParameterError(f"{what} has no column {name!r}{meant}; it has {_listed(names)}")
