@@ -9,9 +9,14 @@ import numpy as np
 
 from nearkin.centroids import Ended, Partition
 from nearkin.errors import VectorError
+from nearkin.mapped_pages import let_go
 from nearkin.metrics import Metric
 from nearkin.objectives import Objective
+from nearkin.row_source import RowSource
 from nearkin.vectors import as_vectors
+
+READ_ROWS = 65_536
+"""Rows that are prepared and compared at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +28,7 @@ class Clustering:
     partition
         What the clusterer found, in the space that the metric prepares rows for.
     prepared
-        (n, dim) rows that were clustered, prepared by the metric.
+        (n, dim) rows that were clustered, prepared by the metric; of rows that stay in a file, those of the sample.
     metric
         Fitted.
     objective
@@ -38,6 +43,12 @@ class Clustering:
         Of everything random.
     threads
         That were used.
+    source
+        Where the rows are read from block by block; None where they are in memory.
+    sample
+        (m,) ascending numbers of the rows that `prepared` holds, drawn at random; None for all.
+    step
+        Rows of a block that is read.
     """
 
     partition: Partition
@@ -49,6 +60,15 @@ class Clustering:
     mass: np.ndarray
     seed: int = 0
     threads: int = 1
+    source: RowSource | None = None
+    sample: np.ndarray | None = None
+    step: int = READ_ROWS
+
+    @property
+    def at_hand(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(m, dim) prepared rows that are in memory, their (m,) labels and (m,) weights: all rows, or the sample of a file."""
+        chosen = slice(None) if self.sample is None else self.sample
+        return self.prepared, self.labels[chosen], self.mass[chosen]
 
     @property
     def k(self) -> int:
@@ -107,19 +127,29 @@ class Clustering:
 
     def nearest(self, vectors: Any) -> tuple[np.ndarray, np.ndarray]:
         """(m,) int64 cluster of each of (m, dim) new rows, and its (m,) float64 distance from that centroid, by the metric."""
-        labels, costs = self.objective.assign(self._prepared(vectors), self.partition.centroids)
+        rows = as_vectors(vectors, dtype=self.metric.dtype, longest=self.metric.longest_row)
+        labels, costs = np.empty(len(rows), dtype=np.int64), np.empty(len(rows))
+        for start in range(0, max(1, len(rows)), self.step):
+            some = slice(start, start + self.step)
+            prepared = self._prepared(rows[some])
+            labels[some], costs[some] = self.objective.assign(prepared, self.partition.centroids, self.threads)
+            let_go(rows[some])
         return labels, self._as_distances(costs)
 
     def distances(self) -> np.ndarray:
         """(n,) float64 distance of each clustered row from its centroid, by the metric."""
-        return self._as_distances(self.objective.assign(self.prepared, self.partition.centroids)[1])
+        if self.source is None:
+            return self._as_distances(self.objective.assign(self.prepared, self.partition.centroids, self.threads)[1])
+        found = np.empty(self.source.rows)
+        for numbers, rows in self.source.blocks(self.step):
+            found[numbers] = self.objective.assign(rows, self.partition.centroids, self.threads)[1]
+        return self._as_distances(found)
 
     def _as_distances(self, costs: np.ndarray) -> np.ndarray:
         """Costs of means and directions are values of the space; other costs are distances already."""
         return self.metric.finish(costs) if self.objective.rule in ("mean", "direction") else costs
 
-    def _prepared(self, vectors: Any) -> np.ndarray:
-        rows = as_vectors(vectors, dtype=self.metric.dtype, longest=self.metric.longest_row)
+    def _prepared(self, rows: np.ndarray) -> np.ndarray:
         self.metric.need_accepted(rows)
         prepared = self.metric.prepare(rows)
         if prepared.shape[1] != self.partition.centroids.shape[1]:

@@ -10,9 +10,12 @@ import numpy as np
 
 from nearkin.building import make_metric
 from nearkin.centroids import Clusterer, Partition
+from nearkin.clustering.file_rows import FileRows
+from nearkin.clustering.in_blocks import Asked, cluster_blocks, in_file, streams
 from nearkin.clustering.result import Clustering
 from nearkin.components import Part
 from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, VectorError
+from nearkin.files import read_vectors
 from nearkin.metrics import CentroidRule, Metric
 from nearkin.objectives import ABSOLUTE, DIRECTIONS, SQUARES, MetricSums, Objective
 from nearkin.registry import Registry, default_registry
@@ -49,6 +52,7 @@ def cluster(
     n_init: int | None = None,
     max_iter: int | None = None,
     tol: float | None = None,
+    memory: int | str | None = None,
     seed: int | None = None,
     threads: int | None = None,
     registry: Registry | None = None,
@@ -58,7 +62,8 @@ def cluster(
     Parameters
     ----------
     vectors
-        (n, dim) numbers, or packed bits (uint8) for a metric on bits.
+        (n, dim) numbers, or packed bits (uint8) for a metric on bits; or the path of a file of vectors. A file, and an array that is
+        mapped from one for reading, are read block by block by the methods that can.
     k
         Clusters, 1 to n.
     method
@@ -75,6 +80,8 @@ def cluster(
         Starts to try, of which the best is kept; left out, 10 for up to 10,000 rows and 1 for more.
     max_iter, tol
         As for the method; left out, up to 300 iterations.
+    memory
+        By how much the process may grow while it clusters a file, such as ``"200MB"``; None for blocks of the usual size.
     seed
         The same seed gives the same result; None for the setting.
     threads
@@ -83,7 +90,9 @@ def cluster(
     Raises
     ------
     NotSupportedError
-        The method is not right under the metric; the message names one that is.
+        The method is not right under the metric, or needs all rows in memory, and they are too many; the message names one that does.
+    BudgetError
+        The memory does not suffice for labels and centroids.
     ParameterError, VectorError, UnknownNameError
         One sentence each, with the numbers.
 
@@ -101,18 +110,28 @@ def cluster(
     clusterer, name = make_clusterer(method, options, registry)
     made, metric_name = make_metric(metric or USUAL_METRIC[clusterer.rules[0]], registry)
     objective = objective_of(made, clusterer, registry)
-    prepared = _prepared(vectors, made)
+    asked = Asked(clusterer, objective, made, name, metric_name, k, n_init, settings.seed, settings.cores)
+    if in_file(vectors, memory):
+        source = FileRows(vectors, made, registry)
+        if streams(clusterer, objective, source, memory, registry):
+            return cluster_blocks(source, asked, start, weights, memory)
+        vectors = vectors if isinstance(vectors, np.ndarray) else read_vectors(vectors, registry=registry).vectors
+    return _cluster_array(vectors, asked, start, weights)
+
+
+def _cluster_array(vectors: Any, asked: Asked, start: np.ndarray | None, weights: Any) -> Clustering:
+    prepared = _prepared(vectors, asked.metric)
     if start is not None:
-        start = made.prepare(as_vectors(start, dtype=made.dtype, what="init"))
-    tries = _tries(n_init, start, len(prepared))
+        start = asked.metric.prepare(as_vectors(start, dtype=asked.metric.dtype, what="init"))
+    tries = _tries(asked.n_init, start, len(prepared))
 
     def fitted(trial: int) -> Partition:
-        given = {"objective": objective, "weights": weights, "start": start, "threads": settings.cores}
-        return clusterer.fit(prepared, k, seed=settings.seed + trial, **given)
+        given = {"objective": asked.objective, "weights": weights, "start": start, "threads": asked.threads}
+        return asked.clusterer.fit(prepared, asked.k, seed=asked.seed + trial, **given)
 
     best = min(map(fitted, range(tries)), key=lambda found: found.inertia)
     mass = np.ones(len(prepared)) if weights is None else np.asarray(weights, dtype=np.float64)
-    return Clustering(best, prepared, made, objective, name, metric_name, mass, settings.seed, settings.cores)
+    return asked.result(best, prepared, mass)
 
 
 def make_clusterer(method: str, options: Mapping[str, Any], registry: Registry) -> tuple[Clusterer, str]:
