@@ -66,7 +66,7 @@ class ArrayRows(RowSource):
             for start in range(0, self.rows, step):
                 some = self.vectors[start : start + step]
                 yield np.arange(start, start + len(some)), some
-                let_go(some)
+                let_go(self.vectors)  # all of it: with the pages that are touched, some before and behind come into memory
             return
         piece = PIECE if self.rows > step else 1
         order = rng.permutation(-(-self.rows // piece))
