@@ -1,4 +1,4 @@
-"""Lloyd's iterations beside faiss and scikit-learn: the same start, iterations and threads, in one process; speed and inertia (WCSS).
+"""Lloyd's iterations beside faiss and scikit-learn: same start, iterations and threads, in one process; speed and WCSS.
 
 300,000 SIFT rows and 1,024 centroids that are rows drawn at random. The libraries take turns; ratios are medians over rounds of the
 other's seconds by nearkin's in the same round. faiss uses all rows (`max_points_per_centroid` raised) and does not label them;

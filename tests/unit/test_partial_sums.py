@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,7 +49,7 @@ def test_any_split_gives_what_one_block_gives(n, k, cuts, seed, rule):
     rows, centroids, mass = made(n, k, rule, seed)
     objective = OBJECTIVES[rule]
     edges = sorted({0, n, *(min(cut, n) for cut in cuts)})
-    spans = [slice(*pair) for pair in zip(edges, edges[1:], strict=False)]
+    spans = [slice(*pair) for pair in pairwise(edges)]
     whole = sums_of_block(rows, centroids, objective, mass)
     split = all_merged(sums_of_block(rows[some], centroids, objective, mass[some]) for some in spans)
     same(whole, split)

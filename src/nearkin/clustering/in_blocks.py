@@ -33,6 +33,9 @@ FEWEST = 256
 SAMPLE = 20_000, 32
 """Rows among which a start is found, at most: so many, or so many a centroid."""
 
+THREADS = 8
+"""Under a ceiling, at most: the size of blocks, and with it the result, must not depend on them."""
+
 AT_HAND = 10_000
 """Rows of a file that a result keeps as a sample, at most."""
 
@@ -54,9 +57,7 @@ class Asked:
     def result(self, found: Partition, prepared: np.ndarray, mass: np.ndarray, **more: Any) -> Clustering:
         """What the user is given."""
         names = self.method, self.metric_name
-        return Clustering(
-            found, prepared, self.metric, self.objective, *names, mass, self.seed, self.threads, **more
-        )
+        return Clustering(found, prepared, self.metric, self.objective, *names, mass, self.seed, self.threads, **more)
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ def cluster_blocks(
     source: FileRows, asked: Asked, start: np.ndarray | None, weights: Any, memory: int | str | None
 ) -> Clustering:
     """What `nearkin.cluster` does for rows in a file."""
-    assert isinstance(asked.clusterer, StreamingClusterer)
+    clusterer = asked.clusterer
+    assert isinstance(clusterer, StreamingClusterer)
     room = room_for(source, asked, memory)
     source.checked(room.step, asked.seed)
     need_clusters(asked.k, source.rows)
@@ -135,8 +137,9 @@ def cluster_blocks(
         start = asked.objective.allowed(checked_start(start, (asked.k, source.dim), np.dtype(np.float32)))
 
     def fitted(trial: int) -> Partition:
-        given = asked.k, asked.objective, mass, asked.seed + trial, start, asked.threads
-        return asked.clusterer.fit_rows(RowsTask(source, *given, room.step, room.sample))
+        threads = asked.threads if memory is None else min(asked.threads, THREADS)
+        given = asked.k, asked.objective, mass, asked.seed + trial, start, threads
+        return clusterer.fit_rows(RowsTask(source, *given, room.step, room.sample))
 
     tries = 1 if start is not None else asked.n_init or 1
     best = min(map(fitted, range(tries)), key=lambda found: found.inertia)
@@ -161,7 +164,7 @@ def room_for(source: FileRows, asked: Asked, memory: int | str | None) -> Room:
         return Room(min(BLOCK, block_rows(4 * source.width)), most)
     n, dim = max(source.rows, asked.k), max(source.width, source.dim)
     # labels; centroids, their sums and their farthest rows, twice while they are merged; scores of the rows of each thread
-    fixed = 8 * n + 80 * asked.k * dim + 8 * 512 * asked.k * asked.threads
+    fixed = 8 * n + 80 * asked.k * dim + 8 * 512 * asked.k * THREADS
     # as stored, as float32, prepared, as a batch; and in float64, weighted, while sums are taken
     a_row = dim * (source.itemsize + 4 + 4 + 4 + 24) + 100
     a_start = 16 * dim + 300

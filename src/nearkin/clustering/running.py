@@ -62,8 +62,8 @@ def cluster(
     Parameters
     ----------
     vectors
-        (n, dim) numbers, or packed bits (uint8) for a metric on bits; or the path of a file of vectors. A file, and an array that is
-        mapped from one for reading, are read block by block by the methods that can.
+        (n, dim) numbers, or packed bits (uint8) for a metric on bits; or the path of a file of vectors. A file, and an array that
+        is mapped from one for reading, are read block by block by the methods that can.
     k
         Clusters, 1 to n.
     method
@@ -90,7 +90,7 @@ def cluster(
     Raises
     ------
     NotSupportedError
-        The method is not right under the metric, or needs all rows in memory, and they are too many; the message names one that does.
+        The method is not right under the metric, or needs all rows in memory, and they are too many; the message names another.
     BudgetError
         The memory does not suffice for labels and centroids.
     ParameterError, VectorError, UnknownNameError
