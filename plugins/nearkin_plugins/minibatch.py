@@ -26,8 +26,7 @@ FAR = "rows of a batch, drawn by their distance from their centroids"
 class MiniBatch(StreamingClusterer):
     """Every batch draws the centroids that are nearest to its rows towards them, by the share that it has in all they have seen.
 
-    Batches are drawn without replacement, pass after pass, until the inertia of batches, smoothed over about a pass, no longer falls.
-    In a file that can only be read in turn, batches are drawn within blocks. At the end one iteration of Lloyd's algorithm over
+    Batches are drawn without replacement, pass after pass, until their inertia, smoothed over about a pass, no longer falls. In a file that can only be read in turn, batches are drawn within blocks. At the end one iteration of Lloyd's algorithm over
     all rows takes out the noise of the last batches.
 
     Sources: D. Sculley, "Web-scale k-means clustering" (2010); the stopping rule and the reassignment of starved centroids
@@ -54,9 +53,7 @@ class MiniBatch(StreamingClusterer):
     name = "minibatch"
     rules = ("mean", "direction")
 
-    def __init__(
-        self, batch_size: int = 4096, max_iter: int = 10, tol: float = 1e-4, init: str = "k-means++"
-    ) -> None:
+    def __init__(self, batch_size: int = 4096, max_iter: int = 10, tol: float = 1e-4, init: str = "k-means++") -> None:
         for what, value in (("batch_size", batch_size), ("max_iter", max_iter)):
             if value < 1:
                 raise ParameterError(f"{what} is {value}, at least 1 expected")

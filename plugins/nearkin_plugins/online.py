@@ -13,7 +13,7 @@ from nearkin.starts import need_init, starting_centroids
 
 
 class Online(Clusterer):
-    """Every row x draws its nearest centroid c by c + rate (x - c), where the rate is one over the rows that c has seen, or constant.
+    """Every row x draws its nearest centroid c by c + rate (x - c); the rate is one over the rows that c has seen, or constant.
 
     The rows come in an order drawn anew for every pass. After each pass the inertia is taken; the best centroids seen are kept,
     so that it ends no worse than it began. Compiled where numba is installed.

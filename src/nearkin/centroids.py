@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -171,9 +171,9 @@ class Clusterer(ABC):
         n = len(vectors)
         need_clusters(k, n)
         objective.need_rows(vectors)
-        mass = _mass(weights, n)
+        mass = checked_mass(weights, n)
         if start is not None:
-            start = objective.allowed(_checked_start(start, k, vectors))
+            start = objective.allowed(checked_start(start, (k, vectors.shape[1]), vectors.dtype))
         task = Task(vectors, k, objective, mass, seed, start, threads)
         return self._checked(self._fit(task), task)
 
@@ -207,7 +207,8 @@ def need_clusters(k: int, n: int) -> None:
         raise ParameterError(f"{k} centroids asked of {n} rows, 1 to {n} expected")
 
 
-def _mass(weights: np.ndarray | None, n: int) -> np.ndarray:
+def checked_mass(weights: np.ndarray | None, n: int) -> np.ndarray:
+    """(n,) float64 weights; raise ParameterError unless they are n non-negative numbers, not all zero."""
     if weights is None:
         return np.ones(n)
     mass = np.asarray(weights, dtype=np.float64)
@@ -216,8 +217,9 @@ def _mass(weights: np.ndarray | None, n: int) -> np.ndarray:
     return mass
 
 
-def _checked_start(start: np.ndarray, k: int, vectors: np.ndarray) -> np.ndarray:
-    found = np.array(start, dtype=vectors.dtype, order="C")
-    if found.shape != (k, vectors.shape[1]) or not np.isfinite(found).all():
-        raise ParameterError(f"start has shape {found.shape}, {(k, vectors.shape[1])} finite numbers expected")
+def checked_start(start: np.ndarray, shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
+    """A copy of (k, dim) centroids to start from; raise ParameterError if they are of another shape or not finite."""
+    found = np.array(start, dtype=dtype, order="C")
+    if found.shape != shape or not np.isfinite(found).all():
+        raise ParameterError(f"start has shape {found.shape}, {shape} finite numbers expected")
     return found

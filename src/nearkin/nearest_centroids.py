@@ -1,7 +1,7 @@
-"""The nearest of many centroids for many rows by squared Euclidean distance: float32 products, and float64 where they cannot decide.
+"""The nearest of many centroids for many rows by squared Euclidean distance: float32, and float64 where that cannot decide.
 
-||x - c||² = ||x||² - 2 (x·c - ||c||²/2), so the nearest centroid has the largest score x·c - ||c||²/2: one product of matrices, with
--||c||²/2 as one more column, and the largest of each row. Scores of rows far from the origin would cancel, so the mean of the
+||x - c||² = ||x||² - 2 (x·c - ||c||²/2), so the nearest centroid has the largest score x·c - ||c||²/2: one product of matrices,
+with -||c||²/2 as one more column, and the largest of each row. Scores of rows far from the origin would cancel, so the mean of the
 centroids is taken as the origin. Rows whose two best scores lie closer together than rounding may have moved them are compared
 again in float64.
 """
@@ -160,7 +160,7 @@ class SquaresFrom:
             close = np.flatnonzero(values[:, column] < CANCELLING * squares[column])
             difference = self._rows[close] - moved[column]
             values[close, column] = np.einsum("ij,ij->i", difference, difference)
-        return values
+        return np.asarray(values)
 
 
 CANCELLING = 1e-2

@@ -1,7 +1,7 @@
 """An iteration of Lloyd's algorithm as map and reduce: blocks of rows to partial sums, sums merged, and new centroids of them.
 
-Blocks may come from memory, from a file, or from other machines: `sums_of_block` needs the block and the centroids alone, `merged` two
-results in any order, and `new_centroids` what all blocks came to. Only centroids that sums determine can be found so: means and
+Blocks may come from memory, from a file, or from other machines: `sums_of_block` needs the block and the centroids alone, `merged`
+two results in any order, and `new_centroids` what all blocks came to. Only centroids that sums determine can be found so: means and
 directions.
 
 >>> from nearkin.objectives import SQUARES

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nearkin.centroids import Clusterer, Partition, Task, need_clusters
-from nearkin.mapped_pages import let_go
+from nearkin.mapped_pages import is_mapped, let_go
 from nearkin.objectives import Objective
 from nearkin.starts import starting_centroids
 
@@ -66,17 +66,31 @@ class ArrayRows(RowSource):
             for start in range(0, self.rows, step):
                 some = self.vectors[start : start + step]
                 yield np.arange(start, start + len(some)), some
-                let_go(some)
+                let_go(
+                    self.vectors
+                )  # all of it: with the pages that are touched, some before and behind come into memory
             return
-        piece = PIECE if self.rows > step else 1
+        piece = min(PIECE, step) if self.rows > step else 1
         order = rng.permutation(-(-self.rows // piece))
-        for start in range(0, len(order), max(1, step // piece)):
-            starts = order[start : start + max(1, step // piece)]
+        for first in range(0, len(order), step // piece):
+            starts = order[first : first + step // piece]
             numbers = (starts[:, None] * piece + np.arange(piece)).ravel()
-            numbers = rng.permutation(numbers[numbers < self.rows])
-            rows = self.vectors[numbers]
-            let_go(self.vectors)
-            yield numbers, rows
+            numbers = numbers[numbers < self.rows]
+            shuffled = rng.permutation(len(numbers))
+            yield numbers[shuffled], self._pieces(starts, numbers, piece)[shuffled]
+
+    def _pieces(self, starts: np.ndarray, numbers: np.ndarray, piece: int) -> np.ndarray:
+        """Rows of these numbers, which are those of pieces."""
+        if not is_mapped(self.vectors):
+            return np.asarray(self.vectors[numbers])
+        rows = np.empty((len(numbers), self.dim), dtype=self.vectors.dtype)
+        done = 0
+        for start in starts * piece:
+            some = self.vectors[start : start + piece]
+            rows[done : done + len(some)] = some
+            done += len(some)
+            let_go(self.vectors)  # after each piece: a system may bring in as much as a megabyte around it
+        return rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,9 +135,9 @@ def _row(
     try:
         return _measured(problem, k, silhouette), None
     except NearkinError as error:
-        return MethodRow(problem.method, error=str(error)), error
+        return MethodRow(problem.approach.method, error=str(error)), error
     except Exception as error:  # whatever a stranger's clusterer raises
-        return MethodRow(problem.method, error=f"{type(error).__name__}: {error}"), None
+        return MethodRow(problem.approach.method, error=f"{type(error).__name__}: {error}"), None
 
 
 def _measured(problem: Problem, k: int, silhouette: SilhouetteKind | None) -> MethodRow:
@@ -153,7 +153,7 @@ def _measured(problem: Problem, k: int, silhouette: SilhouetteKind | None) -> Me
     notes = list(found.notes)
     measured = silhouette_of(data, silhouette, problem.seed, notes)
     return MethodRow(
-        problem.method,
+        problem.approach.method,
         float(np.sum(problem.mass * costs)),
         measured,
         seconds,

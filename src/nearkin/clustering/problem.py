@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,6 +16,7 @@ from nearkin.hooks import ClustererSpec
 from nearkin.metrics import CentroidRule, Metric
 from nearkin.objectives import ABSOLUTE, DIRECTIONS, SQUARES, MetricSums, Objective
 from nearkin.registry import Registry
+from nearkin.search_parameters import whole_number
 from nearkin.settings import load_settings
 from nearkin.vectors import as_vectors
 
@@ -47,25 +48,21 @@ INIT_NAMES = {"kmeans++": "k-means++", "forgy": "random", "random-partition": "p
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """Rows to be clustered, and how: all but the number of clusters.
+class Approach:
+    """How rows are to be clustered, in memory or in a file: all but the rows, their weights and the number of clusters.
 
     Attributes
     ----------
     clusterer, method
         What finds the centroids, and how it can be asked for again.
     metric, metric_name
-        Fitted, and how it can be asked for again.
+        Fitted once rows are there, and how it can be asked for again.
     objective
         What is made least.
-    prepared
-        (n, dim) rows, prepared by the metric.
-    weights
-        (n,) weight of each row; None where none were given.
-    start
-        (k, dim) centroids to start from, prepared; None to choose them.
-    tries
-        Starts of which the best is kept.
+    init
+        (k, dim) centroids to start from, as given; None to choose them.
+    n_init
+        Starts of which the best is kept, as given.
     seed, threads
         Of everything random, and that may be used.
     """
@@ -75,12 +72,70 @@ class Problem:
     metric: Metric
     metric_name: str
     objective: Objective
+    init: np.ndarray | None
+    n_init: int | None
+    seed: int
+    threads: int
+
+    def problem(self, vectors: Any, weights: Any) -> Problem:
+        """The problem of clustering these rows, for which the metric is fitted."""
+        return self.prepared_problem(_prepared(vectors, self.metric), weights)
+
+    def prepared_problem(self, prepared: np.ndarray, weights: Any) -> Problem:
+        """The same for rows that the metric, fitted, has prepared."""
+        return Problem(self, prepared, weights, self.start(), self.tries(len(prepared)))
+
+    def start(self) -> np.ndarray | None:
+        """Centroids to start from, prepared by the metric, which must be fitted."""
+        if self.init is None:
+            return None
+        return self.metric.prepare(as_vectors(self.init, dtype=self.metric.dtype, what="init"))
+
+    def tries(self, n: int) -> int:
+        """Starts of which the best is kept, for so many rows."""
+        if self.init is not None:
+            return 1
+        return self.n_init or (STARTS_OF_FEW if n <= FEW_ROWS else 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Rows to be clustered, and how: all but the number of clusters.
+
+    Attributes
+    ----------
+    approach
+        How.
+    prepared
+        (n, dim) rows, prepared by the metric.
+    weights
+        (n,) weight of each row; None where none were given.
+    start
+        (k, dim) centroids to start from, prepared; None to choose them.
+    tries
+        Starts of which the best is kept.
+    """
+
+    approach: Approach
     prepared: np.ndarray
     weights: np.ndarray | None
     start: np.ndarray | None
     tries: int
-    seed: int
-    threads: int
+
+    @property
+    def metric(self) -> Metric:
+        """Fitted."""
+        return self.approach.metric
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return self.approach.seed
+
+    @property
+    def threads(self) -> int:
+        """That may be used."""
+        return self.approach.threads
 
     @property
     def mass(self) -> np.ndarray:
@@ -96,58 +151,54 @@ class Problem:
         return self._best(k, seed, None)
 
     def _best(self, k: int, seed: int, start: np.ndarray | None) -> Partition:
+        how = self.approach
+
         def fitted(trial: int) -> Partition:
-            return self.clusterer.fit(
+            return how.clusterer.fit(
                 self.prepared,
                 k,
-                objective=self.objective,
+                objective=how.objective,
                 seed=seed + trial,
                 weights=self.weights,
                 start=start,
-                threads=self.threads,
+                threads=how.threads,
             )
 
-        return min(map(fitted, range(self.tries)), key=lambda found: found.inertia)
+        return best_of(map(fitted, range(self.tries)))
 
 
-def problem_of(
-    vectors: Any,
+def best_of(found: Iterable[Partition]) -> Partition:
+    """The one whose clusterer made the most of what it makes less."""
+    return min(found, key=lambda each: each.history[-1] if each.history else each.inertia)
+
+
+def approach_of(
     *,
     method: str,
     registry: Registry,
     init: str | np.ndarray | None = None,
     metric: str | Metric | None = None,
-    weights: Any = None,
     n_init: int | None = None,
     max_iter: int | None = None,
     tol: float | None = None,
     seed: int | None = None,
     threads: int | None = None,
-) -> Problem:
-    """The problem that the arguments of `nearkin.cluster` pose; parameters and errors are described there."""
+) -> Approach:
+    """How the arguments of `nearkin.cluster` want rows to be clustered; parameters and errors are described there."""
     settings = load_settings({"seed": seed, "threads": threads})
     start = None if init is None or isinstance(init, str) else np.asarray(init)
     options = {"init": init if isinstance(init, str) else None, "max_iter": max_iter, "tol": tol}
     clusterer, name = make_clusterer(method, options, registry)
     made, metric_name = make_metric(metric or USUAL_METRIC[clusterer.rules[0]], registry)
     objective = objective_of(made, clusterer, registry)
-    prepared = _prepared(vectors, made)
-    if start is not None:
-        start = made.prepare(as_vectors(start, dtype=made.dtype, what="init"))
-    tries = _tries(n_init, start, len(prepared))
-    return Problem(
-        clusterer,
-        name,
-        made,
-        metric_name,
-        objective,
-        prepared,
-        weights,
-        start,
-        tries,
-        settings.seed,
-        settings.cores,
-    )
+    if n_init is not None:
+        n_init = whole_number("n_init", n_init, 1)
+    return Approach(clusterer, name, made, metric_name, objective, start, n_init, settings.seed, settings.cores)
+
+
+def problem_of(vectors: Any, *, weights: Any = None, **how: Any) -> Problem:
+    """The problem that the arguments of `nearkin.cluster` pose: rows, weights, and what `approach_of` takes."""
+    return approach_of(**how).problem(vectors, weights)
 
 
 def make_clusterer(method: str, options: Mapping[str, Any], registry: Registry) -> tuple[Clusterer, str]:
@@ -238,11 +289,3 @@ def _prepared(vectors: Any, metric: Metric) -> np.ndarray:
     if metric.refuses_rows:
         metric.need_accepted(rows)
     return metric.prepare(rows)
-
-
-def _tries(n_init: int | None, start: np.ndarray | None, n: int) -> int:
-    if n_init is not None and n_init < 1:
-        raise ParameterError(f"n_init is {n_init}, at least 1 expected")
-    if start is not None:
-        return 1
-    return n_init or (STARTS_OF_FEW if n <= FEW_ROWS else 1)

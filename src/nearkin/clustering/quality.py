@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -88,6 +88,11 @@ def quality_of(
     clustering: Clustering, silhouette: SilhouetteKind | None = "auto", seed: int | None = None
 ) -> ClusterQuality:
     """Measure a clustering, see `nearkin.Clustering.quality`."""
+    if clustering.sample is not None:
+        found = quality_of(clustering.at_hand, silhouette, seed)
+        said = f"measured on {len(clustering.sample):,} of {len(clustering.labels):,} rows, which stay in their file"
+        sizes = tuple(clustering.sizes.tolist())
+        return replace(found, imbalance=imbalance(clustering.sizes), sizes=sizes, notes=(*found.notes, said))
     notes: list[str] = []
     wcss, bcss, tss, residual = sums_of_squares(clustering, notes)
     return ClusterQuality(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,14 @@ from nearkin.clustering.search_cost import SearchCost, search_cost_of
 from nearkin.clustering.stability import Stability, stability_of
 from nearkin.clustering.trouble import Trouble, troubles_of
 from nearkin.errors import VectorError
+from nearkin.mapped_pages import let_go
 from nearkin.metrics import Metric
 from nearkin.objectives import Objective
+from nearkin.row_source import RowSource
 from nearkin.vectors import as_vectors
+
+READ_ROWS = 65_536
+"""Rows that are prepared and compared at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,39 +37,74 @@ class Clustering:
     ----------
     partition
         What the clusterer found, in the space that the metric prepares rows for.
-    prepared
-        (n, dim) rows that were clustered, prepared by the metric.
-    metric
-        Fitted.
-    objective
-        What was made least.
-    method
-        Clusterer with its options, as it can be asked for again.
-    metric_name
-        The metric as it can be asked for again.
+    problem
+        What was asked, to ask it again; of rows that stay in a file, that of the sample.
     mass
         (n,) weight of each row; 1 where none were given.
-    seed
-        Of everything random.
-    threads
-        That were used.
-    problem
-        What was asked, to ask it again; None where that is not known.
     choice
         How k was chosen, where it was ``"auto"``.
+    medoid_vectors
+        (k, dim) the medoids as they were given, where centroids are rows.
+    source
+        Where rows that stay in a file are read from, block by block; None where they are in memory.
+    sample
+        (m,) ascending numbers of the rows of a file, drawn at random, from which `quality` and all else that compares rows with
+        rows is answered; None for all.
+    step
+        Rows of a block that is read.
     """
 
     partition: Partition
-    prepared: np.ndarray
-    metric: Metric
-    objective: Objective
-    method: str
-    metric_name: str
+    problem: Problem
     mass: np.ndarray
-    seed: int = 0
-    threads: int = 1
-    problem: Problem | None = None
     choice: KChoice | None = None
+    medoid_vectors: np.ndarray | None = None
+    source: RowSource | None = None
+    sample: np.ndarray | None = None
+    step: int = READ_ROWS
+
+    @property
+    def prepared(self) -> np.ndarray:
+        """(n, dim) rows that were clustered, prepared by the metric; of a file, (m, dim) those of the sample."""
+        return self.problem.prepared
+
+    @property
+    def metric(self) -> Metric:
+        """Fitted."""
+        return self.problem.metric
+
+    @property
+    def metric_name(self) -> str:
+        """The metric as it can be asked for again."""
+        return self.problem.approach.metric_name
+
+    @property
+    def objective(self) -> Objective:
+        """What was made least."""
+        return self.problem.approach.objective
+
+    @property
+    def method(self) -> str:
+        """The clusterer with its options, as it can be asked for again."""
+        return self.problem.approach.method
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return self.problem.seed
+
+    @property
+    def threads(self) -> int:
+        """That were used."""
+        return self.problem.threads
+
+    @property
+    def at_hand(self) -> Clustering:
+        """The clustering itself; of rows in a file, the same clusters of the rows of the sample."""
+        if self.sample is None:
+            return self
+        labels = replace(self.partition, labels=self.labels[self.sample])
+        return replace(self, partition=labels, mass=self.mass[self.sample], source=None, sample=None)
 
     @property
     def k(self) -> int:
@@ -74,6 +114,8 @@ class Clustering:
     @property
     def centroids(self) -> np.ndarray:
         """(k, dim) centroids in the units of the rows that were given."""
+        if self.medoid_vectors is not None:
+            return self.medoid_vectors
         return self.metric.unprepare(self.partition.centroids)
 
     @property
@@ -123,12 +165,23 @@ class Clustering:
 
     def nearest(self, vectors: Any) -> tuple[np.ndarray, np.ndarray]:
         """(m,) int64 cluster of each of (m, dim) new rows, and its (m,) float64 distance from that centroid, by the metric."""
-        labels, costs = self.objective.assign(self._prepared(vectors), self.partition.centroids)
+        rows = as_vectors(vectors, dtype=self.metric.dtype, longest=self.metric.longest_row)
+        labels, costs = np.empty(len(rows), dtype=np.int64), np.empty(len(rows))
+        for start in range(0, max(1, len(rows)), self.step):
+            some = slice(start, start + self.step)
+            prepared = self._prepared(rows[some])
+            labels[some], costs[some] = self.objective.assign(prepared, self.partition.centroids, self.threads)
+            let_go(rows[some])
         return labels, self._as_distances(costs)
 
     def distances(self) -> np.ndarray:
         """(n,) float64 distance of each clustered row from its centroid, by the metric."""
-        return self._as_distances(self.objective.assign(self.prepared, self.partition.centroids)[1])
+        if self.source is None:
+            return self._as_distances(self.objective.assign(self.prepared, self.partition.centroids, self.threads)[1])
+        found = np.empty(self.source.rows)
+        for numbers, rows in self.source.blocks(self.step):
+            found[numbers] = self.objective.assign(rows, self.partition.centroids, self.threads)[1]
+        return self._as_distances(found)
 
     def quality(self, silhouette: SilhouetteKind | None = "auto", seed: int | None = None) -> ClusterQuality:
         """How good the clusters are, by the usual measures.
@@ -163,8 +216,6 @@ class Clustering:
         ------
         ParameterError
             There are fewer than two runs.
-        NotSupportedError
-            The clustering does not know how it was found.
 
         Examples
         --------
@@ -172,7 +223,7 @@ class Clustering:
         >>> nk.cluster([[0], [1], [10], [11]], 2).stability(3).mean
         1.0
         """
-        return stability_of(self, runs)
+        return stability_of(self.at_hand, runs)
 
     def troubles(self) -> tuple[Trouble, ...]:
         """What may be wrong, with numbers and what to try; empty where nothing was found.
@@ -277,7 +328,7 @@ class Clustering:
         >>> [(point.nprobe, point.recall.mean, round(point.scanned, 2)) for point in cost.points]
         [(1, 1.0, 0.5), (2, 1.0, 1.0)]
         """
-        return search_cost_of(self, nprobe, k, queries, seed)
+        return search_cost_of(self.at_hand, nprobe, k, queries, seed)
 
     def save(
         self,
@@ -335,8 +386,7 @@ class Clustering:
         """Costs of means and directions are values of the space; other costs are distances already."""
         return self.metric.finish(costs) if self.objective.rule in ("mean", "direction") else costs
 
-    def _prepared(self, vectors: Any) -> np.ndarray:
-        rows = as_vectors(vectors, dtype=self.metric.dtype, longest=self.metric.longest_row)
+    def _prepared(self, rows: np.ndarray) -> np.ndarray:
         self.metric.need_accepted(rows)
         prepared = self.metric.prepare(rows)
         if prepared.shape[1] != self.partition.centroids.shape[1]:

@@ -6,13 +6,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nearkin.centroids import Partition
-from nearkin.clustering.number_of_clusters import KChoice, choose
-from nearkin.clustering.problem import Problem, problem_of
+from nearkin.clustering.file_rows import FileRows
+from nearkin.clustering.in_blocks import cluster_blocks, in_file, streams
+from nearkin.clustering.number_of_clusters import choose
+from nearkin.clustering.problem import approach_of
 from nearkin.clustering.result import Clustering
+from nearkin.files import read_vectors
 from nearkin.metrics import Metric
 from nearkin.registry import Registry, default_registry
 from nearkin.search_parameters import whole_number
+from nearkin.vectors import as_matrix
 
 
 def cluster(
@@ -26,6 +29,7 @@ def cluster(
     n_init: int | None = None,
     max_iter: int | None = None,
     tol: float | None = None,
+    memory: int | str | None = None,
     seed: int | None = None,
     threads: int | None = None,
     registry: Registry | None = None,
@@ -35,7 +39,9 @@ def cluster(
     Parameters
     ----------
     vectors
-        (n, dim) numbers, or packed bits (uint8) for a metric on bits.
+        (n, dim) numbers, or packed bits (uint8) for a metric on bits; or the path of a file of vectors. A file, and an array that
+        is mapped from one for reading, are read block by block by the methods that can, and what is asked of the result afterwards
+        is answered from a sample of the rows (`Clustering.sample`).
     k
         Clusters, 1 to n; ``"auto"`` to choose by silhouette, see `nearkin.choose_k`: `Clustering.choice` has the curve.
     method
@@ -52,6 +58,8 @@ def cluster(
         Starts to try, of which the best is kept; left out, 10 for up to 10,000 rows and 1 for more.
     max_iter, tol
         As for the method; left out, up to 300 iterations.
+    memory
+        By how much the process may grow while it clusters a file, such as ``"200MB"``; None for blocks of the usual size.
     seed
         The same seed gives the same result; None for the setting.
     threads
@@ -60,7 +68,9 @@ def cluster(
     Raises
     ------
     NotSupportedError
-        The method is not right under the metric; the message names one that is.
+        The method is not right under the metric, or needs all rows in memory and they are too many; the message names another.
+    BudgetError
+        The memory does not suffice for labels and centroids.
     ParameterError, VectorError, UnknownNameError
         One sentence each, with the numbers.
 
@@ -71,37 +81,26 @@ def cluster(
     >>> found.labels.tolist(), found.centroids.ravel().tolist()
     ([1, 1, 1, 0, 0], [40.5, 2.0])
     """
-    problem = problem_of(
-        vectors,
+    registry = registry or default_registry()
+    how = approach_of(
         method=method,
-        registry=registry or default_registry(),
+        registry=registry,
         init=init,
         metric=metric,
-        weights=weights,
         n_init=n_init,
         max_iter=max_iter,
         tol=tol,
         seed=seed,
         threads=threads,
     )
-    if k == "auto":
-        choice, partition = choose(problem)
-        return clustering_of(problem, partition, choice)
-    return clustering_of(problem, problem.solve(whole_number("k", k, 1)))
-
-
-def clustering_of(problem: Problem, partition: Partition, choice: KChoice | None = None) -> Clustering:
-    """What was found, together with what was asked."""
-    return Clustering(
-        partition,
-        problem.prepared,
-        problem.metric,
-        problem.objective,
-        problem.method,
-        problem.metric_name,
-        problem.mass,
-        problem.seed,
-        problem.threads,
-        problem,
-        choice,
-    )
+    if k != "auto":
+        k = whole_number("k", k, 1)
+    if in_file(vectors, memory):
+        source = FileRows(vectors, how.metric, registry)
+        if streams(source, how, memory, registry):
+            return cluster_blocks(source, how, k, weights, memory)
+        vectors = vectors if isinstance(vectors, np.ndarray) else read_vectors(vectors, registry=registry).vectors
+    problem = how.problem(vectors, weights)
+    choice, partition = choose(problem) if k == "auto" else (None, problem.solve(k))
+    medoids = None if partition.medoids is None else as_matrix(vectors, dtype=how.metric.dtype)[partition.medoids]
+    return Clustering(partition, problem, problem.mass, choice, medoids)

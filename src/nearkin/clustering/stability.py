@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nearkin.errors import NotSupportedError, ParameterError
+from nearkin.errors import ParameterError
 from nearkin.search_parameters import whole_number
 
 if TYPE_CHECKING:
@@ -57,11 +57,6 @@ def stability_of(clustering: Clustering, runs: int = 10) -> Stability:
     """Cluster the same rows from other seeds and compare, see `nearkin.Clustering.stability`."""
     runs = whole_number("runs", runs, 2)
     problem = clustering.problem
-    if problem is None:
-        raise NotSupportedError(
-            "stability clusters the rows again, and this clustering does not know how it was found",
-            hint="use nearkin.cluster",
-        )
     found = [problem.solve_anew(clustering.k, problem.seed + run * problem.tries) for run in range(runs)]
     pairs = tuple(adjusted_rand(one.labels, other.labels) for one, other in combinations(found, 2))
     return Stability(float(np.mean(pairs)), min(pairs), runs, pairs, tuple(each.inertia for each in found))

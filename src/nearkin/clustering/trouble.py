@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -72,8 +73,14 @@ class Trouble:
 
 def troubles_of(clustering: Clustering) -> tuple[Trouble, ...]:
     """What is found, see `nearkin.Clustering.troubles`."""
-    found = (_of_empty, _of_iterations, _of_copies, _of_sparse, _of_pulled, _of_one_large, _of_units)
-    return tuple(trouble for each in found for trouble in each(clustering))
+    of_all, of_rows = (_of_empty, _of_iterations, _of_one_large), (_of_copies, _of_sparse, _of_pulled, _of_units)
+    some = clustering.at_hand
+    return tuple(
+        chain(
+            (trouble for each in of_all for trouble in each(clustering)),
+            (trouble for each in of_rows for trouble in each(some)),
+        )
+    )
 
 
 def _of_empty(clustering: Clustering) -> Iterator[Trouble]:

@@ -63,13 +63,14 @@ def cluster_picture(found: Clustering, columns: Sequence[str] = (), *, seed: int
         matplotlib is not installed.
     """
     need_matplotlib()
-    shown = thinned(found.labels, found.k, seed=seed)
-    places = project(found, shown, columns)
+    some = found.at_hand
+    shown = thinned(some.labels, some.k, seed=seed)
+    places = project(some, shown, columns)
     return draw(
         "clusters",
         f"{found.k:,} cluster{'s' if found.k > 1 else ''}",
         _caption(found, shown, places),
-        lambda axes: _scatter(axes, found.labels[shown], found.sizes, places),
+        lambda axes: _scatter(axes, some.labels[shown], found.sizes, places),
         width=7.6,
         height=5.4,
     )

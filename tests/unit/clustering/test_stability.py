@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nearkin as nk
-from nearkin.clustering.result import Clustering
 from nearkin.clustering.stability import adjusted_rand
-from nearkin.errors import NotSupportedError, ParameterError
+from nearkin.errors import ParameterError
 
 LABELS = st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 4)), min_size=2, max_size=40)
 
@@ -66,12 +65,6 @@ def test_given_centroids_are_not_given_again():
     assert nk.cluster(rows, 6, init=rows[:6]).stability(3).mean < 1
 
 
-def test_one_run_or_an_unknown_origin_is_refused():
-    found = nk.cluster([[0.0], [1.0], [5.0]], 2)
+def test_one_run_is_refused():
     with pytest.raises(ParameterError, match="runs is 1"):
-        found.stability(1)
-    orphan = Clustering(
-        found.partition, found.prepared, found.metric, found.objective, found.method, found.metric_name, found.mass
-    )
-    with pytest.raises(NotSupportedError, match="does not know how it was found"):
-        orphan.stability()
+        nk.cluster([[0.0], [1.0], [5.0]], 2).stability(1)
