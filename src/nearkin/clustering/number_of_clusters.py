@@ -28,6 +28,9 @@ from nearkin.search_parameters import whole_number
 SEARCHED_ROWS = 20_000
 """The curve is drawn with at most so many rows, chosen at random; the clustering itself has all."""
 
+EXACT_ROWS, SAMPLED_ROWS = 3_000, 1_000
+"""Up to so many rows silhouettes of the curve are exact, since there are many of them; else so many rows are sampled."""
+
 MOST = 50
 """Clusters tried at most, and never more than the square root of the rows where that is above 10."""
 
@@ -213,7 +216,8 @@ def _tried(problem: Problem, k: int) -> tuple[KPoint, Partition]:
     data = Labelled(problem.prepared, found.labels, problem.mass, k, problem.metric, problem.threads)
     silhouette = None
     if silhouette_is_defined(data):
-        silhouette = exact_silhouette(data) if cheap_to_compute(data) else sampled_silhouette(data, problem.seed)
+        exact = cheap_to_compute(data, EXACT_ROWS)
+        silhouette = exact_silhouette(data) if exact else sampled_silhouette(data, problem.seed, SAMPLED_ROWS)
     return KPoint(k, found.inertia, silhouette, time.perf_counter() - start, found.ended), found
 
 

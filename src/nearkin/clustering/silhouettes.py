@@ -120,10 +120,10 @@ def silhouette_is_defined(data: Labelled) -> bool:
     return int(np.count_nonzero(data.weight)) > 1
 
 
-def cheap_to_compute(data: Labelled) -> bool:
-    """Whether every silhouette can be computed in about a second: few rows, or sums of distances that need no pairs."""
+def cheap_to_compute(data: Labelled, rows: int | None = None) -> bool:
+    """Whether every silhouette can be computed in some seconds: few rows (10,000 if None), or sums that need no pairs."""
     in_closed_form = data.squares_factor is not None and data.rows.size * data.k <= WORK / 10
-    return len(data.rows) <= EXACT_ROWS or in_closed_form
+    return len(data.rows) <= (rows or EXACT_ROWS) or in_closed_form
 
 
 def exact_silhouette(data: Labelled) -> Silhouette:

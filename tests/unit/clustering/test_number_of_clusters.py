@@ -104,6 +104,16 @@ def test_the_grid_ends_where_clusters_get_too_small(n, largest):
     assert module._grid(n, None, 2) == [1, 2]
 
 
+def test_a_curve_of_many_rows_has_sampled_silhouettes(monkeypatch):
+    monkeypatch.setattr(module, "EXACT_ROWS", 100)
+    monkeypatch.setattr(module, "SAMPLED_ROWS", 90)
+    choice = nk.choose_k(groups(3), ks=[2, 3, 4])
+    assert choice.k == 3
+    for point in choice.curve:
+        assert not point.silhouette.exact
+        assert point.silhouette.low < point.silhouette.mean < point.silhouette.high
+
+
 def test_many_rows_are_searched_by_a_sample(monkeypatch):
     monkeypatch.setattr(module, "SEARCHED_ROWS", 100)
     rows, weights = groups(3), np.ones(180)
