@@ -26,8 +26,9 @@ FAR = "rows of a batch, drawn by their distance from their centroids"
 class MiniBatch(StreamingClusterer):
     """Every batch draws the centroids that are nearest to its rows towards them, by the share that it has in all they have seen.
 
-    Batches are drawn without replacement, pass after pass, until their inertia, smoothed over about a pass, no longer falls. In a file that can only be read in turn, batches are drawn within blocks. At the end one iteration of Lloyd's algorithm over
-    all rows takes out the noise of the last batches.
+    Batches are drawn without replacement, pass after pass, until their inertia, smoothed over about a pass, no longer falls. In a
+    file that can only be read in turn, batches are drawn within blocks. At the end one iteration of Lloyd's algorithm over all
+    rows takes out the noise of the last batches.
 
     Sources: D. Sculley, "Web-scale k-means clustering" (2010); the stopping rule and the reassignment of starved centroids
     follow scikit-learn, MiniBatchKMeans.

@@ -1,9 +1,9 @@
 """Nearest centroids of the same rows again and again, while the centroids move less and less: bounds rule most pairs out.
 
 Centroids lie in groups. For each row and group a lower bound is kept of the distance to any centroid of the group but the row's
-own; it falls by as much as the farthest mover of the group has moved, and as long as it is above the distance to the row's own centroid,
-no centroid of the group can take the row. What is left is compared by `nearkin.nearest_centroids`, group by group, so that
-labels are those of comparing everything.
+own; it falls by as much as the farthest mover of the group has moved, and as long as it is above the distance to the row's own
+centroid, no centroid of the group can take the row. What is left is compared by `nearkin.nearest_centroids`, group by group, so
+that labels are those of comparing everything.
 
 Source: Y. Ding et al., "Yinyang k-means: a drop-in replacement of the classic k-means with consistent speedup" (2015). On SIFT
 with 1,024 centroids a third of the pairs are compared in the fifth iteration, and a fifth from the eighth on.

@@ -180,34 +180,6 @@ class KeepsUnits(Standardized):
         return prepared
 
 
-class RanksOfRows(CityBlock):
-    """Prepares rows in units of its own, declares no rule, and maps nothing back, so that medoids would come in these units."""
-
-    needs_fit = True
-    axioms: ClassVar[frozenset[Axiom]] = frozenset()
-    reduces_to = "l2"
-
-    def __init__(self) -> None:
-        self.spread = 0.0
-
-    def fit(self, sample: np.ndarray) -> None:
-        self.spread = float(sample.std())
-
-    def prepare(self, vectors: np.ndarray) -> np.ndarray:
-        if not self.spread:
-            raise NotTrainedError("not fitted")
-        return np.ascontiguousarray(vectors / self.spread, dtype=np.float32)
-
-    def pairwise(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        return Metric.pairwise(self, queries, vectors)
-
-    def state(self) -> State:
-        return State(meta={"spread": self.spread})
-
-    def restore(self, state: State) -> None:
-        self.spread = state.meta["spread"]
-
-
 class MeansUnderCityBlock(CityBlock):
     centroid_rule = "mean"
 
@@ -291,7 +263,6 @@ BROKEN: list[tuple[str, Callable[..., Any]]] = [
     ("finish-ordered", LosesInfinity),
     ("unfinish-inverts", ForgetsTheSquare),
     ("unprepare-inverts", KeepsUnits),
-    ("unprepare-inverts", RanksOfRows),
     ("centroid-best", MeansUnderCityBlock),
     ("centroid-best", MediansUnderChebyshev),
     ("centroid-best", DirectionsOfLongRows),

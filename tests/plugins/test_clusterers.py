@@ -278,3 +278,17 @@ def test_a_clusterer_that_takes_no_start_goes_on_without():
 def test_a_start_that_does_not_fit_is_refused(start):
     with pytest.raises(ParameterError, match="start has shape"):
         Lloyd().fit(np.zeros((9, 2), np.float32), 3, start=start)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "hellinger", "correlation", "standardized-euclidean", "haversine"])
+def test_medoids_are_told_as_the_rows_that_were_given(metric):
+    rows = np.random.default_rng(0).uniform(1, 40, (60, 2 if metric == "haversine" else 4)).astype(np.float32)
+    found = nk.cluster(rows, 3, method="kmedoids", metric=metric)
+    np.testing.assert_array_equal(found.centroids, rows[found.medoids])
+    np.testing.assert_array_equal(found.assign(found.centroids), np.arange(3))
+
+
+def test_the_best_start_is_the_best_by_what_the_method_makes_less():
+    rows = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    reached = [nk.cluster(rows, 5, method="fuzzy", n_init=1, seed=seed).history[-1] for seed in range(4)]
+    assert nk.cluster(rows, 5, method="fuzzy", n_init=4, seed=0).history[-1] == min(reached)

@@ -60,30 +60,49 @@ def test_minibatch_over_a_file_comes_near_lloyd(files, name):
 
 def test_a_file_keeps_a_sample_at_hand(files):
     found = nk.cluster(files / "x.npy", 6, memory="1MB")
-    rows, labels, mass = found.at_hand
+    some = found.at_hand
+    rows, labels, mass = some.prepared, some.labels, some.mass
     assert 0 < len(rows) < 6000
     np.testing.assert_array_equal(rows, blobs()[found.sample])
     np.testing.assert_array_equal(labels, found.labels[found.sample])
     np.testing.assert_array_equal(mass, np.ones(len(rows)))
+    assert some.inertia == pytest.approx(float((found.distances()[found.sample] ** 2).sum()), rel=1e-5)
     whole = nk.cluster(blobs(), 6)
-    assert whole.sample is None
-    assert len(whole.at_hand[0]) == len(whole.at_hand[1]) == 6000
+    assert whole.at_hand is whole
 
 
-def test_a_metric_is_fitted_on_a_sample_of_the_file(files):
-    found = nk.cluster(files / "x.csv", 6, metric="seuclidean", seed=0) if _has_mean("seuclidean") else None
-    if found is None:
-        pytest.skip("no metric that is fitted has means here")
-    start = found.centroids
-    again = nk.cluster(blobs(), 6, metric="seuclidean", init=start)
+def test_what_is_asked_of_a_file_is_answered_from_the_sample_with_the_numbers_of_the_file(files, tmp_path):
+    rows = blobs()
+    rows[-1] += 500  # the last row of a file is no row of a smaller sample
+    np.save(tmp_path / "far.npy", rows)
+    found = nk.cluster(tmp_path / "far.npy", 6, init=blobs()[:6], memory="1MB", max_iter=1)
+    memory = nk.cluster(rows, 6, init=blobs()[:6], max_iter=1)
+    quality, true = found.quality(), memory.quality()
+    assert quality.sizes == true.sizes
+    assert any("rows, which stay in their file" in each for each in quality.notes)
+    assert not any("not the means" in each for each in nk.cluster(files / "x.npy", 6, memory="1MB").quality().notes)
+    assert quality.silhouette.mean == pytest.approx(true.silhouette.mean, abs=0.1)
+    assert found.outliers().rows("critical")[0] == 5999
+    medoids = found.medoid_rows()
+    np.testing.assert_array_equal(found.labels[medoids], np.arange(6))
+    assert np.isin(medoids, found.sample).all()
+    assert found.search_cost(6).points[0].recall.mean == 1.0
+    assert found.stability(2).runs == 2
+    found.picture(tmp_path / "drawn.png")
+
+
+def test_the_number_of_clusters_of_a_file_is_chosen_from_the_sample(files):
+    found = nk.cluster(files / "x.npy", "auto", memory="1MB")
+    assert found.choice is not None
+    assert found.k == found.choice.k == 6
+
+
+@pytest.mark.parametrize("metric", ["standardized-euclidean", "mahalanobis"])
+def test_a_metric_is_fitted_to_the_file(files, metric):
+    found = nk.cluster(files / "x.csv", 6, metric=metric, seed=0)
+    again = nk.cluster(blobs(), 6, metric=metric, init=found.centroids)
     assert found.inertia == pytest.approx(again.inertia, rel=1e-3)
-
-
-def _has_mean(name):
-    from nearkin.building import make_metric
-    from nearkin.registry import default_registry
-
-    return make_metric(name, default_registry())[0].centroid_rule == "mean"
+    np.testing.assert_allclose(found.centroids, again.centroids, rtol=1e-2, atol=0.1)
 
 
 def test_methods_that_need_all_rows_are_refused_by_name(files):

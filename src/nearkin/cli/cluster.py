@@ -78,6 +78,7 @@ class Source:
 @click.option("--drop-missing", is_flag=True, help="Leave rows out that lack a number.")
 @click.option("--n-init", type=click.IntRange(min=1), metavar="N", help="Starts, of which the best is kept.")
 @click.option("--max-iter", type=click.IntRange(min=1), metavar="N", help="Iterations at most.")
+@click.option("--memory", metavar="SIZE", help="Read the file block by block, and grow by no more, such as 200MB.")
 @click.option("--compare", is_flag=True, help="Print every method side by side instead of one clustering.")
 @click.option(
     "--nprobe",
@@ -117,11 +118,12 @@ def cluster(
     nearkin cluster customers.csv --numeric age,income,score -k 5 -o segments
     nearkin cluster vectors.npy -k auto --metric cosine
     nearkin cluster vectors.npy -k 100 --compare
+    nearkin cluster huge.npy -k 1000 --method minibatch --memory 200MB
     nearkin cluster customers.csv --numeric age,income -k 5 --assign new.csv --labels new-labels.csv
     """
     asked = Source(**{each.name: given.pop(each.name) for each in fields(Source)})
     _check_output(output, overwrite=overwrite)
-    rows = _read(session, asked)
+    rows = _read(session, asked) if given["memory"] is None else _unread(asked, compare=compare)
     unsaid, metric = given["metric"] is None, _usual_metric(session, given["method"], given["metric"], asked)
     remarks = _remarks(rows, unsaid and metric == OWN_SPREAD)
     for remark in remarks:
@@ -130,7 +132,7 @@ def cluster(
     if compare:
         _compare(session, rows, k, given, as_json=as_json)
         return
-    with working(f"clustering {len(rows.vectors):,} rows"):
+    with working(f"clustering {_named(rows)}"):
         report = _report(_clustered(session, rows, k, given), rows, asked, remarks)
         if output is not None:
             _save(report, output, overwrite=overwrite)
@@ -165,6 +167,30 @@ def _read(session: Session, asked: Source) -> TableRows:
             drop_missing=asked.drop_missing,
             registry=session.registry,
         )
+
+
+def _unread(asked: Source, *, compare: bool) -> TableRows:
+    """A file that is to be read block by block, all of its columns."""
+    from nearkin.clustering.tables import TableRows
+
+    taken: dict[str, Any] = {
+        "--numeric": asked.numeric,
+        "--weights": asked.weights,
+        "--id": asked.id,
+        "--format": asked.format,
+    }
+    taken |= {"--drop-missing": asked.drop_missing, "--compare": compare, "VECTORS -": asked.vectors == "-"}
+    for name, value in taken.items():
+        if value:
+            raise ParameterError(
+                f"--memory reads all columns of a file block by block, and {name} needs its rows in memory",
+                hint="leave one of the two out, or write a file of vectors with nearkin convert",
+            )
+    return TableRows(asked.vectors, None, True, (), 0)
+
+
+def _named(rows: TableRows) -> str:
+    return rows.vectors if isinstance(rows.vectors, str) else f"{len(rows.vectors):,} rows"
 
 
 @contextmanager
@@ -333,7 +359,7 @@ def _compare(session: Session, rows: TableRows, k: int | str, given: Mapping[str
 
     if not isinstance(k, int):
         raise ParameterError("--compare needs a number of clusters, and -k is auto", hint="for example -k 10")
-    with working(f"clustering {len(rows.vectors):,} rows by every method"):
+    with working(f"clustering {_named(rows)} by every method"):
         chosen = {name: given[name] for name in ("metric", "n_init")}
         found = compare_methods(rows.vectors, k, **chosen, **_common(session, rows))
     if as_json:

@@ -35,6 +35,8 @@ class FileRows(RowSource):
 
     def __init__(self, given: str | os.PathLike[str] | np.ndarray, metric: Metric, registry: Formats) -> None:
         self.metric = metric
+        self.rows: int
+        self.width: int
         self._path: Any = given
         self._mapped: np.ndarray | None
         if isinstance(given, np.ndarray):
@@ -56,7 +58,7 @@ class FileRows(RowSource):
     @property
     def bytes_in_memory(self) -> int:
         """That the rows would take as an array of their own, prepared."""
-        return int(self.rows) * (4 * self.width + 4 * self.dim)
+        return self.rows * 4 * (self.width + self.dim)
 
     def checked(self, step: int, seed: int = 0) -> FileRows:
         """Itself, once every row has been seen: all of them fit for the metric, counted, and the metric fitted on a sample.

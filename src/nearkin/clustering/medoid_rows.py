@@ -22,9 +22,9 @@ def medoid_rows_of(clustering: Clustering, only: int | None = None) -> np.ndarra
     """See `nearkin.Clustering.medoid_rows`; of one cluster only, with -1 for the others, where one is named."""
     if clustering.medoids is not None:
         return np.array(clustering.medoids)
-    if clustering.sample is not None:
+    if clustering.source is not None:
         places = medoid_rows_of(clustering.at_hand, only)
-        return np.where(places >= 0, clustering.sample[places], -1)
+        return np.array([place if place < 0 else clustering.row_number(int(place)) for place in places])
     found = np.full(clustering.k, -1, dtype=np.int64)
     own = clustering.distances()
     for cluster, members in members_of(clustering.labels):

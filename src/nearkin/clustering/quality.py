@@ -88,9 +88,9 @@ def quality_of(
     clustering: Clustering, silhouette: SilhouetteKind | None = "auto", seed: int | None = None
 ) -> ClusterQuality:
     """Measure a clustering, see `nearkin.Clustering.quality`."""
-    if clustering.sample is not None:
+    if clustering.source is not None:
         found = quality_of(clustering.at_hand, silhouette, seed)
-        said = f"measured on {len(clustering.sample):,} of {len(clustering.labels):,} rows, which stay in their file"
+        said = f"measured on {len(clustering.prepared):,} of {len(clustering.labels):,} rows, which stay in their file"
         sizes = tuple(clustering.sizes.tolist())
         return replace(found, imbalance=imbalance(clustering.sizes), sizes=sizes, notes=(*found.notes, said))
     notes: list[str] = []
@@ -153,7 +153,8 @@ def sums_of_squares(
         tss += float(mass[some] @ np.einsum("ij,ij->i", about, about))
     between = means - centre
     bcss = float(weight @ np.einsum("ij,ij->i", between, between))
-    if rule == "mean" and clustering.inertia > 1.001 * wcss > 0:
+    whole = clustering.sample is None  # the means of a sample are not those of all rows
+    if whole and rule == "mean" and clustering.inertia > 1.001 * wcss > 0:
         above = clustering.inertia / wcss - 1
         notes.append(
             f"centroids are not the means of their rows: about them the rows' squares sum to {above:.1%} more than WCSS"

@@ -49,7 +49,7 @@ class Clustering:
         Where rows that stay in a file are read from, block by block; None where they are in memory.
     sample
         (m,) ascending numbers of the rows of a file, drawn at random, from which `quality` and all else that compares rows with
-        rows is answered; None for all.
+        rows is answered; None where all are in memory.
     step
         Rows of a block that is read.
     """
@@ -101,10 +101,16 @@ class Clustering:
     @property
     def at_hand(self) -> Clustering:
         """The clustering itself; of rows in a file, the same clusters of the rows of the sample."""
-        if self.sample is None:
+        if self.source is None:
             return self
-        labels = replace(self.partition, labels=self.labels[self.sample])
-        return replace(self, partition=labels, mass=self.mass[self.sample], source=None, sample=None)
+        mass = self.mass[self.sample]
+        costs = self.objective.assign(self.prepared, self.partition.centroids, self.threads)[1]
+        some = replace(self.partition, labels=self.labels[self.sample], inertia=float(mass @ costs))
+        return replace(self, partition=some, mass=mass, source=None)
+
+    def row_number(self, place: int) -> int:
+        """Number, among all rows, of the row at a place of `prepared`."""
+        return place if self.sample is None else int(self.sample[place])
 
     @property
     def k(self) -> int:

@@ -23,10 +23,10 @@ LISTED = 12
 class TableRows(NamedTuple):
     """Rows with numbers in every column."""
 
-    vectors: np.ndarray
-    """(n, dim) numbers."""
-    ids: Sequence[Any]
-    """n ids of the file, or numbers of its rows from 0 on."""
+    vectors: Any
+    """(n, dim) numbers; or the path of a file that is to be read block by block."""
+    ids: Sequence[Any] | None
+    """n ids of the file, or numbers of its rows from 0 on; None for these where the file is not read yet."""
     numbered: bool
     """Whether they are numbers of rows."""
     columns: tuple[str, ...]

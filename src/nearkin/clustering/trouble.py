@@ -152,7 +152,8 @@ def _of_copies(clustering: Clustering) -> Iterator[Trouble]:
         yield Trouble(
             "duplicates",
             (int(clustering.labels[row]),),
-            f"{copied:,} of {n:,} rows have copies, and row {row} occurs {most:,} times; the mean cluster has {n / k:,.0f} rows",
+            f"{copied:,} of {n:,} rows have copies, and row {clustering.row_number(row)} occurs {most:,} times; the mean cluster "
+            f"has {n / k:,.0f} rows",
             "cluster each distinct row once with its count in weights=, which gives the same in less time; "
             "drop copies that mean nothing",
         )
@@ -181,15 +182,16 @@ def _of_sparse(clustering: Clustering) -> Iterator[Trouble]:
 def _of_pulled(clustering: Clustering) -> Iterator[Trouble]:
     found = pulled_centroids(clustering)
     for pulled in found[:SHOWN]:
+        row, medoid = map(clustering.row_number, (pulled.row, pulled.medoid))
         mean = clustering.centroids[pulled.cluster]
         given = clustering.metric.unprepare(clustering.prepared[pulled.medoid][None])[0]
         others = f"; {len(found)} clusters have this" if len(found) > SHOWN else ""
         yield Trouble(
             "pulled centroid",
             (pulled.cluster,),
-            f"row {pulled.row} pulls the centroid of cluster {pulled.cluster}: it lies {pulled.distance:.4g} from where most of "
+            f"row {row} pulls the centroid of cluster {pulled.cluster}: it lies {pulled.distance:.4g} from where most of "
             f"the {pulled.rows:,} rows are, {_times(pulled)} their spread, and the mean is moved by {pulled.moved:.4g}; the mean "
-            f"is {show_row(mean)}, the medoid, row {pulled.medoid}, is {show_row(given)}" + others,
+            f"is {show_row(mean)}, the medoid, row {medoid}, is {show_row(given)}" + others,
             "look at that row; or use medoids (method='kmedoids') or medians (metric='manhattan'), which one row does not move",
         )
 

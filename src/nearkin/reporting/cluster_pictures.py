@@ -139,13 +139,13 @@ def thinned(labels: np.ndarray, k: int, *, seed: int = 0, most: int = ROWS_DRAWN
 
 def project(found: Clustering, shown: np.ndarray, columns: Sequence[str] = ()) -> Projection:
     """Two columns as they are; more, as the metric sees them, on the two directions along which they spread most."""
-    centroids = found.centroids
-    if centroids.shape[1] == 2 and found.metric.dtype == "float32":
+    centroids, in_units = found.centroids, found.metric.centroid_rule is not None
+    if centroids.shape[1] == 2 and in_units:
         names = tuple(columns) if len(columns) == 2 else ("first column", "second column")
         rows = found.metric.unprepare(found.prepared[shown])
         return Projection(rows, centroids, (names[0], names[1]), "The two columns as they are.")
     rows, middles = _wide(found, found.prepared[shown]), _wide(found, found.partition.centroids)
-    if rows.shape[1] == 1:
+    if rows.shape[1] == 1 and in_units:
         height = np.random.default_rng(0).uniform(-1, 1, len(rows))
         names = (columns[0] if columns else "the column", "")
         plain = found.metric.unprepare(found.prepared[shown])

@@ -17,12 +17,13 @@ CENTROID_CHECKS = Checks("metric")
 
 @CENTROID_CHECKS.add
 def unprepare_inverts(subject: Subject) -> None:
-    """prepare(unprepare(c)) is c, for prepared rows and, where there is a rule for them, for centroids of prepared rows."""
+    """prepare(unprepare(c)) is c, for prepared rows and for their centroids."""
     bench = bench_of(subject)
+    if bench.metric.centroid_rule is None:
+        raise NotApplicable("it declares no centroid_rule")
     metric, prepared = _for_centroids(subject, bench)
     centroids = [("a prepared row", prepared)]
-    if metric.centroid_rule is not None:
-        centroids += [("a centroid", centre) for centre, _, _ in _centroids(subject, metric, prepared)]
+    centroids += [("a centroid", centre) for centre, _, _ in _centroids(subject, metric, prepared)]
     for what, rows in centroids:
         back = np.asarray(metric.unprepare(rows.copy()))
         wanted = (len(rows), bench.rows.shape[1])
