@@ -31,6 +31,9 @@ BLOCK = 1 << 16
 FEWEST = 256
 """Rows of a block, at least: with fewer there would be no end of reading."""
 
+KEPT_SHARE = 1 / 8
+"""Of what is left beside the least, what the rows that a result keeps may take."""
+
 SAMPLE = 20_000, 32
 """Rows among which a start is found, at most: so many, or so many a centroid."""
 
@@ -51,10 +54,13 @@ class Room:
         Rows of a block.
     sample
         Rows among which a start is found.
+    kept
+        Rows that the result keeps as a sample.
     """
 
     step: int
     sample: int
+    kept: int
 
 
 def in_file(vectors: Any, memory: int | str | None) -> bool:
@@ -117,8 +123,8 @@ def cluster_blocks(
     mass = None if weights is None else checked_mass(weights, source.rows)
     room = room_for(source, fewest, memory)
     chosen = np.arange(source.rows)
-    if source.rows > (most := min(max(AT_HAND, 2 * fewest), room.sample)):
-        chosen = np.sort(np.random.default_rng(how.seed).choice(source.rows, most, replace=False))
+    if source.rows > room.kept:
+        chosen = np.sort(np.random.default_rng(how.seed).choice(source.rows, room.kept, replace=False))
     some = how.prepared_problem(source.taken(chosen, room.step), None if mass is None else mass[chosen])
     choice = choose(some)[0] if k == "auto" else None
     wanted = choice.k if choice else cast(int, k)
@@ -159,9 +165,9 @@ def room_for(source: FileRows, k: int, memory: int | str | None) -> Room:
     BudgetError
         Not even labels and centroids have room.
     """
-    most = max(SAMPLE[0], SAMPLE[1] * k)
+    most, kept = max(SAMPLE[0], SAMPLE[1] * k), max(AT_HAND, 2 * k)
     if memory is None:
-        return Room(min(BLOCK, block_rows(4 * source.width)), most)
+        return Room(min(BLOCK, block_rows(4 * source.width)), most, kept)
     n, dim = max(source.rows, k), max(source.width, source.dim)
     # labels; centroids, their sums and their farthest rows, twice while they are merged; scores of the rows of each thread
     fixed = 8 * n + 80 * k * dim + 8 * 512 * k * THREADS
@@ -175,4 +181,7 @@ def room_for(source: FileRows, k: int, memory: int | str | None) -> Room:
             f"memory={memory!r} has no room for the labels of {n:,} rows, {k:,} centroids of {dim} columns and a block: "
             f"{int((fixed + least) / SHARE):,} bytes are needed"
         )
-    return Room(min(BLOCK, left // a_row), min(most, left // a_start))
+    a_kept = 4 * dim + 16
+    kept = min(kept, int(KEPT_SHARE * (left - least)) // a_kept + 1)
+    left -= kept * a_kept
+    return Room(min(BLOCK, left // a_row), min(most, left // a_start), kept)
