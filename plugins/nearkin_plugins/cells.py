@@ -49,11 +49,16 @@ class CellIndex(Index):
         super().__init__(layout)
         self.nlist = nlist or usual_nlist(layout.rows)
         self._start: np.ndarray | None = None
+        self._training_threads = 1
         self._options = "" if clusterer == "kmeans" else f":clusterer={clusterer}"
 
     @property
     def label(self) -> str:
         return f"ivf{self.nlist}{self._options}"
+
+    def use_threads(self, threads: int) -> None:
+        self._training_threads = threads
+        super().use_threads(threads)
 
     def train_rows(self) -> int:
         return max(self.nlist, super().train_rows())
@@ -81,7 +86,8 @@ class CellIndex(Index):
         """Centroids for rows such as these, in the form that cells are found by."""
         start, self._start = self._start, None
         clusterer = self.layout.clusterer or Lloyd()
-        return cell_centroids(clusterer, self._rows_to_cluster(vectors), self.nlist, self.layout, start)
+        rows = self._rows_to_cluster(vectors)
+        return cell_centroids(clusterer, rows, self.nlist, self.layout, start, threads=self._training_threads)
 
     def _rows_to_cluster(self, vectors: np.ndarray) -> np.ndarray:
         """At random and not the first ones: rows often come sorted, and cells are wanted wherever there are rows."""
@@ -93,7 +99,13 @@ class CellIndex(Index):
 
 
 def cell_centroids(
-    clusterer: Clusterer, vectors: np.ndarray, nlist: int, layout: Layout, start: np.ndarray | None = None
+    clusterer: Clusterer,
+    vectors: np.ndarray,
+    nlist: int,
+    layout: Layout,
+    start: np.ndarray | None = None,
+    *,
+    threads: int = 1,
 ) -> np.ndarray:
     """Centroids for the cells of an IVF index, in the form that its coarse quantizer stores.
 
@@ -110,8 +122,9 @@ def cell_centroids(
 
     def found(rows: np.ndarray, first: np.ndarray | None) -> np.ndarray:
         if first is None:
-            return means_by(clusterer, rows, nlist, layout.seed)
-        return means_by(_soon_settled(clusterer), rows, nlist, layout.seed, rebalanced(first, rows, seed=layout.seed))
+            return means_by(clusterer, rows, nlist, layout.seed, threads=threads)
+        begun = rebalanced(first, rows, seed=layout.seed)
+        return means_by(_soon_settled(clusterer), rows, nlist, layout.seed, begun, threads=threads)
 
     if layout.space.dtype == "bits":
         first = None if start is None else _zeros_and_ones(start)
@@ -122,7 +135,7 @@ def cell_centroids(
 
 
 def means_by(
-    clusterer: Clusterer, rows: np.ndarray, k: int, seed: int = 0, start: np.ndarray | None = None
+    clusterer: Clusterer, rows: np.ndarray, k: int, seed: int = 0, start: np.ndarray | None = None, *, threads: int = 1
 ) -> np.ndarray:
     """(k, dim) means of the clusters that a clusterer divides rows into under the objective that it is made for.
 
@@ -130,10 +143,10 @@ def means_by(
     """
     rule = clusterer.rules[0]
     if "mean" in clusterer.rules:
-        return clusterer.fit(rows, k, seed=seed, start=start).centroids
+        return clusterer.fit(rows, k, seed=seed, start=start, threads=threads).centroids
     objective = MetricSums(Euclidean()) if rule == "medoid" else {"direction": DIRECTIONS, "median": ABSOLUTE}[rule]
     given = unit_rows(rows) if rule == "direction" else rows  # rows of zeros stay, and belong to any cluster
-    labels = clusterer.fit(given, k, objective=objective, seed=seed, start=start).labels
+    labels = clusterer.fit(given, k, objective=objective, seed=seed, start=start, threads=threads).labels
     means = SQUARES.centres(rows, labels, np.ones(len(rows)), np.zeros((k, rows.shape[1]), dtype=np.float32))
     empty = np.flatnonzero(np.bincount(labels, minlength=k) == 0)
     if empty.size:
