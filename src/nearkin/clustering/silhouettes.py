@@ -17,7 +17,7 @@ import numpy as np
 
 from nearkin.accuracy import CONFIDENCE_Z
 from nearkin.kernels import pool
-from nearkin.metrics import Metric
+from nearkin.metrics import Metric, squared_l2
 from nearkin.objectives import MetricSums
 from nearkin.vectors import block_rows
 
@@ -32,6 +32,9 @@ WORK = 2e11
 OTHER_WORK = 4e9
 COLUMN_ROWS = 200
 """Rows of each cluster that a sampled row is compared with at least, where it cannot be compared with all of them."""
+
+PROBED = 1_000
+"""Squares at which a metric's distance is compared with a multiple of them."""
 
 BLOCK_PAIRS = 1 << 18
 """Distances in a block: few enough for a processor's cache."""
@@ -103,16 +106,18 @@ class Labelled:
     def squares_factor(self) -> float | None:
         """c where the metric's distance is c times the squared Euclidean distance of prepared rows, as of cosine; else None.
 
-        Sums of such distances over a cluster follow from its mean and its sum of squares, without pairs.
+        Sums of such distances over a cluster follow from its mean and its sum of squares, without pairs. `finish` never falls, so
+        that where it is a multiple at every one of these squares, it is one nearly everywhere between them.
         """
         if self.metric.reduces_to != "l2":
             return None
         farthest = 4 * float(np.einsum("ij,ij->i", self.rows, self.rows, dtype=np.float64).max(initial=0))
         if farthest == 0:
             return None
-        tried = farthest * np.array([1 - 1e-5, 0.7, 0.3, 0.1, 1e-3])  # cosine cuts off what rounding puts beyond 4
+        shares = np.concatenate([np.geomspace(1e-12, 1e-3, PROBED // 10), np.linspace(1e-3, 1 - 1e-5, PROBED)])
+        tried = farthest * shares  # cosine cuts off what rounding puts beyond 4
         values = np.asarray(self.metric.finish(tried.copy()), dtype=np.float64) / tried
-        return float(values[0]) if np.ptp(values) <= 1e-9 * abs(values[0]) else None
+        return float(values[-1]) if np.ptp(values) <= 1e-9 * abs(values[-1]) else None
 
 
 def silhouette_is_defined(data: Labelled) -> bool:
@@ -261,35 +266,52 @@ def _distance_sums(data: Labelled, asked: np.ndarray, columns: np.ndarray) -> np
 
 @dataclass(frozen=True, eq=False)
 class _SquareSums:
-    """What gives Σ w ||x - y||² over the rows y of each cluster: W ||x||² - 2 x·S + Q, about a common centre."""
+    """What gives Σ w ||x - y||² over the rows y of each cluster: W ||x - mean||² + Σ w ||y - mean||², where nothing cancels.
 
-    centre: np.ndarray
+    Attributes
+    ----------
+    origin
+        (dim,) what is subtracted from all rows.
+    means, weight, within
+        Mean of each cluster, its weight, and its Σ w ||y - mean||².
+    factor
+        See `Labelled.squares_factor`.
+    """
+
+    origin: np.ndarray
+    means: np.ndarray
     weight: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
+    within: np.ndarray
     factor: float
 
     @classmethod
     def of(cls, data: Labelled, columns: np.ndarray, weight: np.ndarray, factor: float) -> _SquareSums:
-        centre = data.rows[columns].mean(axis=0, dtype=np.float64)
-        first, second = np.zeros((data.k, len(centre))), np.zeros(data.k)
-        step = block_rows(16 * len(centre))
-        for start in range(0, len(columns), step):
-            some = columns[start : start + step]
-            moved = data.rows[some] - centre
-            mass = data.mass[some]
-            present, starts = np.unique(data.labels[some], return_index=True)
-            first[present] += np.add.reduceat(moved * mass[:, None], starts, axis=0)
-            second += np.bincount(
-                data.labels[some], weights=mass * np.einsum("ij,ij->i", moved, moved), minlength=data.k
+        rows, labels, mass = data.rows, data.labels, data.mass
+        # Of each column the value nearest to 0: rows far out all on one side come near, and no float64 digit is lost, as it would be
+        # by a mean that one cluster draws away.
+        low, high = (ends(rows, axis=0).astype(np.float64) for ends in (np.min, np.max))
+        origin = np.clip(0.0, low, high)
+        # About a row of the cluster, so that the mean of equal rows is that row whatever their weights are.
+        clusters, first = np.unique(labels[columns], return_index=True)
+        means, within = np.zeros((data.k, len(origin))), np.zeros(data.k)
+        means[clusters] = rows[columns[first]] - origin
+        step = block_rows(32 * len(origin))
+        blocks = [columns[start : start + step] for start in range(0, len(columns), step)]
+        sums = np.zeros_like(means)
+        for some in blocks:
+            present, starts = np.unique(labels[some], return_index=True)
+            moved = (rows[some] - origin - means[labels[some]]) * mass[some, None]
+            sums[present] += np.add.reduceat(moved, starts, axis=0)
+        means += sums / np.where(weight > 0, weight, 1.0)[:, None]
+        for some in blocks:
+            moved = rows[some] - origin - means[labels[some]]
+            within += np.bincount(
+                labels[some], weights=mass[some] * np.einsum("ij,ij->i", moved, moved), minlength=data.k
             )
-        return cls(centre, weight, first, second, factor)
+        return cls(origin, means, weight, within, factor)
 
     def sums(self, rows: np.ndarray) -> np.ndarray:
-        moved = rows - self.centre
-        squares = np.einsum("ij,ij->i", moved, moved)
-        values = squares[:, None] * self.weight - 2 * (moved @ self.first.T) + self.second
-        return np.asarray(self.factor * np.maximum(values, 0.0))
+        return np.asarray(self.factor * (squared_l2(rows - self.origin, self.means) * self.weight + self.within))
 
 
 def _strata(data: Labelled) -> list[np.ndarray]:

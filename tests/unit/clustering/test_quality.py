@@ -14,7 +14,7 @@ from nearkin.centroids import Partition
 from nearkin.clustering import silhouettes as module
 from nearkin.clustering.silhouettes import Labelled, exact_silhouette, sampled_silhouette, student_quantile
 from nearkin.errors import ParameterError
-from nearkin.metrics import Cosine, Euclidean, SquaredEuclidean
+from nearkin.metrics import Cosine, Euclidean, SquaredEuclidean, unit_rows
 
 METRICS = {"euclidean": "euclidean", "sqeuclidean": "sqeuclidean", "cosine": "cosine", "manhattan": "manhattan"}
 """The same distance here and in scikit-learn."""
@@ -66,6 +66,34 @@ def test_groups_far_apart_and_far_out_do_not_cancel():
     assert exact_silhouette(labelled(rows, labels, SquaredEuclidean())).mean == pytest.approx(wanted, abs=1e-5)
 
 
+@pytest.mark.parametrize("far", [0.0, 1e6, 1e12])
+@pytest.mark.parametrize("shift", [0.0, 2000.0])
+def test_a_cluster_far_away_costs_the_others_no_digits(far, shift):
+    from sklearn.metrics import silhouette_score
+
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(size=(50, 4)) + at for at in (0, 4, 1000 * far)]).astype(np.float32)
+    rows = np.float32(1e-3) * (rows + np.float32(shift))
+    labels = np.repeat([0, 1, 2], 50)
+    wanted = silhouette_score(rows.astype(np.float64), labels, metric="sqeuclidean")
+    assert exact_silhouette(labelled(rows, labels, SquaredEuclidean())).mean == pytest.approx(wanted, abs=1e-9)
+
+
+def test_a_distance_that_is_no_multiple_of_squares_is_summed_pair_by_pair():
+    class Capped(SquaredEuclidean):
+        """A multiple of squares but for a short way."""
+
+        def finish(self, values):
+            squares = np.maximum(values, 0)
+            return np.where((squares > 2) & (squares < 2.1), 2.1, squares)
+
+    rows = unit_rows(groups(60))
+    data = labelled(rows, np.arange(60) % 3, Capped())
+    assert data.squares_factor is None
+    assert replace(data, metric=SquaredEuclidean()).squares_factor == 1
+    assert labelled(rows, np.arange(60) % 3, Cosine()).squares_factor == 0.5
+
+
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
 @pytest.mark.parametrize("block", [7, 1000])
 def test_blocks_and_threads_change_nothing(metric, block, monkeypatch):
@@ -81,8 +109,10 @@ def test_a_row_alone_has_silhouette_zero_and_equal_rows_do_too():
     rows, labels = np.float32([[0], [1], [9]]), np.array([0, 0, 1])
     found = exact_silhouette(labelled(rows, labels))
     assert found.clusters[1] == 0
-    same = exact_silhouette(labelled(np.zeros((4, 2), np.float32), np.array([0, 0, 1, 1])))
-    assert same.mean == 0
+    for metric in (Euclidean(), SquaredEuclidean()):
+        equal = np.full((6, 2), 0.1, np.float32)
+        same = labelled(equal, np.repeat([0, 1], 3), metric, np.array([0.3, 1.1, 0.7, 2.3, 0.9, 1.3]))
+        assert exact_silhouette(same).mean == 0
 
 
 def test_weights_of_one_row_act_on_its_share_alone():
