@@ -82,6 +82,7 @@ class KMeans(Clusterer):
             ended=_ended(task, kmeans, self.max_iter, labels[:, 0], centroids),
             reseeded=splits,
             reseeding=SPLIT if splits else "",
+            iterations=len(kmeans.obj),
         )
 
     def _trained(self, task: Task, vectors: np.ndarray, start: np.ndarray | None, spherical: bool) -> Any:

@@ -100,6 +100,7 @@ class MiniBatch(StreamingClusterer):
             ended=ended,
             reseeded=watch.reassigned + empty,
             reseeding=FAR if watch.reassigned + empty else "",
+            iterations=len(history),
         )
 
     def _one_pass(self, task: RowsTask, number: int, watch: _Watch) -> float:

@@ -68,7 +68,8 @@ class Online(Clusterer):
             if slow and self.tol > 0:
                 ended = "converged"
                 break
-        return Partition(best.centroids, best.labels, best.inertia, tuple(history), ended=ended)
+        made = len(history) - 1
+        return Partition(best.centroids, best.labels, best.inertia, tuple(history), ended=ended, iterations=made)
 
 
 _MAX_ITER: Ended = "max_iter"

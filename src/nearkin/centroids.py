@@ -89,6 +89,9 @@ class Partition:
         (n, k) float64 share of each row in each cluster, each row summing to 1, where a row may belong to several.
     notes
         Sentences for the user.
+    iterations
+        Iterations (or passes over the rows) that were made, as the clusterer's ``max_iter`` counts them, the one that found that
+        nothing moves any more among them; None where the clusterer does not say.
     """
 
     centroids: np.ndarray
@@ -101,6 +104,7 @@ class Partition:
     medoids: np.ndarray | None = None
     memberships: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    iterations: int | None = None
 
     @property
     def sizes(self) -> np.ndarray:

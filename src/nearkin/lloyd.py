@@ -117,6 +117,7 @@ class Run(NamedTuple):
             ended=self.ended,
             reseeded=self.reseeded,
             reseeding=FARTHEST if self.reseeded else "",
+            iterations=len(self.history),
         )
 
 
