@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nearkin.building import make_metric
-from nearkin.centroids import Clusterer, Partition
+from nearkin.centroids import Clusterer, Partition, checked_mass
 from nearkin.components import Part
 from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, VectorError
 from nearkin.hooks import ClustererSpec
@@ -79,10 +79,11 @@ class Approach:
 
     def problem(self, vectors: Any, weights: Any) -> Problem:
         """The problem of clustering these rows, for which the metric is fitted."""
-        return self.prepared_problem(_prepared(vectors, self.metric), weights)
+        prepared = _prepared(vectors, self.metric)
+        return self.prepared_problem(prepared, None if weights is None else checked_mass(weights, len(prepared)))
 
-    def prepared_problem(self, prepared: np.ndarray, weights: Any) -> Problem:
-        """The same for rows that the metric, fitted, has prepared."""
+    def prepared_problem(self, prepared: np.ndarray, weights: np.ndarray | None) -> Problem:
+        """The same for rows that the metric, fitted, has prepared, and checked weights."""
         return Problem(self, prepared, weights, self.start(), self.tries(len(prepared)))
 
     def start(self) -> np.ndarray | None:
@@ -140,7 +141,7 @@ class Problem:
     @property
     def mass(self) -> np.ndarray:
         """(n,) float64 weight of each row."""
-        return np.ones(len(self.prepared)) if self.weights is None else np.asarray(self.weights, dtype=np.float64)
+        return np.ones(len(self.prepared)) if self.weights is None else self.weights
 
     def solve(self, k: int) -> Partition:
         """The best of the tries."""

@@ -151,3 +151,12 @@ def test_it_is_json():
     made = json.loads(json.dumps(nk.choose_k(groups(2, n=10)).to_dict()))
     assert made["k"] == 2
     assert made["curve"][1]["silhouette"]["exact"] is True
+
+
+@pytest.mark.parametrize("weights", [[1, 1], [-1] * 6, [0] * 6, [[1] * 6], [np.nan] * 6])
+def test_bad_weights_are_refused_in_one_sentence(weights, monkeypatch):
+    monkeypatch.setattr(module, "SEARCHED_ROWS", 4)
+    rows = [[0], [1], [2], [50], [51], [52]]
+    for ask in (lambda: nk.choose_k(rows, weights=weights), lambda: nk.cluster(rows, "auto", weights=weights)):
+        with pytest.raises(ParameterError, match="weights must be 6 non-negative numbers"):
+            ask()
