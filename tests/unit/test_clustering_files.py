@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import nearkin as nk
+from nearkin.clustering.search_cost import nearest_of_blocks
 from nearkin.errors import BudgetError, NotSupportedError, ParameterError, StorageError, VectorError
 from nearkin.objectives import SQUARES
 from nearkin.resident_memory import resident_bytes
@@ -91,10 +92,62 @@ def test_what_is_asked_of_a_file_is_answered_from_the_sample_with_the_numbers_of
     found.picture(tmp_path / "drawn.png")
 
 
+@pytest.mark.parametrize(("metric", "name"), [("euclidean", "x.npy"), ("cosine", "x.csv")])
+def test_neighbours_are_sought_in_the_whole_file(tmp_path, metric, name):
+    rows = np.random.default_rng(0).normal(size=(6000, 4)).astype("f4")
+    np.save(tmp_path / "x.npy", rows)
+    if name != "x.npy":
+        nk.convert(tmp_path / "x.npy", tmp_path / name)
+    found = nk.cluster(tmp_path / name, 30, metric=metric, memory="1900kB", init=rows[:30])
+    memory = nk.cluster(rows, 30, metric=metric, init=rows[:30])
+    np.testing.assert_array_equal(found.labels, memory.labels)
+    assert len(found.sample) < 5000
+    queries = np.random.default_rng(1).normal(size=(200, 4)).astype("f4")
+    for cost, true in zip(
+        found.search_cost(queries=queries, k=7).points, memory.search_cost(queries=queries, k=7).points, strict=True
+    ):
+        assert cost.recall.mean == pytest.approx(true.recall.mean, abs=1e-3)
+        assert cost.scanned == pytest.approx(true.scanned)
+    own = found.search_cost(1)
+    asked = found.sample[
+        np.sort(np.random.default_rng(found.seed).choice(len(found.sample), own.queries, replace=False))
+    ]
+    apart = found.metric.distances(rows[asked], rows)
+    apart[np.arange(len(asked)), asked] = np.inf
+    neighbours = apart.argpartition(10, axis=1)[:, :10]
+    shares = (found.labels[neighbours] == found.labels[asked][:, None]).mean()
+    assert own.of_rows
+    assert own.points[0].recall.mean == pytest.approx(shares, abs=1e-3)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
+@pytest.mark.parametrize("step", [3, 64, 1000])
+def test_the_nearest_of_blocks_are_those_of_brute_force(metric, step):
+    made = nk.cluster(blobs(400), 2, metric=metric).metric
+    rows, asked = made.prepare(blobs(400)), made.prepare(blobs(30, seed=5))
+    found = nearest_of_blocks(made, ArrayRows(rows).blocks(step), asked, 9)
+    wanted = np.argsort(made.space.pairwise(asked, rows), axis=1, kind="stable")[:, :9]
+    np.testing.assert_array_equal(found.positions, wanted)
+    few = nearest_of_blocks(made, ArrayRows(rows[:9]).blocks(step), asked, 9)
+    np.testing.assert_array_equal(np.sort(few.positions, axis=1), np.tile(np.arange(9), (30, 1)))
+
+
+def test_what_is_of_the_sample_says_so(files):
+    found = nk.cluster(files / "x.npy", 6, memory="1MB")
+    stability = found.stability(2)
+    assert (stability.rows, stability.of) == (len(found.sample), 6000)
+    assert f"over 2 seeds on {stability.rows:,} of 6,000 rows the adjusted" in stability.sentence
+    whole = nk.cluster(blobs(), 6).stability(2)
+    assert (whole.rows, whole.of) == (6000, 6000)
+    assert whole.sentence.startswith("over 2 seeds the adjusted")
+
+
 def test_the_number_of_clusters_of_a_file_is_chosen_from_the_sample(files):
     found = nk.cluster(files / "x.npy", "auto", memory="1MB")
     assert found.choice is not None
     assert found.k == found.choice.k == 6
+    assert (found.choice.rows, found.choice.of) == (len(found.sample), 6000)
+    assert found.choice.why.endswith(f"; the curve was drawn with {found.choice.rows:,} of 6,000 rows")
 
 
 @pytest.mark.parametrize("metric", ["standardized-euclidean", "mahalanobis"])

@@ -126,7 +126,7 @@ def cluster_blocks(
     if source.rows > room.kept:
         chosen = np.sort(np.random.default_rng(how.seed).choice(source.rows, room.kept, replace=False))
     some = how.prepared_problem(source.taken(chosen, room.step), None if mass is None else mass[chosen])
-    choice = choose(some)[0] if k == "auto" else None
+    choice = choose(some, of=source.rows)[0] if k == "auto" else None
     wanted = choice.k if choice else cast(int, k)
     need_clusters(wanted, source.rows)
     room = room_for(source, wanted, memory)

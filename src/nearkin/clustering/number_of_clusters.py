@@ -74,8 +74,8 @@ class KChoice:
         Where the inertia bends most; None where the curve has no bend.
     why
         One sentence.
-    rows
-        Rows that the curve was drawn with.
+    rows, of
+        Rows that the curve was drawn with, and those that are clustered.
     """
 
     curve: tuple[KPoint, ...]
@@ -84,6 +84,7 @@ class KChoice:
     by_elbow: int | None
     why: str
     rows: int
+    of: int
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -146,8 +147,16 @@ def choose_k(
     return choose(problem, ks, most)[0]
 
 
-def choose(problem: Problem, ks: Sequence[int] | None = None, most: int | None = None) -> tuple[KChoice, Partition]:
-    """The choice, and the clustering of all rows with as many clusters."""
+def choose(
+    problem: Problem, ks: Sequence[int] | None = None, most: int | None = None, of: int | None = None
+) -> tuple[KChoice, Partition]:
+    """The choice, and the clustering of the problem's rows with as many clusters.
+
+    Parameters
+    ----------
+    of
+        Rows of which those of the problem are a sample; None where they are all.
+    """
     if problem.start is not None:
         raise ParameterError(
             f"init gives {len(problem.start)} centroids, and k is to be chosen", hint="pass k, or an init by name"
@@ -163,7 +172,8 @@ def choose(problem: Problem, ks: Sequence[int] | None = None, most: int | None =
     by_silhouette = None if best is None else best.k
     by_elbow = elbow([point.k for point in curve], [point.inertia for point in curve])
     k = by_silhouette or by_elbow or tried[0]
-    choice = KChoice(curve, k, by_silhouette, by_elbow, _why(best, by_elbow, searched, problem), len(searched.prepared))
+    rows, of = len(searched.prepared), of or len(problem.prepared)
+    choice = KChoice(curve, k, by_silhouette, by_elbow, _why(best, by_elbow, rows, of), rows, of)
     return choice, found[k][1] if searched is problem else problem.solve(k)
 
 
@@ -221,7 +231,7 @@ def _tried(problem: Problem, k: int) -> tuple[KPoint, Partition]:
     return KPoint(k, found.inertia, silhouette, time.perf_counter() - start, found.ended), found
 
 
-def _why(best: KPoint | None, by_elbow: int | None, searched: Problem, problem: Problem) -> str:
+def _why(best: KPoint | None, by_elbow: int | None, rows: int, of: int) -> str:
     bend = "the inertia has no elbow" if by_elbow is None else f"the elbow of the inertia is at {by_elbow}"
     if best is None or best.silhouette is None:
         return f"no number of clusters has a silhouette, and {bend}"
@@ -231,6 +241,6 @@ def _why(best: KPoint | None, by_elbow: int | None, searched: Problem, problem: 
         said += f"; that is at most {NO_STRUCTURE:g}: these rows have no substantial clusters, whatever k is"
     elif value <= WEAK:
         said += f"; that is at most {WEAK:g}: the clusters are weak and could be artificial"
-    if searched is not problem:
-        said += f"; the curve was drawn with {len(searched.prepared):,} of {len(problem.prepared):,} rows"
+    if rows < of:
+        said += f"; the curve was drawn with {rows:,} of {of:,} rows"
     return said

@@ -48,8 +48,8 @@ class Clustering:
     source
         Where rows that stay in a file are read from, block by block; None where they are in memory.
     sample
-        (m,) ascending numbers of the rows of a file, drawn at random, from which `quality` and all else that compares rows with
-        rows is answered; None where all are in memory.
+        (m,) ascending numbers of the rows of a file, drawn at random, from which `quality`, `stability`, `medoid_rows` and
+        `troubles` are answered; None where all are in memory.
     step
         Rows of a block that is read.
     """
@@ -221,7 +221,7 @@ class Clustering:
         return quality_of(self, silhouette, seed)
 
     def stability(self, runs: int = 10) -> Stability:
-        """Whether other seeds find the same clusters: adjusted Rand indices between as many runs.
+        """Whether other seeds find the same clusters: adjusted Rand indices between as many runs, of a file on the sample.
 
         Raises
         ------
@@ -234,7 +234,7 @@ class Clustering:
         >>> nk.cluster([[0], [1], [10], [11]], 2).stability(3).mean
         1.0
         """
-        return stability_of(self.at_hand, runs)
+        return stability_of(self, runs)
 
     def troubles(self) -> tuple[Trouble, ...]:
         """What may be wrong, with numbers and what to try; empty where nothing was found.
@@ -313,7 +313,7 @@ class Clustering:
         """The recall that an IVF index with these centroids would lose by looking into some cells only.
 
         A row's cell is its cluster, cells are looked into in the order of the costs between the query and their centroids, and
-        neighbours are the exact ones by the metric. What a codec loses comes on top.
+        neighbours are the exact ones by the metric, among all rows; those of a file are read once. What a codec loses comes on top.
 
         Parameters
         ----------
@@ -322,7 +322,8 @@ class Clustering:
         k
             Neighbours of each query.
         queries
-            (nq, dim); left out, up to 1,000 rows ask, each left out of its own answer. Centroids were fitted to such rows as well.
+            (nq, dim); left out, up to 1,000 rows ask (of a file, rows of the sample), each left out of its own answer. Centroids
+            were fitted to such rows as well.
         seed
             Which rows ask; None for that of the clustering.
 
@@ -339,7 +340,7 @@ class Clustering:
         >>> [(point.nprobe, point.recall.mean, round(point.scanned, 2)) for point in cost.points]
         [(1, 1.0, 0.5), (2, 1.0, 1.0)]
         """
-        return search_cost_of(self.at_hand, nprobe, k, queries, seed)
+        return search_cost_of(self, nprobe, k, queries, seed)
 
     def save(
         self,

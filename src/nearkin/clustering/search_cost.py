@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from nearkin.accuracy import Interval, without_itself
 from nearkin.errors import ParameterError, VectorError
 from nearkin.indexes import Found
 from nearkin.measurement import exact_neighbours
+from nearkin.metrics import Metric
 from nearkin.objectives import MetricSums
 from nearkin.search_parameters import whole_number
 from nearkin.vectors import as_vectors, block_rows
@@ -107,14 +108,15 @@ def search_cost_of(
     seed: int | None = None,
 ) -> SearchCost:
     """Measure what cells lose, see `nearkin.Clustering.search_cost`."""
-    n = len(clustering.prepared)
+    n = len(clustering.labels)
     if n < 2:
         raise VectorError("a single row has no neighbours", hint="cluster at least two rows")
     own: np.ndarray | None = None
     if queries is None:
         rng = np.random.default_rng(clustering.seed if seed is None else seed)
-        own = np.sort(rng.choice(n, min(n, ROWS_ASKED), replace=False))
-        asked = np.ascontiguousarray(clustering.prepared[own])
+        places = np.sort(rng.choice(len(clustering.prepared), min(len(clustering.prepared), ROWS_ASKED), replace=False))
+        own = places if clustering.sample is None else clustering.sample[places]
+        asked = np.ascontiguousarray(clustering.prepared[places])
     else:
         asked = _prepared_queries(clustering, queries)
     k = min(whole_number("k", k, 1), n if own is None else n - 1)
@@ -151,15 +153,44 @@ def _probes(nprobe: int | Sequence[int] | None, cells: int) -> tuple[list[int], 
 
 
 def true_neighbours(clustering: Clustering, asked: np.ndarray, own: np.ndarray | None, k: int) -> np.ndarray:
-    """(nq, k) numbers of the exact nearest rows of prepared queries, without the row that asks."""
+    """(nq, k) numbers of the exact nearest of all rows to prepared queries, without the row that asks."""
     wanted = k if own is None else k + 1
     rows, metric = clustering.prepared, clustering.metric
-    if metric.reduces_to == "l2":
+    if clustering.source is not None:
+        found = nearest_of_blocks(metric, clustering.source.blocks(clustering.step), asked, wanted)
+    elif metric.reduces_to == "l2":
         truth = exact_neighbours(rows, asked, metric="sqeuclidean", k=wanted, threads=clustering.threads)
         found = Found(truth.positions, truth.distances)
     else:
         found = _scanned(MetricSums(metric), rows, asked, wanted)
     return found.positions if own is None else without_itself(found, own, k).positions
+
+
+def nearest_of_blocks(
+    metric: Metric, blocks: Iterable[tuple[np.ndarray, np.ndarray]], asked: np.ndarray, k: int
+) -> Found:
+    """The exact k nearest rows of prepared queries, in one pass over blocks of prepared rows with their numbers.
+
+    Distances are values of the space that the metric reduces to. Those of rows that are no nearer to any query than the k nearest
+    so far are not looked at again.
+    """
+    pairwise, step = metric.space.pairwise, block_rows(8 * len(asked))
+    positions, nearest = np.empty((len(asked), 0), dtype=np.int64), np.empty((len(asked), 0))
+    for numbers, rows in blocks:
+        for start in range(0, len(rows), step):
+            values = np.asarray(pairwise(asked, rows[start : start + step]), dtype=np.float64)
+            here = numbers[start : start + step]
+            if nearest.shape[1] == k:
+                nearer = (values < nearest.max(axis=1, keepdims=True)).any(axis=0)
+                values, here = values[:, nearer], here[nearer]
+            together = np.concatenate([nearest, values], axis=1)
+            numbered = np.concatenate([positions, np.broadcast_to(here, values.shape)], axis=1)
+            if together.shape[1] > k:
+                chosen = np.argpartition(together, k - 1, axis=1)[:, :k]
+                together, numbered = (np.take_along_axis(each, chosen, axis=1) for each in (together, numbered))
+            positions, nearest = numbered, together
+    order = nearest.argsort(axis=1, kind="stable")
+    return Found(np.take_along_axis(positions, order, axis=1), np.take_along_axis(nearest, order, axis=1))
 
 
 def _scanned(distances: MetricSums, rows: np.ndarray, asked: np.ndarray, k: int) -> Found:

@@ -32,6 +32,9 @@ class Stability:
         The index of each pair of runs.
     inertias
         Of each run.
+    rows, of
+        Rows that every run clustered, and those of the clustering, which are more where they stay in a file. Each counts once,
+        whatever its weight.
     """
 
     mean: float
@@ -39,11 +42,14 @@ class Stability:
     runs: int
     pairs: tuple[float, ...]
     inertias: tuple[float, ...]
+    rows: int
+    of: int
 
     @property
     def sentence(self) -> str:
         """What it means, in words."""
-        said = f"over {self.runs} seeds the adjusted Rand index is {self.mean:.3f} in the mean and {self.least:.3f} at least"
+        some = "" if self.rows == self.of else f" on {self.rows:,} of {self.of:,} rows"
+        said = f"over {self.runs} seeds{some} the adjusted Rand index is {self.mean:.3f} in the mean and {self.least:.3f} at least"
         if self.mean >= UNSTABLE:
             return f"{said}: other seeds find much the same clusters"
         return f"{said}: other seeds find other clusters; try more starts (n_init) or another k"
@@ -59,7 +65,10 @@ def stability_of(clustering: Clustering, runs: int = 10) -> Stability:
     problem = clustering.problem
     found = [problem.solve_anew(clustering.k, problem.seed + run * problem.tries) for run in range(runs)]
     pairs = tuple(adjusted_rand(one.labels, other.labels) for one, other in combinations(found, 2))
-    return Stability(float(np.mean(pairs)), min(pairs), runs, pairs, tuple(each.inertia for each in found))
+    inertias = tuple(each.inertia for each in found)
+    return Stability(
+        float(np.mean(pairs)), min(pairs), runs, pairs, inertias, len(problem.prepared), len(clustering.labels)
+    )
 
 
 def adjusted_rand(one: np.ndarray, other: np.ndarray) -> float:
