@@ -36,7 +36,7 @@ class Outliers:
     rule
         Where the limits come from, in words.
     pooled
-        Clusters with too few rows for limits of their own, which have those of all rows; only where limits are by cluster.
+        Clusters with too few rows, by weight, for limits of their own, which have those of all rows; only where limits are by cluster.
     """
 
     scores: np.ndarray
@@ -114,7 +114,7 @@ def outliers_of(
     if per_cluster:
         for cluster in range(clustering.k):
             members = np.flatnonzero((clustering.labels == cluster) & (clustering.mass > 0))
-            enough = np.array([len(members) >= count - 1e-9 for count in needed])
+            enough = np.array([clustering.mass[members].sum() >= count - 1e-9 for count in needed])
             if enough.any():
                 limits[cluster] = np.where(enough, both(trained[members], clustering.mass[members]), limits[cluster])
                 limits[cluster, 1] = limits[cluster].max()
@@ -125,7 +125,7 @@ def outliers_of(
 
 
 TUKEY_ROWS = 20
-"""Quartiles of fewer rows are too uncertain for fences."""
+"""Quartiles of fewer rows, by weight, are too uncertain for fences."""
 
 
 def _in_words(rule: LimitRule, warning: float, critical: float, per_cluster: bool) -> str:

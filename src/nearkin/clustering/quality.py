@@ -16,7 +16,8 @@ from nearkin.clustering.silhouettes import (
     silhouette_is_defined,
 )
 from nearkin.errors import ParameterError
-from nearkin.objectives import MetricSums, cluster_sums
+from nearkin.objectives import MetricSums, cluster_sums, members_of
+from nearkin.running_centroids import RUNNING_RULES
 from nearkin.vectors import block_rows
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ class ClusterQuality:
 
     Sums of squares, and Calinski-Harabasz that is made of them, are about the means of the clusters' rows in the space that the
     metric prepares rows for: the rows themselves under euclidean, directions under cosine, whitened rows under mahalanobis.
-    Silhouette and Davies-Bouldin are by the metric's own distance. Rows count by their weights.
+    Silhouette and Davies-Bouldin are by the metric's own distance.
+
+    A row of weight w counts as w equal rows in every measure but `sizes`: to cluster each distinct row once, with its count as
+    weight, is to cluster them all. Of other weights, those that say how much each row is to be trusted, only ratios matter to the
+    sums of squares, Davies-Bouldin and the imbalance; Calinski-Harabasz takes their sum as the number of rows, and silhouettes a
+    row above 1 as more than one: scale such weights to a mean of 1.
 
     Attributes
     ----------
@@ -46,12 +52,13 @@ class ClusterQuality:
         Mean over clusters of the largest (s_i + s_j) / d_ij, with s the mean distance of a cluster's rows from its centroid and d
         the distance between centroids; smaller is better. Source: D. Davies and D. Bouldin, "A cluster separation measure" (1979).
     calinski_harabasz
-        (BCSS / (k - 1)) / (WCSS / (n - k)); larger is better. Source: T. Caliński and J. Harabasz, "A dendrite method for cluster
+        (BCSS / (k - 1)) / (WCSS / (n - k)) with n the sum of the weights; larger is better. Source: T. Caliński and J. Harabasz, "A dendrite method for cluster
         analysis" (1974).
     imbalance
-        k Σ (size / n)²: 1 where all clusters have as many rows, k where one has all. Source: the imbalance factor of faiss.
+        k Σ (W / ΣW)² of the clusters' weights W: 1 where all have as many rows, k where one has all. Source: the imbalance factor
+        of faiss.
     sizes
-        Rows in each cluster.
+        Rows in each cluster, each counted once whatever its weight.
     notes
         Sentences for the user.
     """
@@ -92,7 +99,8 @@ def quality_of(
         found = quality_of(clustering.at_hand, silhouette, seed)
         said = f"measured on {len(clustering.prepared):,} of {len(clustering.labels):,} rows, which stay in their file"
         sizes = tuple(clustering.sizes.tolist())
-        return replace(found, imbalance=imbalance(clustering.sizes), sizes=sizes, notes=(*found.notes, said))
+        even = imbalance(labelled(clustering).weight)
+        return replace(found, imbalance=even, sizes=sizes, notes=(*found.notes, said))
     notes: list[str] = []
     wcss, bcss, tss, residual = sums_of_squares(clustering, notes)
     return ClusterQuality(
@@ -103,7 +111,7 @@ def quality_of(
         silhouette_of(labelled(clustering), silhouette, clustering.seed if seed is None else seed, notes),
         davies_bouldin(clustering, notes),
         calinski_harabasz(clustering, wcss, bcss, notes),
-        imbalance(clustering.sizes),
+        imbalance(labelled(clustering).weight),
         tuple(clustering.sizes.tolist()),
         tuple(notes),
     )
@@ -134,7 +142,7 @@ def sums_of_squares(
 ) -> tuple[float, float, float, float] | tuple[None, None, None, None]:
     """WCSS, BCSS, TSS and the relative residual of WCSS + BCSS = TSS, each summed by itself in float64."""
     rule = clustering.objective.rule
-    if rule not in ("mean", "direction"):
+    if rule not in RUNNING_RULES:
         notes.append(
             f"WCSS, BCSS, TSS and Calinski-Harabasz have no meaning: they need means under squared Euclidean distance, and "
             f"centroids are {rule}s under {clustering.metric.name}"
@@ -163,13 +171,14 @@ def sums_of_squares(
 
 
 def calinski_harabasz(clustering: Clustering, wcss: float | None, bcss: float | None, notes: list[str]) -> float | None:
-    """See `ClusterQuality`; rows and clusters count where they have weight."""
+    """See `ClusterQuality`; clusters count where they have weight."""
     if wcss is None or bcss is None:
         return None
-    n = int(np.count_nonzero(clustering.mass))
+    n, weighted = float(clustering.mass.sum()), clustering.problem.weights is not None
     k = int(np.count_nonzero(labelled(clustering).weight))
     if k < 2 or n <= k:
-        notes.append(f"Calinski-Harabasz has no meaning for {n:,} rows in {k:,} clusters")
+        rows = f"weights that sum to {n:,g}" if weighted else f"{n:,.0f} rows"
+        notes.append(f"Calinski-Harabasz has no meaning for {rows} in {k:,} clusters")
         return None
     if wcss == 0:
         notes.append("Calinski-Harabasz has no meaning: every row is the same as the mean of its cluster")
@@ -189,9 +198,10 @@ def davies_bouldin(clustering: Clustering, notes: list[str]) -> float | None:
         clustering.objective.rule != "medoid"
     ):  # where iterations ended early, centroids are not yet the best for their rows
         centres = clustering.objective.centres(clustering.prepared, labels, mass, centres)
-    own = _distances_from(clustering, centres)
+    distances, own = MetricSums(clustering.metric).costs, np.empty(len(labels))
+    for cluster, members in members_of(labels):
+        own[members] = distances(clustering.prepared[members], centres[cluster][None])[:, 0]
     spread = np.bincount(labels, weights=mass * own, minlength=clustering.k)[present] / weight[present]
-    distances = MetricSums(clustering.metric).costs
     worst = np.empty(len(present))
     step = block_rows(24 * len(present))
     for start in range(0, len(present), step):
@@ -203,21 +213,11 @@ def davies_bouldin(clustering: Clustering, notes: list[str]) -> float | None:
     return float(worst.mean())
 
 
-def _distances_from(clustering: Clustering, centres: np.ndarray) -> np.ndarray:
-    """(n,) distance of each row, by the metric, from the centre of its cluster."""
-    distances, found = MetricSums(clustering.metric).costs, np.empty(len(clustering.labels))
-    order = np.argsort(clustering.labels, kind="stable")
-    clusters, starts = np.unique(clustering.labels[order], return_index=True)
-    for cluster, members in zip(clusters, np.split(order, starts[1:]), strict=True):
-        found[members] = distances(clustering.prepared[members], centres[cluster][None])[:, 0]
-    return found
-
-
-def imbalance(sizes: np.ndarray) -> float:
-    """k Σ (size / n)².
+def imbalance(weights: np.ndarray) -> float:
+    """k Σ (W / ΣW)² of clusters of such sizes or weights.
 
     >>> imbalance(np.array([5, 5])), imbalance(np.array([10, 0]))
     (1.0, 2.0)
     """
-    shares = sizes / sizes.sum()
-    return float(len(sizes) * (shares @ shares))
+    shares = weights / weights.sum()
+    return float(len(shares) * (shares @ shares))

@@ -151,7 +151,7 @@ class Clustering:
 
     @property
     def sizes(self) -> np.ndarray:
-        """(k,) rows in each cluster."""
+        """(k,) rows in each cluster, each counted once whatever its weight."""
         return self.partition.sizes
 
     @property
@@ -280,8 +280,8 @@ class Clustering:
             Quantiles of the distances of the rows that were clustered, by weight, above which a row is in that band; a distance
             that equals a limit is not above it.
         per_cluster
-            Whether each cluster has limits of its own. One with fewer than 1 / (1 - quantile) rows, 20 and 100, shows no such
-            quantile and has that of all rows.
+            Whether each cluster has limits of its own. One with fewer than 1 / (1 - quantile) rows by weight, 20 and 100, shows no
+            such quantile and has that of all rows.
         rule
             ``"quantile"``; or ``"tukey"``, the fences 1.5 and 3 interquartile ranges above the upper quartile, which leave rows
             without outliers in peace.

@@ -3,6 +3,9 @@
 The silhouette of a row is (b - a) / max(a, b), with a its mean distance from the other rows of its cluster and b the least, over
 the other clusters, of its mean distance from their rows; 0 for a row alone in its cluster. Distances are those of the metric.
 
+A row of weight w is w rows that are equal: besides itself, its cluster has w - 1 more of it, at distance 0. Of weights that are no
+whole numbers, a row of weight below 1 leaves nothing of itself in its cluster, and one below 2 by itself is alone.
+
 Source: P. Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis" (1987).
 """
 
@@ -206,14 +209,16 @@ def silhouettes(data: Labelled, asked: np.ndarray, columns: np.ndarray) -> np.nd
     """
     factor = data.squares_factor
     by_cluster = columns[np.argsort(data.labels[columns], kind="stable")]
-    weight = np.bincount(data.labels[columns], weights=data.mass[columns], minlength=data.k)
+    weight, whole = np.bincount(data.labels[columns], weights=data.mass[columns], minlength=data.k), data.weight
     among = np.zeros(len(data.rows), dtype=bool)
     among[columns] = True
     closed = None if factor is None else _SquareSums.of(data, by_cluster, weight, factor)
 
     def block(some: np.ndarray) -> np.ndarray:
         sums = _distance_sums(data, some, by_cluster) if closed is None else closed.sums(data.rows[some])
-        return _from_sums(sums, data.labels[some], weight, np.where(among[some], data.mass[some], 0.0))
+        labels, mass = data.labels[some], data.mass[some]
+        others = weight[labels] - np.where(among[some], mass, 0.0)
+        return _from_sums(sums, labels, weight, others, _share_of_others(whole[labels], mass))
 
     step = min(1 << 10, block_rows(8 * data.k))
     blocks = [asked[start : start + step] for start in range(0, len(asked), step)]
@@ -229,20 +234,30 @@ def _mapped(
     return map(block, blocks)
 
 
-def _from_sums(sums: np.ndarray, own: np.ndarray, weight: np.ndarray, mass: np.ndarray) -> np.ndarray:
+def _share_of_others(whole: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """(m,) share that other rows have in clusters of such weights without one copy of rows of such weights; NaN for rows alone."""
+    others = np.where(whole - mass > 1e-12 * whole, whole - mass, 0.0)
+    alone = (others == 0) & (mass < 2)
+    return np.where(alone, np.nan, others / np.where(alone, 1.0, others + np.maximum(mass - 1, 0)))
+
+
+def _from_sums(
+    sums: np.ndarray, own: np.ndarray, weight: np.ndarray, others: np.ndarray, share: np.ndarray
+) -> np.ndarray:
     """Silhouettes from (m, k) weighted sums of distances.
 
     Parameters
     ----------
     weight
         (k,) weight of the rows that were summed over.
-    mass
-        (m,) weight of each row itself in those sums, 0 where it was not among them.
+    others
+        (m,) weight of the rows of its cluster but itself that were summed over.
+    share
+        (m,) see `_share_of_others`.
     """
     at = np.arange(len(sums)), own
-    others = weight[own] - mass
-    alone = others <= 1e-12 * weight[own]
-    a = sums[at] / np.where(alone, 1.0, others)
+    alone, apart = np.isnan(share), share > 0
+    a = np.where(apart, sums[at] / np.where(apart, others, 1.0) * share, 0.0)
     means = np.where(weight > 0, sums / np.where(weight > 0, weight, 1.0), np.inf)
     means[at] = np.inf
     b = means.min(axis=1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nearkin.clustering.misplaced_centroids import Pulled, pulled_centroids, sparse_centroids
+from nearkin.clustering.quality import imbalance, labelled
 from nearkin.description import row_digests
 from nearkin.vectors import block_rows, show_row
 
@@ -202,15 +203,15 @@ def _times(pulled: Pulled) -> str:
 
 
 def _of_one_large(clustering: Clustering) -> Iterator[Trouble]:
-    sizes, n = clustering.sizes, len(clustering.labels)
-    largest = int(sizes.argmax())
-    if clustering.k > 1 and n > 2 * clustering.k and sizes[largest] >= NEARLY_ALL * n:
-        factor = clustering.k * float(((sizes / n) ** 2).sum())
+    weights, weighted = labelled(clustering).weight, clustering.problem.weights is not None
+    total, largest = float(weights.sum()), int(weights.argmax())
+    if clustering.k > 1 and len(clustering.labels) > 2 * clustering.k and weights[largest] >= NEARLY_ALL * total:
+        held = f"{weights[largest]:,.6g} of {total:,.6g}" + (" by weight" if weighted else " rows")
         yield Trouble(
             "one large cluster",
             (largest,),
-            f"cluster {largest} holds {sizes[largest]:,} of {n:,} rows: the imbalance factor is {factor:.2f}, where 1 is even "
-            f"and {clustering.k} is all in one",
+            f"cluster {largest} holds {held}: the imbalance factor is {imbalance(weights):.2f}, where 1 is even and "
+            f"{clustering.k} is all in one",
             "rows far out may have clusters of their own: see outliers(); scale the columns, or take another metric",
         )
 

@@ -115,11 +115,10 @@ def test_a_row_alone_has_silhouette_zero_and_equal_rows_do_too():
         assert exact_silhouette(same).mean == 0
 
 
-def test_weights_of_one_row_act_on_its_share_alone():
-    """Weights all the same change nothing; rows of weight 0 are as good as absent."""
+def test_small_weights_all_the_same_change_nothing_and_rows_of_weight_zero_are_as_good_as_absent():
     rows, labels = groups(120), np.arange(120) % 3
     plain = exact_silhouette(labelled(rows, labels)).mean
-    assert exact_silhouette(labelled(rows, labels, mass=np.full(120, 2.5))).mean == pytest.approx(plain, abs=1e-12)
+    assert exact_silhouette(labelled(rows, labels, mass=np.full(120, 0.4))).mean == pytest.approx(plain, abs=1e-12)
     mass = np.ones(120)
     mass[::4] = 0
     without = exact_silhouette(labelled(rows[mass > 0], labels[mass > 0])).mean
@@ -134,10 +133,13 @@ def test_weighted_silhouettes_are_those_of_the_formula():
     rows, labels, mass = groups(40), rng.integers(0, 3, 40), rng.uniform(0.1, 3, 40)
     apart = np.linalg.norm(rows[:, None].astype(np.float64) - rows, axis=2)
     values = []
+    assert mass.min() < 1 < mass.max()
     for i in range(40):
         others = np.arange(40) != i
         mean = {c: np.average(apart[i][others & (labels == c)], weights=mass[others & (labels == c)]) for c in range(3)}
-        a, b = mean[labels[i]], min(value for c, value in mean.items() if c != labels[i])
+        rest = mass[others & (labels == labels[i])].sum()
+        a = mean[labels[i]] * rest / (rest + max(0, mass[i] - 1))
+        b = min(value for c, value in mean.items() if c != labels[i])
         values.append((b - a) / max(a, b))
     wanted = np.average(values, weights=mass)
     assert exact_silhouette(labelled(rows, labels, mass=mass)).mean == pytest.approx(wanted, abs=1e-9)
@@ -247,21 +249,52 @@ def test_sums_of_squares_are_those_of_their_definition_and_add_up():
     assert quality.bcss == pytest.approx(quality.tss - quality.wcss)
     assert quality.residual < 1e-9
     assert quality.sizes == tuple(np.bincount(found.labels))
-    shares = np.array(quality.sizes) / len(rows)
+    shares = np.bincount(found.labels, weights=weights) / weights.sum()
     assert quality.imbalance == pytest.approx(4 * (shares**2).sum())
 
 
-def test_whole_weights_are_as_many_rows_to_sums_and_indices():
-    from sklearn.metrics import davies_bouldin_score
+def as_copies(found, rows, weights):
+    """The same clusters of rows that are repeated as often as they weigh."""
+    labels = np.repeat(found.labels, weights)
+    copies = nk.cluster(np.repeat(rows, weights, axis=0), found.k, init=rows[: found.k], metric=found.metric_name)
+    partition = replace(found.partition, labels=labels)
+    return replace(copies, partition=partition)
 
-    rows = groups(60)
-    weights = np.random.default_rng(0).integers(1, 4, 60)
-    found = nk.cluster(rows, 3, weights=weights)
-    quality = found.quality()
-    copies = np.repeat(rows, weights, axis=0).astype(np.float64)
-    assert quality.davies_bouldin == pytest.approx(
-        davies_bouldin_score(copies, np.repeat(found.labels, weights)), rel=1e-5
-    )
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine", "manhattan"])
+@pytest.mark.parametrize("kind", ["exact", "sample"])
+def test_whole_weights_are_as_many_rows_to_every_measure(metric, kind):
+    rows = groups(60, k=4)
+    rows[0] += 300  # alone in its cluster
+    for seed, alone in ((0, 1), (1, 3)):
+        weights = np.random.default_rng(seed).integers(0, 5, 60)
+        weights[0] = alone
+        found = nk.cluster(rows, 5, weights=weights, metric=metric, seed=0)
+        copies = as_copies(found, rows, weights)
+        one, other = found.quality(kind), copies.quality(kind)
+        assert one.silhouette.mean == pytest.approx(other.silhouette.mean, abs=1e-9)
+        assert one.silhouette.clusters == pytest.approx(other.silhouette.clusters, abs=1e-9)
+        for measure in ("davies_bouldin", "calinski_harabasz", "imbalance", "wcss", "bcss", "tss"):
+            wanted = getattr(other, measure)
+            assert getattr(one, measure) == (None if wanted is None else pytest.approx(wanted, rel=1e-5)), measure
+        assert one.sizes == tuple(np.bincount(found.labels, minlength=5))
+        for options in ({}, {"rule": "tukey"}, {"per_cluster": True}, {"per_cluster": True, "rule": "tukey"}):
+            limits, pooled = found.outliers(**options).limits, found.outliers(**options).pooled
+            np.testing.assert_allclose(limits, copies.outliers(**options).limits, rtol=1e-5)
+            assert pooled == copies.outliers(**options).pooled
+
+
+def test_a_row_that_weighs_less_than_two_is_alone_in_its_cluster():
+    rows, labels = np.float32([[0], [1], [9]]), np.array([0, 0, 1])
+    for weight, wanted in ((0.5, 0), (1, 0), (1.9, 0), (2, 1)):
+        found = exact_silhouette(labelled(rows, labels, mass=np.array([1, 1, weight])))
+        assert found.clusters[1] == wanted
+
+
+def test_weights_that_sum_to_less_than_the_clusters_have_no_calinski_harabasz():
+    quality = nk.cluster(groups(60), 3, weights=np.full(60, 1 / 60)).quality()
+    assert quality.calinski_harabasz is None
+    assert quality.notes == ("Calinski-Harabasz has no meaning for weights that sum to 1 in 3 clusters",)
 
 
 def test_what_has_no_meaning_is_none_with_a_reason():

@@ -164,6 +164,10 @@ def test_one_cluster_that_holds_nearly_all_is_named():
     assert "holds 200 of 210 rows" in trouble.sentence
     assert f"{found.quality().imbalance:.2f}" in trouble.sentence
     assert "one large cluster" not in kinds(nk.cluster(groups((200, 100, 60)), 3))
+    weighted = nk.cluster(rows, 3, weights=np.repeat([1, 60, 60], (200, 5, 5)), init=rows[[0, 200, 205]])
+    assert "one large cluster" not in kinds(weighted)
+    weighted = nk.cluster(rows, 3, weights=np.repeat([1, 900, 1], (200, 5, 5)), init=rows[[0, 200, 205]])
+    assert "cluster 1 holds 4,500 of 4,705 by weight" in only(weighted, "one large cluster").sentence
 
 
 def test_a_column_in_another_unit_is_named():
