@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import nearkin as nk
+from nearkin.errors import VectorError
 from nearkin_plugins.distances.affine import WeightedEuclidean
 from nearkin_plugins.distances.sphere import Haversine
 
@@ -61,3 +62,30 @@ def test_minkowski_has_the_rule_of_its_p(p: float, rule: str | None) -> None:
     again = metric.make("metric", "minkowski")
     again.restore(made.state())
     assert again.centroid_rule == rule
+
+
+@pytest.mark.parametrize("method", ["lloyd", "minibatch"])
+def test_centroids_with_nan_where_the_metric_does_not_look_can_be_given_back(method, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    metric = "weighted-euclidean:weights=1/0/2"
+    found = nk.cluster(rows, 4, metric=metric, seed=0)
+    assert np.isnan(found.centroids[:, 1]).all()
+    np.save(tmp_path / "x.npy", rows)
+    for given in (rows, tmp_path / "x.npy"):
+        again = nk.cluster(given, 4, metric=metric, init=found.centroids, method=method)
+        assert again.inertia == pytest.approx(found.inertia, rel=0.05)
+    again = nk.cluster(rows, 4, metric=metric, init=found.centroids)
+    np.testing.assert_array_equal(again.labels, found.labels)
+    wrong = found.centroids.copy()
+    wrong[2, 0] = np.nan
+    with pytest.raises(VectorError, match="init"):
+        nk.cluster(rows, 4, metric=metric, init=wrong)
+
+
+@pytest.mark.parametrize(
+    "metric", ["euclidean", "cosine", "correlation", "hellinger", "mahalanobis", "manhattan", "angular"]
+)
+def test_nan_in_centroids_is_refused_where_the_metric_looks(metric):
+    rows = np.random.default_rng(0).uniform(size=(50, 3)).astype(np.float32)
+    with pytest.raises(VectorError, match="init"):
+        nk.cluster(rows, 2, metric=metric, init=np.array([[1.0, np.nan, 2.0], [3.0, np.nan, 1.0]]))

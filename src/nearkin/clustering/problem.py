@@ -90,7 +90,15 @@ class Approach:
         """Centroids to start from, prepared by the metric, which must be fitted."""
         if self.init is None:
             return None
-        return self.metric.prepare(as_vectors(self.init, dtype=self.metric.dtype, what="init"))
+        return self.metric.prepare(as_vectors(self._seen(self.init), dtype=self.metric.dtype, what="init"))
+
+    def _seen(self, init: np.ndarray) -> np.ndarray:
+        """0 for NaN in columns that the metric does not look at: it gives centroids that have NaN there, and takes them back."""
+        if init.ndim != 2 or not init.size or init.dtype.kind != "f" or not np.isnan(init).any():
+            return init
+        with np.errstate(all="ignore"):  # a row that the metric refuses tells as much
+            unseen = np.isnan(self.metric.unprepare(self.metric.prepare(np.ones((1, init.shape[1]), dtype=np.float32))))
+        return np.where(np.isnan(init) & unseen, 0.0, init)
 
     def tries(self, n: int) -> int:
         """Starts of which the best is kept, for so many rows."""
