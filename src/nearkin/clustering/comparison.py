@@ -158,7 +158,7 @@ def _measured(problem: Problem, k: int, silhouette: SilhouetteKind | None) -> Me
         measured,
         seconds,
         grown,
-        len(found.history) or None,
+        found.iterations,
         found.ended,
         notes=tuple(notes),
     )

@@ -105,12 +105,13 @@ def _of_empty(clustering: Clustering) -> Iterator[Trouble]:
 
 
 def _of_iterations(clustering: Clustering) -> Iterator[Trouble]:
-    history = clustering.history
+    history, made = clustering.history, clustering.iterations
     if clustering.ended == "oscillating":
         yield Trouble(
             "oscillating",
             (),
-            f"after {len(history)} iterations rows came back to clusters that they had been in, with an inertia that fell no more",
+            f"{'' if made is None else f'after {made} iterations '}rows came back to clusters that they had been in, with an "
+            "inertia that fell no more",
             "stop at a tolerance (tol=1e-4), drop copies of rows, or ask for fewer clusters",
         )
     if clustering.ended != "max_iter":
@@ -119,7 +120,7 @@ def _of_iterations(clustering: Clustering) -> Iterator[Trouble]:
         yield Trouble(
             "not converged",
             (),
-            f"iterations ended after {max(1, len(history))} for want of more",
+            f"iterations ended{'' if made is None else f' after {made}'} for want of more",
             "allow more by max_iter",
         )
         return
@@ -129,7 +130,7 @@ def _of_iterations(clustering: Clustering) -> Iterator[Trouble]:
             "not converged",
             (),
             f"iterations ended for want of more, and the last one still made the objective {gained:.2%} less",
-            f"allow more than {len(history)} by max_iter",
+            f"allow more{'' if made is None else f' than {made}'} by max_iter",
         )
 
 

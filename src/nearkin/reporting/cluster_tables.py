@@ -165,7 +165,11 @@ def run_facts(report: ClusterReport) -> dict[str, str]:
     """What was clustered, and how."""
     found = report.found
     rows, dim = len(found.labels), found.centroids.shape[1]
-    iterations = f" after {len(found.history) - 1:,} iterations" if len(found.history) > 1 else ""
+    iterations = (
+        ""
+        if found.iterations is None or found.ended == "one pass"
+        else f" after {_counted(found.iterations, 'iteration')}"
+    )
     return {
         "rows": f"{rows:,} x {dim:,}",
         "clusters": f"{found.k:,}",
@@ -173,6 +177,10 @@ def run_facts(report: ClusterReport) -> dict[str, str]:
         "metric": found.metric_name,
         "ended": f"{ENDS[found.ended]}{iterations}; seed {found.seed}",
     }
+
+
+def _counted(count: int, of: str) -> str:
+    return f"{count:,} {of}" if count == 1 else f"{count:,} {of}s"
 
 
 ENDS: Mapping[str, str] = {
@@ -218,6 +226,7 @@ def as_dict(report: ClusterReport) -> dict[str, Any]:
         "metric": found.metric_name,
         "seed": found.seed,
         "ended": found.ended,
+        "iterations": found.iterations,
         "inertia": found.inertia,
         "history": list(found.history),
         "remarks": list(report.remarks),

@@ -116,7 +116,9 @@ def test_weights_and_options_reach_the_methods():
     (row,) = nk.compare_clusterers(rows, 3, methods=["lloyd"], weights=weights, n_init=2, seed=5, silhouette=None)
     assert row.silhouette is None
     assert row.objective == pytest.approx(nk.cluster(rows, 3, weights=weights, n_init=2, seed=5).inertia, rel=1e-5)
-    assert row.iterations == len(nk.cluster(rows, 3, weights=weights, n_init=2, seed=5).history)
+    assert row.iterations == nk.cluster(rows, 3, weights=weights, n_init=2, seed=5).iterations
+    (once,) = nk.compare_clusterers(rows, 3, methods=["lloyd:max_iter=1"], seed=5, silhouette=None)
+    assert once.iterations == 1
 
 
 def test_it_is_json():

@@ -73,14 +73,19 @@ def test_iterations_that_ended_too_early_say_what_they_still_gained():
     assert "not converged" not in kinds(nk.cluster(rows, 20))
     settled = replace(found, partition=replace(found.partition, history=(5.0, 5.0)))
     assert "not converged" not in kinds(settled)
-    once = replace(found, partition=replace(found.partition, history=()))
-    assert "ended after 1" in only(once, "not converged").sentence
+    assert "more than 3 by" in trouble.advice
+    once = nk.cluster(rows, 20, init="random", max_iter=1, n_init=1)
+    assert "more than 1 by" in only(once, "not converged").advice
+    silent = replace(found, partition=replace(found.partition, history=(), iterations=None))
+    assert only(silent, "not converged").sentence == "iterations ended for want of more"
+    told = replace(found, partition=replace(found.partition, history=(), iterations=7))
+    assert only(told, "not converged").sentence == "iterations ended after 7 for want of more"
 
 
 def test_oscillation_is_told():
     found = nk.cluster(groups(), 3)
     moving = replace(found, partition=replace(found.partition, ended="oscillating"))
-    assert "came back" in only(moving, "oscillating").sentence
+    assert only(moving, "oscillating").sentence.startswith(f"after {found.iterations} iterations rows came back")
     assert "oscillating" not in kinds(found)
 
 
