@@ -172,15 +172,15 @@ class MetricSums(Objective):
         for cluster, members in members_of(labels):
             weighted = members[mass[members] > 0]
             if weighted.size:
-                moved[cluster] = vectors[weighted[self._least_sum(vectors[weighted], mass[weighted])]]
+                rows = vectors[weighted]
+                moved[cluster] = rows[self.sums(rows, rows, mass[weighted]).argmin()]
         return moved
 
-    def _least_sum(self, rows: np.ndarray, mass: np.ndarray) -> int:
-        """Number of the row with the smallest weighted sum of costs of all rows."""
-        step = block_rows(8 * len(rows))
-        starts = range(0, len(rows), step)
-        sums = np.concatenate([mass @ self.costs(rows, rows[start : start + step]) for start in starts])
-        return int(sums.argmin())
+    def sums(self, candidates: np.ndarray, vectors: np.ndarray, mass: np.ndarray) -> np.ndarray:
+        """(m,) weighted sum of the costs of (n, dim) rows to each of (m, dim) candidates, in blocks: the medoid has the least."""
+        step = block_rows(8 * len(vectors))
+        starts = range(0, len(candidates), step)
+        return np.concatenate([mass @ self.costs(vectors, candidates[start : start + step]) for start in starts])
 
 
 SQUARES = SquaredDistances()

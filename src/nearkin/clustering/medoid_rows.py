@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nearkin.objectives import MetricSums, members_of
-from nearkin.vectors import block_rows
 
 if TYPE_CHECKING:
     from nearkin.clustering.result import Clustering
@@ -18,17 +18,19 @@ NEAR, RANDOM = 200, 100
 """Rows nearest to the centroid and random ones that may be the medoid of a larger cluster, measured against `EXACT_MEMBERS`."""
 
 
-def medoid_rows_of(clustering: Clustering, only: int | None = None) -> np.ndarray:
-    """See `nearkin.Clustering.medoid_rows`; of one cluster only, with -1 for the others, where one is named."""
+def medoid_rows_of(clustering: Clustering, only: Collection[int] | None = None) -> np.ndarray:
+    """See `nearkin.Clustering.medoid_rows`; of some clusters only, with -1 for the others, where some are named."""
     if clustering.medoids is not None:
         return np.array(clustering.medoids)
     if clustering.source is not None:
         places = medoid_rows_of(clustering.at_hand, only)
         return np.array([place if place < 0 else clustering.row_number(int(place)) for place in places])
     found = np.full(clustering.k, -1, dtype=np.int64)
+    if only is not None and not only:
+        return found
     own = clustering.distances()
     for cluster, members in members_of(clustering.labels):
-        if only in (None, cluster):
+        if only is None or cluster in only:
             found[cluster] = members[_least_sum(clustering, members, own[members])]
     return found
 
@@ -43,10 +45,6 @@ def _least_sum(clustering: Clustering, members: np.ndarray, own: np.ndarray) -> 
         nearest = counted[np.argpartition(own[counted], NEAR)[:NEAR]]
         candidates = np.union1d(nearest, rng.choice(counted, RANDOM, replace=False))
         against = rng.choice(counted, EXACT_MEMBERS, replace=False)
-    distances, rows = MetricSums(clustering.metric).costs, clustering.prepared[members[against]]
-    step = block_rows(8 * len(against))
-    sums = [
-        mass[against] @ distances(rows, clustering.prepared[members[candidates[start : start + step]]])
-        for start in range(0, len(candidates), step)
-    ]
-    return int(candidates[int(np.concatenate(sums).argmin())])
+    rows = clustering.prepared
+    costs = MetricSums(clustering.metric).sums(rows[members[candidates]], rows[members[against]], mass[against])
+    return int(candidates[int(costs.argmin())])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearkin.clustering.medoid_rows import medoid_rows_of
 from nearkin.objectives import MetricSums, members_of
+from nearkin.running_centroids import RUNNING_RULES
 
 if TYPE_CHECKING:
     from nearkin.clustering.result import Clustering
@@ -60,8 +60,6 @@ class Pulled:
         Distance from there within which three quarters of the rows that were not trimmed are.
     moved
         Distance of the mean from the trimmed mean.
-    medoid
-        The row that stands for the cluster.
     rows
         In the cluster.
     """
@@ -71,7 +69,6 @@ class Pulled:
     distance: float
     spread: float
     moved: float
-    medoid: int
     rows: int
 
 
@@ -106,7 +103,7 @@ def pulled_centroids(clustering: Clustering) -> list[Pulled]:
 
     The trimmed mean is that of the nine tenths of the rows that are nearest to the median of each column.
     """
-    if clustering.objective.rule not in ("mean", "direction"):
+    if clustering.objective.rule not in RUNNING_RULES:
         return []
     found = []
     for cluster, members in members_of(clustering.labels):
@@ -130,8 +127,7 @@ def _pulled(clustering: Clustering, cluster: int, members: np.ndarray) -> Pulled
     # The spread of few rows is uncertain: of five, the farthest is often far beside the four that are left.
     if moved <= MOVED * spread or away[farthest] <= FAR * (1 + FEWEST / len(kept)) * spread:
         return None
-    medoid = int(medoid_rows_of(clustering, cluster)[cluster])
-    return Pulled(cluster, int(members[farthest]), float(away[farthest]), spread, moved, medoid, len(members))
+    return Pulled(cluster, int(members[farthest]), float(away[farthest]), spread, moved, len(members))
 
 
 def _lengths(rows: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nearkin.clustering.medoid_rows import medoid_rows_of
 from nearkin.clustering.misplaced_centroids import Pulled, pulled_centroids, sparse_centroids
 from nearkin.clustering.quality import imbalance, labelled
 from nearkin.description import row_digests
@@ -183,10 +184,12 @@ def _of_sparse(clustering: Clustering) -> Iterator[Trouble]:
 
 def _of_pulled(clustering: Clustering) -> Iterator[Trouble]:
     found = pulled_centroids(clustering)
+    medoids = medoid_rows_of(clustering, [pulled.cluster for pulled in found[:SHOWN]])
     for pulled in found[:SHOWN]:
-        row, medoid = map(clustering.row_number, (pulled.row, pulled.medoid))
+        place = int(medoids[pulled.cluster])
+        row, medoid = map(clustering.row_number, (pulled.row, place))
         mean = clustering.centroids[pulled.cluster]
-        given = clustering.metric.unprepare(clustering.prepared[pulled.medoid][None])[0]
+        given = clustering.metric.unprepare(clustering.prepared[place][None])[0]
         others = f"; {len(found)} clusters have this" if len(found) > SHOWN else ""
         yield Trouble(
             "pulled centroid",
