@@ -36,7 +36,8 @@ class Outliers:
     rule
         Where the limits come from, in words.
     pooled
-        Clusters with too few rows, by weight, for limits of their own, which have those of all rows; only where limits are by cluster.
+        Clusters with too few rows, by weight, for limits of their own, which have those of all rows; only where limits are by
+        cluster.
     """
 
     scores: np.ndarray

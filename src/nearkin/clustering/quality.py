@@ -52,8 +52,8 @@ class ClusterQuality:
         Mean over clusters of the largest (s_i + s_j) / d_ij, with s the mean distance of a cluster's rows from its centroid and d
         the distance between centroids; smaller is better. Source: D. Davies and D. Bouldin, "A cluster separation measure" (1979).
     calinski_harabasz
-        (BCSS / (k - 1)) / (WCSS / (n - k)) with n the sum of the weights; larger is better. Source: T. Caliński and J. Harabasz, "A dendrite method for cluster
-        analysis" (1974).
+        (BCSS / (k - 1)) / (WCSS / (n - k)) with n the sum of the weights; larger is better. Source: T. Caliński and
+        J. Harabasz, "A dendrite method for cluster analysis" (1974).
     imbalance
         k Σ (W / ΣW)² of the clusters' weights W: 1 where all have as many rows, k where one has all. Source: the imbalance factor
         of faiss.

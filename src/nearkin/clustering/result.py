@@ -23,6 +23,7 @@ from nearkin.mapped_pages import let_go
 from nearkin.metrics import Metric
 from nearkin.objectives import Objective
 from nearkin.row_source import RowSource
+from nearkin.running_centroids import RUNNING_RULES
 from nearkin.vectors import as_vectors
 
 READ_ROWS = 65_536
@@ -396,7 +397,7 @@ class Clustering:
 
     def _as_distances(self, costs: np.ndarray) -> np.ndarray:
         """Costs of means and directions are values of the space; other costs are distances already."""
-        return self.metric.finish(costs) if self.objective.rule in ("mean", "direction") else costs
+        return self.metric.finish(costs) if self.objective.rule in RUNNING_RULES else costs
 
     def _prepared(self, rows: np.ndarray) -> np.ndarray:
         self.metric.need_accepted(rows)

@@ -302,8 +302,8 @@ class _SquareSums:
     @classmethod
     def of(cls, data: Labelled, columns: np.ndarray, weight: np.ndarray, factor: float) -> _SquareSums:
         rows, labels, mass = data.rows, data.labels, data.mass
-        # Of each column the value nearest to 0: rows far out all on one side come near, and no float64 digit is lost, as it would be
-        # by a mean that one cluster draws away.
+        # Of each column the value nearest to 0: rows far out all on one side come near, and no digit is lost, as it would be by a
+        # mean that one cluster draws away.
         low, high = (ends(rows, axis=0).astype(np.float64) for ends in (np.min, np.max))
         origin = np.clip(0.0, low, high)
         # About a row of the cluster, so that the mean of equal rows is that row whatever their weights are.
