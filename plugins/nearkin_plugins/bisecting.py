@@ -77,42 +77,45 @@ class Bisecting(Clusterer):
     def _fit(self, task: Task) -> Partition:
         if task.start is not None:
             return self._lloyd._fit(task)
-        centroids, history = self._split(task)
+        centroids, history, iterations = self._split(task)
         if not self.refine:
             found = task.partition(centroids)
-            return replace(found, history=(*history, found.inertia))
+            return replace(found, history=(*history, found.inertia), iterations=iterations)
         found = self._lloyd._fit(replace(task, start=centroids))
         return replace(found, history=(*history, *found.history))
 
-    def _split(self, task: Task) -> tuple[np.ndarray, list[float]]:
-        """(k, dim) centroids, and the cost after each split."""
+    def _split(self, task: Task) -> tuple[np.ndarray, list[float], int]:
+        """(k, dim) centroids, the cost after each split, and the most iterations that one took."""
         rng = task.rng
         parts = [_whole(task)]
-        history = [parts[0].cost]
+        history, most = [parts[0].cost], 0
         while len(parts) < task.k:
             able = [number for number, part in enumerate(parts) if part.may_be_split]
             if not able:
                 break
             number = max(able, key=lambda each: parts[each].cost if self.by_cost else parts[each].weight)
-            halves = self._halves(task, parts[number], rng)
+            halves, iterations = self._halves(task, parts[number], rng)
+            most = max(most, iterations)
             parts[number : number + 1] = halves
             if len(halves) == 2:
                 history.append(sum(part.cost for part in parts))
         centroids = np.stack([part.centroid for part in parts])
-        return _with_more(task, centroids, rng), history
+        return _with_more(task, centroids, rng), history, most
 
-    def _halves(self, task: Task, part: _Part, rng: np.random.Generator) -> list[_Part]:
-        """Two parts of one; that one alone, marked, where its rows do not come apart."""
+    def _halves(self, task: Task, part: _Part, rng: np.random.Generator) -> tuple[list[_Part], int]:
+        """Two parts of one (that one alone, marked, where its rows do not come apart), and the iterations that it took."""
         vectors, mass = task.vectors[part.rows], task.mass[part.rows]
         tries = []
         for _ in range(self.n_init):
             seed = int(rng.integers(2**31))
             tries.append(self._lloyd._fit(Task(vectors, 2, task.objective, mass, seed, threads=task.threads)))
         best = min(tries, key=lambda found: found.inertia)
+        iterations = best.iterations or 0
         inside = [best.labels == side for side in (0, 1)]
         if not all(mass[rows].any() for rows in inside):
-            return [replace(part, may_be_split=False)]
-        return [_part(task, part.rows[rows], best.centroids[side]) for side, rows in enumerate(inside)]
+            return [replace(part, may_be_split=False)], iterations
+        halves = [_part(task, part.rows[rows], best.centroids[side]) for side, rows in enumerate(inside)]
+        return halves, iterations
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,8 @@ import numpy as np
 
 from nearkin.centroids import Clusterer, Ended, Partition, Task
 from nearkin.errors import ParameterError
+from nearkin.objectives import Objective
+from nearkin.running_centroids import RunningCentroids
 from nearkin.vectors import block_rows
 
 LARGEST_SEED = 2**31 - 2
@@ -62,6 +64,11 @@ class KMeans(Clusterer):
         self.max_iter = max_iter
         self.tol = tol
 
+    def running(
+        self, means: np.ndarray, weight: np.ndarray, objective: Objective, threads: int = 1
+    ) -> RunningCentroids | None:
+        return RunningCentroids(means, weight, objective, threads=threads)
+
     def _fit(self, task: Task) -> Partition:
         spherical = task.objective.rule == "direction"
         origin = None if spherical else _far_origin(task.vectors)
@@ -82,6 +89,7 @@ class KMeans(Clusterer):
             ended=_ended(task, kmeans, self.max_iter, labels[:, 0], centroids),
             reseeded=splits,
             reseeding=SPLIT if splits else "",
+            iterations=len(kmeans.obj),
         )
 
     def _trained(self, task: Task, vectors: np.ndarray, start: np.ndarray | None, spherical: bool) -> Any:

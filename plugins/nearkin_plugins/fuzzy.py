@@ -88,7 +88,14 @@ class Fuzzy(Clusterer):
         found = task.partition(centroids, (*history, cost))
         notes = _notes(task, found, memberships, self.m)
         return Partition(
-            centroids, found.labels, found.inertia, found.history, ended, memberships=memberships, notes=notes
+            centroids,
+            found.labels,
+            found.inertia,
+            found.history,
+            ended,
+            memberships=memberships,
+            notes=notes,
+            iterations=len(history),
         )
 
     def _step(self, task: Task, centroids: np.ndarray) -> tuple[np.ndarray, float]:

@@ -91,7 +91,8 @@ class KMedoids(Clusterer):
             return self._of_many(task, able, start)
         found = self._swapped(task, able, task.mass[able], start, task.rng)
         labels, costs = _assigned(task, found.rows)
-        return _partition(task, found.rows, labels, costs, (found.before, _total(task, costs)), found.ended)
+        history = found.before, _total(task, costs)
+        return _partition(task, found.rows, labels, costs, history, found.ended, found.iterations)
 
     def _swapped(
         self, task: Task, able: np.ndarray, mass: np.ndarray, start: np.ndarray | None, rng: np.random.Generator
@@ -113,13 +114,13 @@ class KMedoids(Clusterer):
         between *= mass[:, None].astype(np.float32)
         before = float(between[:, first].min(axis=1).sum(dtype=np.float64))
         if task.k == 1:  # there the library sums along the other side, which weights make another one
-            return _Swapped(able[[between.sum(axis=0, dtype=np.float64).argmin()]], before, "converged")
+            return _Swapped(able[[between.sum(axis=0, dtype=np.float64).argmin()]], before, "converged", 1)
         import kmedoids
 
         # Its threads add up in any order, and the same seed is to give the same medoids.
         found = kmedoids.fasterpam(between, first.astype(np.uint64), max_iter=self.max_iter, n_cpu=1)
         ended: Ended = "converged" if found.n_iter < self.max_iter else "max_iter"
-        return _Swapped(able[found.medoids.astype(np.int64)], before, ended)
+        return _Swapped(able[found.medoids.astype(np.int64)], before, ended, int(found.n_iter))
 
     def _of_many(self, task: Task, able: np.ndarray, start: np.ndarray | None) -> Partition:
         """Medoids of samples, judged by all rows, then moved within their clusters."""
@@ -140,25 +141,27 @@ class KMedoids(Clusterer):
         return self._moved(task, best, rng)
 
     def _moved(self, task: Task, best: _Judged, rng: np.random.Generator) -> Partition:
-        history = [best.total]
+        history, steps = [best.total], 0
         ended: Ended = "max_iter"
         for _ in range(min(self.max_iter, STEPS)):
+            steps += 1
             judged = _judged(task, _better_rows(task, best, rng))
             if judged.total >= best.total:
                 ended = "converged"
                 break
             best = judged
             history.append(best.total)
-        return _partition(task, best.medoids, best.labels, best.costs, tuple(history), ended)
+        return _partition(task, best.medoids, best.labels, best.costs, tuple(history), ended, steps)
 
 
 @dataclass(frozen=True)
 class _Swapped:
-    """Numbers of the medoids of some rows, the sum that they started from, and why swapping ended."""
+    """Numbers of the medoids of some rows, the sum that they started from, why swapping ended, and after how many passes."""
 
     rows: np.ndarray
     before: float
     ended: Ended
+    iterations: int
 
 
 @dataclass(frozen=True)
@@ -182,10 +185,17 @@ def need_kmedoids() -> None:
 
 
 def _partition(
-    task: Task, medoids: np.ndarray, labels: np.ndarray, costs: np.ndarray, history: tuple[float, ...], ended: Ended
+    task: Task,
+    medoids: np.ndarray,
+    labels: np.ndarray,
+    costs: np.ndarray,
+    history: tuple[float, ...],
+    ended: Ended,
+    iterations: int,
 ) -> Partition:
     centroids = np.array(task.vectors[medoids])
-    return Partition(centroids, labels, _total(task, costs), history, ended=ended, medoids=medoids)
+    total = _total(task, costs)
+    return Partition(centroids, labels, total, history, ended=ended, medoids=medoids, iterations=iterations)
 
 
 def _total(task: Task, costs: np.ndarray) -> float:

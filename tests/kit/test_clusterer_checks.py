@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -39,6 +39,20 @@ class RightMemberships(Right):
     def _fit(self, task: Task) -> Partition:
         found = super()._fit(task)
         return replace(found, memberships=np.eye(task.k)[found.labels])
+
+
+class CountsOneMore(Right):
+    """As the length of the history would have it, which ends with the inertia after the last iteration."""
+
+    def _fit(self, task: Task) -> Partition:
+        found = super()._fit(task)
+        return replace(found, iterations=len(found.history))
+
+
+class CountsInFloats(Right):
+    def _fit(self, task: Task) -> Partition:
+        found = super()._fit(task)
+        return replace(found, iterations=float(len(found.history)))
 
 
 class NotAClusterer:
@@ -229,6 +243,8 @@ BROKEN: list[tuple[str, Callable[..., Any]]] = [
     ("inertia-true", IgnoresWeightsInInertia),
     ("history-true", EndsItsHistoryEarly),
     ("history-true", HistoryWithoutWeights),
+    ("iterations-counted", CountsOneMore),
+    ("iterations-counted", CountsInFloats),
     ("seeded", EachRunDiffers),
     ("threads-alike", ThreadsDrawRows),
     ("better-than-random", AllInTheMiddle),
@@ -251,11 +267,17 @@ BROKEN: list[tuple[str, Callable[..., Any]]] = [
 ]
 
 
+@dataclass(frozen=True)
+class LimitedParams:
+    """Options of the clusterers of this module."""
+
+    max_iter: int = 25
+
+
 def spec_of(make: Callable[..., Any], **more: Any) -> ClustererSpec:
     rules = getattr(make, "rules", ("mean",))
-    return ClustererSpec(
-        **{"name": "under-test", "summary": "For a test of the kit.", "make": make, "rules": rules, **more}
-    )
+    given = {"name": "under-test", "summary": "For a test of the kit.", "make": make, "rules": rules, **more}
+    return ClustererSpec(**{"params": None if make is NotAClusterer else LimitedParams, **given})
 
 
 @pytest.mark.parametrize("make", [Right, RightMedoids, RightMemberships])

@@ -292,3 +292,11 @@ def test_the_best_start_is_the_best_by_what_the_method_makes_less():
     rows = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
     reached = [nk.cluster(rows, 5, method="fuzzy", n_init=1, seed=seed).history[-1] for seed in range(4)]
     assert nk.cluster(rows, 5, method="fuzzy", n_init=4, seed=0).history[-1] == min(reached)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+@pytest.mark.parametrize("method", ["kmeans", "lloyd", "kmedoids", "fuzzy", "bisecting", "minibatch", "online"])
+def test_iterations_that_were_cut_short_are_all_that_were_allowed(method, most):
+    rows = np.random.default_rng(0).normal(size=(2000, 8)).astype(np.float32)
+    found = nk.cluster(rows, 20, method=method, max_iter=most, n_init=1)
+    assert (found.iterations, found.ended) == (most, "max_iter")

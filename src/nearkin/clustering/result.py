@@ -140,6 +140,11 @@ class Clustering:
         return self.partition.history
 
     @property
+    def iterations(self) -> int | None:
+        """Iterations (or passes over the rows) that were made, as ``max_iter`` counts them; None where the method does not say."""
+        return self.partition.iterations
+
+    @property
     def ended(self) -> Ended:
         """Why iterations ended."""
         return self.partition.ended

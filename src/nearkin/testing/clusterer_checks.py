@@ -194,6 +194,27 @@ def history_true(subject: Subject) -> None:
 
 
 @CLUSTERER_CHECKS.add
+def iterations_counted(subject: Subject) -> None:
+    """If iterations are counted, there are no more than `max_iter`, where it takes one, with 1 as well."""
+    most = subject.params.get("max_iter")
+    for case, _, found, _ in _both(subject):
+        _expect_iterations(found.iterations, most, case)
+    if most is None:
+        return
+    for ground in _grounds(subject):
+        clusterer: Clusterer = subject.registry.build(subject.spec, params={**subject.params, "max_iter": 1})
+        once = clusterer.fit(ground.rows.copy(), K, objective=ground.objective)
+        _expect_iterations(once.iterations, 1, f"{ground.name}, max_iter=1")
+
+
+def _expect_iterations(count: int | None, most: int | None, case: str) -> None:
+    if count is None:
+        return
+    expect(isinstance(count, int) and count >= 0, f"iterations is {count!r}, a number from 0 expected ({case})")
+    expect(most is None or count <= most, f"it says {count} iterations, and max_iter is {most} ({case})")
+
+
+@CLUSTERER_CHECKS.add
 def seeded(subject: Subject) -> None:
     """The same seed gives the same centroids and labels."""
     for ground in _grounds(subject):
