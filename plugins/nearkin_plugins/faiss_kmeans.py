@@ -8,6 +8,8 @@ import numpy as np
 
 from nearkin.centroids import Clusterer, Ended, Partition, Task
 from nearkin.errors import ParameterError
+from nearkin.objectives import Objective
+from nearkin.running_centroids import RunningCentroids
 from nearkin.vectors import block_rows
 
 LARGEST_SEED = 2**31 - 2
@@ -61,6 +63,11 @@ class KMeans(Clusterer):
             raise ParameterError(f"tol is {tol}, at least 0 expected")
         self.max_iter = max_iter
         self.tol = tol
+
+    def running(
+        self, means: np.ndarray, weight: np.ndarray, objective: Objective, threads: int = 1
+    ) -> RunningCentroids | None:
+        return RunningCentroids(means, weight, objective, threads=threads)
 
     def _fit(self, task: Task) -> Partition:
         spherical = task.objective.rule == "direction"

@@ -6,6 +6,7 @@ import numpy as np
 
 from nearkin.centroids import Ended, Partition, Task
 from nearkin.errors import ParameterError
+from nearkin.objectives import Objective
 from nearkin.partial_sums import all_merged, new_centroids, sums_of_block
 from nearkin.row_source import ArrayRows, RowsTask, StreamingClusterer
 from nearkin.running_centroids import RunningCentroids, need_running
@@ -65,6 +66,11 @@ class MiniBatch(StreamingClusterer):
         self.max_iter = max_iter
         self.tol = tol
         self.init = init
+
+    def running(
+        self, means: np.ndarray, weight: np.ndarray, objective: Objective, threads: int = 1
+    ) -> RunningCentroids | None:
+        return RunningCentroids(means, weight, objective, threads=threads)
 
     def _fit(self, task: Task) -> Partition:
         n = len(task.vectors)

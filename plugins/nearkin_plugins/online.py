@@ -7,8 +7,8 @@ import numpy as np
 from nearkin.centroids import Clusterer, Ended, Partition, Task
 from nearkin.errors import ParameterError
 from nearkin.kernels import numba_is_installed
-from nearkin.objectives import DIRECTIONS
-from nearkin.running_centroids import need_running
+from nearkin.objectives import DIRECTIONS, Objective
+from nearkin.running_centroids import RunningCentroids, need_running
 from nearkin.starts import need_init, starting_centroids
 
 
@@ -53,6 +53,11 @@ class Online(Clusterer):
         self.rate = rate
         self.tol = tol
         self.init = init
+
+    def running(
+        self, means: np.ndarray, weight: np.ndarray, objective: Objective, threads: int = 1
+    ) -> RunningCentroids | None:
+        return RunningCentroids(means, weight, objective, self.rate or None, threads=threads)
 
     def _fit(self, task: Task) -> Partition:
         need_running(task.objective)

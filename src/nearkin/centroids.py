@@ -14,6 +14,7 @@ import numpy as np
 from nearkin.errors import NotSupportedError, ParameterError, PluginContractError
 from nearkin.metrics import CentroidRule
 from nearkin.objectives import SQUARES, Objective
+from nearkin.running_centroids import RunningCentroids
 from nearkin.vectors import as_vectors
 
 Ended = Literal["converged", "max_iter", "oscillating", "one pass"]
@@ -183,6 +184,18 @@ class Clusterer(ABC):
 
     @abstractmethod
     def _fit(self, task: Task) -> Partition: ...
+
+    def running(
+        self, means: np.ndarray, weight: np.ndarray, objective: Objective, threads: int = 1
+    ) -> RunningCentroids | None:
+        """Centroids that go on with new rows as this clusterer moves them; None for one that needs all rows again.
+
+        Parameters
+        ----------
+        means, weight
+            (k, dim) means and (k,) weights of the rows of each cluster so far.
+        """
+        return None
 
     def need_rule(self, objective: Objective) -> None:
         """Raise NotSupportedError unless centroids are such as this clusterer finds."""

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pluggy
 
-from nearkin.metrics import CentroidRule
+if TYPE_CHECKING:
+    from nearkin.metrics import CentroidRule
 
 GROUP = "nearkin.plugins"
 """Entry-point group that distributions announce their plugins in."""

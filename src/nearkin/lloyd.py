@@ -13,7 +13,7 @@ from nearkin.nearest_centroids import own_costs
 from nearkin.objectives import Objective
 from nearkin.partial_sums import PartialSums, RepeatedSums, all_merged, farthest, new_centroids, sums_of_block
 from nearkin.row_source import RowsTask, StreamingClusterer
-from nearkin.running_centroids import RUNNING_RULES, need_running
+from nearkin.running_centroids import RUNNING_RULES, RunningCentroids, need_running
 from nearkin.starts import need_init, starting_centroids
 
 FARTHEST = "the rows farthest from their centroids"
@@ -49,6 +49,11 @@ class Lloyd(StreamingClusterer):
         self.max_iter = max_iter
         self.tol = tol
         self.init = init
+
+    def running(
+        self, means: np.ndarray, weight: np.ndarray, objective: Objective, threads: int = 1
+    ) -> RunningCentroids | None:
+        return RunningCentroids(means, weight, objective, threads=threads)
 
     def _fit(self, task: Task) -> Partition:
         start, objective = starting_centroids(self.init, task), task.objective

@@ -103,7 +103,7 @@ class NpyFormat(VectorFormat):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     rows = NpyFormat().write(f"{folder}/two.npy", [Block(np.float32([[1, 2], [3, 4]]))])
     ...     NpyFormat().describe(f"{folder}/two.npy")
-    FileSummary(rows=2, dim=2, dtype='float32', ids=False, metadata=())
+    FileSummary(rows=2, dim=2, dtype='float32', ids=False, metadata=(), columns=())
     """
 
     name = "npy"

@@ -128,7 +128,7 @@ class TestPartialFit:
         [
             ({"n_clusters": 9}, errors.ParameterError, "n_samples=5, at least n_clusters=9"),
             ({"n_clusters": 0}, errors.ParameterError, "at least 1"),
-            ({"n_clusters": 2, "method": "kmedoids"}, errors.NotSupportedError, "use method='lloyd'"),
+            ({"n_clusters": 2, "method": "kmedoids"}, errors.NotSupportedError, "'kmeans' or 'lloyd' or 'minibatch'"),
             ({"n_clusters": 2, "method": "fuzzy"}, errors.NotSupportedError, "all rows at once"),
             ({"n_clusters": 2, "metric": "manhattan"}, errors.NotSupportedError, "medians"),
         ],
@@ -179,7 +179,7 @@ def test_what_is_wrong_is_said(given, rows, error, said):
 
 @pytest.mark.parametrize("weights", [np.ones(3), -np.ones(300), np.zeros(300), np.full(300, np.nan)])
 def test_weights_that_do_not_fit_are_refused(weights):
-    with pytest.raises(errors.ParameterError, match="sample_weight"):
+    with pytest.raises(errors.ParameterError, match="weights must be 300 non-negative numbers"):
         nk.KMeans(2).fit(ROWS, sample_weight=weights)
 
 
@@ -188,3 +188,60 @@ def test_without_scikit_learn_the_error_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "MissingDependencyError" in done.stderr
     assert 'pip install "nearkin[learn]"' in done.stderr
+
+
+def _two_halves(offset):
+    rng = np.random.default_rng(0)
+    return rng.normal((0.3, 0, 0), size=(1000, 3)), rng.normal(offset, size=(1000, 3))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "standardized-euclidean"])
+def test_going_on_after_fit_weighs_the_old_rows_as_they_were(metric):
+    """One cluster: its centroid is that of all rows, however they came."""
+    first, second = _two_halves([0, 3, 0])
+    went_on = nk.KMeans(1, metric=metric, random_state=0).fit(first).partial_fit(second)
+    in_blocks = nk.KMeans(1, metric=metric, random_state=0).partial_fit(first).partial_fit(second)
+    np.testing.assert_allclose(went_on.cluster_centers_, in_blocks.cluster_centers_, atol=1e-4)
+    if metric == "cosine":
+        rows = np.concatenate([first, second])
+        mean = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).mean(axis=0)
+        np.testing.assert_allclose(went_on.cluster_centers_[0], mean / np.linalg.norm(mean), atol=1e-4)
+
+
+def test_the_rate_of_the_method_is_that_of_partial_fit():
+    stream = nk.KMeans(1, method="online:rate=0.5", random_state=0).partial_fit(np.zeros((10, 1)))
+    assert stream.partial_fit(np.full((10, 1), 100.0)).cluster_centers_.item() > 90
+
+
+@pytest.mark.parametrize("method", ["skmeans", "spherical-kmeans", "spherical"])
+def test_aliases_go_on_as_well(method):
+    rows = np.random.default_rng(0).normal(size=(50, 3))
+    assert nk.KMeans(2, method=method, random_state=0).partial_fit(rows).predict(rows).shape == (50,)
+
+
+def test_a_block_that_is_refused_leaves_nothing_behind():
+    model = nk.KMeans(2, metric="angular", random_state=0)
+    with pytest.raises(errors.VectorError):
+        model.partial_fit([[1, 0], [0, 1], [0, 0]])
+    assert not hasattr(model, "cluster_centers_")
+    assert model.partial_fit([[1, 0], [0, 1], [1, 1]]).n_iter_ == 1
+
+
+def test_without_a_random_state_the_seed_is_that_of_the_settings(monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(300, 3))
+    monkeypatch.setenv("NEARKIN_SEED", "7")
+    for learn in ("fit", "partial_fit"):
+        unsaid, said = (getattr(nk.KMeans(5, n_init=1, random_state=seed), learn)(rows) for seed in (None, 7))
+        np.testing.assert_array_equal(unsaid.labels_, said.labels_)
+
+
+def test_a_generator_gives_the_seed():
+    rows = np.random.default_rng(0).normal(size=(300, 3))
+    one, same = (nk.KMeans(5, random_state=np.random.default_rng(3)).fit(rows) for _ in range(2))
+    np.testing.assert_array_equal(one.labels_, same.labels_)
+
+
+def test_medoids_are_the_rows_that_were_given():
+    rows = np.random.default_rng(0).uniform(1, 9, (60, 3)).astype(np.float32)
+    found = nk.KMeans(3, method="kmedoids", metric="cosine", random_state=0).fit(rows)
+    np.testing.assert_array_equal(found.cluster_centers_, rows[found.clustering_.medoids])

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from nearkin.building import make_metric
-from nearkin.centroids import Task
-from nearkin.clustering.problem import USUAL_METRIC, make_clusterer, objective_of
+from nearkin.centroids import Clusterer, Task, checked_mass, checked_start
+from nearkin.clustering.problem import Approach, approach_of
 from nearkin.clustering.running import cluster
-from nearkin.errors import MissingDependencyError, NotSupportedError, ParameterError
+from nearkin.errors import MissingDependencyError, NearkinError, NotSupportedError, ParameterError
+from nearkin.objectives import cluster_sums
 from nearkin.registry import default_registry
-from nearkin.running_centroids import RunningCentroids
+from nearkin.running_centroids import RUNNING_RULES, RunningCentroids
+from nearkin.search_parameters import whole_number
+from nearkin.settings import load_settings
 from nearkin.starts import starting_centroids
 
 try:
@@ -37,10 +40,6 @@ except ImportError:
 if TYPE_CHECKING:
     from nearkin.clustering.result import Clustering
     from nearkin.metrics import Metric
-    from nearkin.objectives import Objective
-
-STREAMED = ("lloyd", "minibatch", "online", "spherical", "kmeans")
-"""Methods whose centroids are running means or directions of the rows so far; the others need to see all rows again."""
 
 
 class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -56,7 +55,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
     method, init, n_init, max_iter, tol, metric, threads
         As for `nearkin.cluster`; left out, what is best for the method.
     random_state
-        Seed, or a generator of numpy's that one is drawn from; None for the setting `seed`.
+        Seed, or a generator of numpy's that one is drawn from at each `fit`; None for the setting `seed`.
 
     Attributes
     ----------
@@ -69,7 +68,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
     n_iter_ : int
         Iterations of the run that was kept; after `partial_fit`, blocks.
     clustering_ : Clustering
-        After `fit`, what else can be asked: quality, troubles, outliers, a picture. A pickle leaves it out, and the rows with it.
+        After `fit`, what else can be asked: quality, troubles, outliers, a picture. A pickle or a copy leaves it out, and
+        the rows with it.
     n_features_in_ : int
         Columns.
     feature_names_in_ : ndarray
@@ -91,7 +91,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
         max_iter: int | None = None,
         tol: float | None = None,
         metric: str | Metric | None = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: int | np.random.Generator | np.random.RandomState | None = None,
         threads: int | None = None,
     ) -> None:
         if check_is_fitted is None:
@@ -138,10 +138,11 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
             threads=self.threads,
         )
         self.clustering_: Clustering = found
-        self._keep(found.metric, found.objective, found.partition.centroids)
+        self._keep(found.problem.approach, found.partition.centroids)
         self.labels_, self.inertia_ = found.labels, found.inertia
-        self.n_iter_ = max(1, len(found.history) - 1)
-        self._seen = np.bincount(found.labels, weights=found.mass, minlength=found.k)
+        self.n_iter_ = max(1, found.iterations or 1)
+        # A direction does not tell how far its rows agree, which the next rows are weighed against.
+        self._sums = cluster_sums(found.prepared, found.labels, found.mass, found.k) if self._runs() else None
         self.__dict__.pop("_running", None)
         return self
 
@@ -164,14 +165,14 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
         rows = self._checked(X, reset=first)
         mass = np.ones(len(rows)) if sample_weight is None else _weights(sample_weight, len(rows))
         if first:
-            self._start(rows, mass)
-        elif "_running" not in vars(self):
-            self._need_streamed(self._objective)
-            self._running = RunningCentroids(self._centroids, self._seen, self._objective)
-        prepared = self._prepared(rows)
-        self._running.update(prepared, mass)
-        self._keep(self._metric, self._objective, self._running.centroids)
-        self.labels_, costs = self._objective.assign(prepared, self._centroids)
+            how, running, prepared = self._begun(rows, mass)
+        else:
+            how, prepared = self._how, self._prepared(rows)
+            running = vars(self).get("_running") or self._gone_on()
+        running.update(prepared, mass)
+        self._running = running
+        self._keep(how, running.centroids)
+        self.labels_, costs = how.objective.assign(prepared, self._centroids, how.threads)
         self.inertia_ = float((mass * costs).sum())
         self.n_iter_ = 1 if first else self.n_iter_ + 1
         self.__dict__.pop("clustering_", None)
@@ -194,8 +195,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
     def transform(self, X: Any) -> np.ndarray:
         """(m, n_clusters) float64 distances of (m, dim) rows from the centroids, by the metric."""
         check_is_fitted(self)
-        costs = self._objective.costs(self._prepared(self._checked(X, reset=False)), self._centroids)
-        return self._metric.finish(costs) if self._objective.rule in ("mean", "direction") else costs
+        how = self._how
+        costs = how.objective.costs(self._prepared(self._checked(X, reset=False)), self._centroids)
+        return how.metric.finish(costs) if how.objective.rule in RUNNING_RULES else costs
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the inertia of (m, dim) rows, so that larger is better, as scikit-learn wants a score."""
@@ -205,67 +207,92 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
-    def _start(self, rows: np.ndarray, mass: np.ndarray) -> None:
-        registry = default_registry()
-        given = {"init": self.init if isinstance(self.init, str) else None, "max_iter": self.max_iter, "tol": self.tol}
-        clusterer, _ = make_clusterer(self.method, given, registry)
-        metric, _ = make_metric(self.metric or USUAL_METRIC[clusterer.rules[0]], registry)
-        objective = objective_of(metric, clusterer, registry)
-        self._need_streamed(objective)
-        if len(rows) < self.n_clusters or self.n_clusters < 1:
+    def _begun(self, rows: np.ndarray, mass: np.ndarray) -> tuple[Approach, RunningCentroids, np.ndarray]:
+        """How rows are clustered, centroids to go on from, and the rows of the first block, prepared."""
+        how = self._approach()
+        self._need_running(how)
+        k = whole_number("n_clusters", self.n_clusters, 1)
+        if len(rows) < k:
             raise ParameterError(
-                f"the first block of partial_fit has n_samples={len(rows)}, at least n_clusters={self.n_clusters} are needed"
-                if self.n_clusters > 0
-                else f"n_clusters is {self.n_clusters}, at least 1 expected"
+                f"the first block of partial_fit has n_samples={len(rows)}, at least n_clusters={k} are needed"
             )
-        if metric.needs_fit:
-            metric.fit_for_centroids(rows)
-        prepared = metric.prepare(rows)
-        start = (
-            None
-            if self.init is None or isinstance(self.init, str)
-            else metric.prepare(np.asarray(self.init, dtype=np.float32))
-        )
-        task = Task(prepared, self.n_clusters, objective, mass, self._seed() or 0, start)
-        init = getattr(clusterer, "init", "k-means++")
-        self._keep(metric, objective, starting_centroids(init, task))
-        self._running = RunningCentroids(self._centroids, np.zeros(self.n_clusters), objective)
+        problem = how.problem(rows, mass)
+        start = problem.start
+        if start is not None:
+            start = how.objective.allowed(checked_start(start, (k, problem.prepared.shape[1]), np.dtype(np.float32)))
+        task = Task(problem.prepared, k, how.objective, mass, how.seed, start, how.threads)
+        centroids = starting_centroids(getattr(how.clusterer, "init", "k-means++"), task)
+        return how, self._moving(how, centroids, np.zeros(k)), problem.prepared
 
-    def _need_streamed(self, objective: Objective) -> None:
-        name = self.method.partition(":")[0].rpartition("/")[2]
-        if name not in STREAMED:
+    def _gone_on(self) -> RunningCentroids:
+        """The centroids of `fit`, ready to go on."""
+        self._need_running(self._how)
+        assert self._sums is not None  # kept by `fit` wherever centroids go on
+        sums, weight = self._sums
+        means = np.where(weight[:, None] > 0, sums / np.where(weight > 0, weight, 1)[:, None], self._centroids)
+        return self._moving(self._how, means, weight)
+
+    def _moving(self, how: Approach, means: np.ndarray, weight: np.ndarray) -> RunningCentroids:
+        found = how.clusterer.running(means, weight, how.objective, how.threads)
+        assert found is not None  # asked before
+        return found
+
+    def _runs(self) -> bool:
+        how = self._how
+        return _goes_on(how.clusterer) and how.objective.rule in RUNNING_RULES
+
+    def _need_running(self, how: Approach) -> None:
+        if not _goes_on(how.clusterer):
             raise NotSupportedError(
-                f"method {name!r} needs all rows at once, and partial_fit shows it a block at a time",
-                hint=f"use method={STREAMED[0]!r}, or {' or '.join(map(repr, STREAMED[1:]))}",
+                f"method {how.clusterer.name!r} needs all rows at once, and partial_fit shows it a block at a time",
+                hint=f"use method={' or '.join(map(repr, _going_on()))}",
             )
-        if objective.rule not in ("mean", "direction"):
+        if how.objective.rule not in RUNNING_RULES:
             raise NotSupportedError(
-                f"partial_fit moves running means, and under metric {self.metric!r} centroids are {objective.rule}s",
+                f"partial_fit moves running means, and under metric {how.metric_name!r} centroids are {how.objective.rule}s",
                 hint="use metric='euclidean' or 'cosine', or fit on all rows",
             )
 
-    def _keep(self, metric: Metric, objective: Objective, centroids: np.ndarray) -> None:
-        self._metric, self._objective, self._centroids = metric, objective, centroids
-        self.cluster_centers_ = metric.unprepare(centroids)
+    def _approach(self) -> Approach:
+        return approach_of(
+            method=self.method,
+            registry=default_registry(),
+            init=self.init,
+            metric=self.metric,
+            n_init=self.n_init,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            seed=self._seed(),
+            threads=self.threads,
+        )
+
+    def _keep(self, how: Approach, centroids: np.ndarray) -> None:
+        self._how, self._centroids = how, centroids
+        medoids = vars(self)["clustering_"].medoid_vectors if "clustering_" in vars(self) else None
+        self.cluster_centers_ = how.metric.unprepare(centroids) if medoids is None else medoids
         self._n_features_out = len(centroids)
 
     def _assigned(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         check_is_fitted(self)
-        return self._objective.assign(self._prepared(self._checked(X, reset=False)), self._centroids)
+        how = self._how
+        return how.objective.assign(self._prepared(self._checked(X, reset=False)), self._centroids, how.threads)
 
     def _prepared(self, rows: np.ndarray) -> np.ndarray:
-        self._metric.need_accepted(rows)
-        return self._metric.prepare(rows)
+        self._how.metric.need_accepted(rows)
+        return self._how.metric.prepare(rows)
 
     def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
         wide = self.metric is not None and make_metric(self.metric, default_registry())[0].dtype == "bits"
         checked: np.ndarray = validate_data(self, X, dtype=np.uint8 if wide else np.float32, order="C", reset=reset)
         return checked
 
-    def _seed(self) -> int | None:
-        if self.random_state is None or isinstance(self.random_state, int | np.integer):
-            return None if self.random_state is None else int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+    def _seed(self) -> int:
+        given = self.random_state
+        if given is None or isinstance(given, int | np.integer):
+            return load_settings({"seed": None if given is None else int(given)}).seed
+        if isinstance(given, np.random.Generator):
+            return int(given.integers(2**31 - 1))
+        return int(check_random_state(given).randint(2**31 - 1))
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
@@ -276,9 +303,22 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
 def _weights(given: Any, rows: int) -> np.ndarray:
     """(rows,) weights; a number stands for all of them."""
     mass = np.asarray(given, dtype=np.float64)
-    mass = np.full(rows, mass) if mass.ndim == 0 else mass
-    if mass.shape != (rows,) or not (np.isfinite(mass).all() and (mass >= 0).all() and mass.sum() > 0):
-        raise ParameterError(
-            f"sample_weight has shape {mass.shape}, {rows} non-negative numbers that are not all zero expected"
-        )
-    return mass
+    return checked_mass(np.full(rows, mass) if mass.ndim == 0 else mass, rows)
+
+
+def _goes_on(clusterer: Clusterer) -> bool:
+    """Whether a clusterer says how its centroids go on with new rows."""
+    runs = type(clusterer).running is not Clusterer.running
+    return runs and not set(RUNNING_RULES).isdisjoint(clusterer.rules)
+
+
+def _going_on() -> list[str]:
+    """Methods that do, of those that can be made here."""
+    registry, found = default_registry(), []
+    for name in registry.names("clusterer"):
+        try:
+            if _goes_on(registry.make("clusterer", name)):
+                found.append(name)
+        except NearkinError:
+            continue
+    return found
