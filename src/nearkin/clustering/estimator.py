@@ -197,7 +197,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
         check_is_fitted(self)
         how = self._how
         costs = how.objective.costs(self._prepared(self._checked(X, reset=False)), self._centroids)
-        return how.metric.finish(costs) if how.objective.rule in RUNNING_RULES else costs
+        return how.as_distances(costs)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the inertia of (m, dim) rows, so that larger is better, as scikit-learn wants a score."""

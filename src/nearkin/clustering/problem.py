@@ -16,6 +16,7 @@ from nearkin.hooks import ClustererSpec
 from nearkin.metrics import CentroidRule, Metric
 from nearkin.objectives import ABSOLUTE, DIRECTIONS, SQUARES, MetricSums, Objective
 from nearkin.registry import Registry
+from nearkin.running_centroids import RUNNING_RULES
 from nearkin.search_parameters import whole_number
 from nearkin.settings import load_settings
 from nearkin.vectors import as_vectors
@@ -99,6 +100,10 @@ class Approach:
         with np.errstate(all="ignore"):  # a row that the metric refuses tells as much
             unseen = np.isnan(self.metric.unprepare(self.metric.prepare(np.ones((1, init.shape[1]), dtype=np.float32))))
         return np.where(np.isnan(init) & unseen, 0.0, init)
+
+    def as_distances(self, costs: np.ndarray) -> np.ndarray:
+        """Costs as distances by the metric: those of means and directions are values of its space, others are distances already."""
+        return self.metric.finish(costs) if self.objective.rule in RUNNING_RULES else costs
 
     def tries(self, n: int) -> int:
         """Starts of which the best is kept, for so many rows."""

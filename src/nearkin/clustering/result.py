@@ -23,7 +23,6 @@ from nearkin.mapped_pages import let_go
 from nearkin.metrics import Metric
 from nearkin.objectives import Objective
 from nearkin.row_source import RowSource
-from nearkin.running_centroids import RUNNING_RULES
 from nearkin.vectors import as_vectors
 
 READ_ROWS = 65_536
@@ -184,16 +183,18 @@ class Clustering:
             prepared = self._prepared(rows[some])
             labels[some], costs[some] = self.objective.assign(prepared, self.partition.centroids, self.threads)
             let_go(rows[some])
-        return labels, self._as_distances(costs)
+        return labels, self.problem.approach.as_distances(costs)
 
     def distances(self) -> np.ndarray:
         """(n,) float64 distance of each clustered row from its centroid, by the metric."""
         if self.source is None:
-            return self._as_distances(self.objective.assign(self.prepared, self.partition.centroids, self.threads)[1])
+            return self.problem.approach.as_distances(
+                self.objective.assign(self.prepared, self.partition.centroids, self.threads)[1]
+            )
         found = np.empty(self.source.rows)
         for numbers, rows in self.source.blocks(self.step):
             found[numbers] = self.objective.assign(rows, self.partition.centroids, self.threads)[1]
-        return self._as_distances(found)
+        return self.problem.approach.as_distances(found)
 
     def quality(self, silhouette: SilhouetteKind | None = "auto", seed: int | None = None) -> ClusterQuality:
         """How good the clusters are, by the usual measures.
@@ -394,10 +395,6 @@ class Clustering:
         from nearkin.reporting.cluster_files import write_picture
 
         write_picture(self, path, tuple(columns))
-
-    def _as_distances(self, costs: np.ndarray) -> np.ndarray:
-        """Costs of means and directions are values of the space; other costs are distances already."""
-        return self.metric.finish(costs) if self.objective.rule in RUNNING_RULES else costs
 
     def _prepared(self, rows: np.ndarray) -> np.ndarray:
         self.metric.need_accepted(rows)
