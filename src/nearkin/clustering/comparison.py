@@ -12,7 +12,7 @@ import numpy as np
 from nearkin.centroids import Ended
 from nearkin.clustering.problem import Problem, objective_by_rule, problem_of
 from nearkin.clustering.quality import SilhouetteKind, silhouette_of
-from nearkin.clustering.silhouettes import Labelled, Silhouette
+from nearkin.clustering.silhouettes import Labelled, Silhouette, as_counts
 from nearkin.errors import MissingDependencyError, NearkinError, NotSupportedError, ParameterError
 from nearkin.metrics import Metric
 from nearkin.registry import Registry, default_registry
@@ -149,7 +149,7 @@ def _measured(problem: Problem, k: int, silhouette: SilhouetteKind | None) -> Me
     grown = None if before is None or peak.bytes is None or peak.since_start else max(0, peak.bytes - before)
     objective = objective_by_rule(problem.metric)
     costs = objective.assign(problem.prepared, found.centroids)[1]
-    data = Labelled(problem.prepared, found.labels, problem.mass, k, problem.metric, problem.threads)
+    data = Labelled(problem.prepared, found.labels, as_counts(problem.mass), k, problem.metric, problem.threads)
     notes = list(found.notes)
     measured = silhouette_of(data, silhouette, problem.seed, notes)
     return MethodRow(

@@ -15,6 +15,7 @@ from nearkin.clustering.problem import Problem, problem_of
 from nearkin.clustering.silhouettes import (
     Labelled,
     Silhouette,
+    as_counts,
     cheap_to_compute,
     exact_silhouette,
     sampled_silhouette,
@@ -223,7 +224,7 @@ def _some_rows(problem: Problem) -> Problem:
 def _tried(problem: Problem, k: int) -> tuple[KPoint, Partition]:
     start = time.perf_counter()
     found = problem.solve(k)
-    data = Labelled(problem.prepared, found.labels, problem.mass, k, problem.metric, problem.threads)
+    data = Labelled(problem.prepared, found.labels, as_counts(problem.mass), k, problem.metric, problem.threads)
     silhouette = None
     if silhouette_is_defined(data):
         exact = cheap_to_compute(data, EXACT_ROWS)

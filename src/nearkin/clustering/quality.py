@@ -10,6 +10,7 @@ import numpy as np
 from nearkin.clustering.silhouettes import (
     Labelled,
     Silhouette,
+    as_counts,
     cheap_to_compute,
     exact_silhouette,
     sampled_silhouette,
@@ -35,9 +36,8 @@ class ClusterQuality:
     Silhouette and Davies-Bouldin are by the metric's own distance.
 
     A row of weight w counts as w equal rows in every measure but `sizes`: to cluster each distinct row once, with its count as
-    weight, is to cluster them all. Of other weights, those that say how much each row is to be trusted, only ratios matter to the
-    sums of squares, Davies-Bouldin and the imbalance; Calinski-Harabasz takes their sum as the number of rows, and silhouettes a
-    row above 1 as more than one: scale such weights to a mean of 1.
+    weight, is to cluster them all. Weights of less than 1 in the mean count no rows, but say how much each row is to be trusted:
+    Calinski-Harabasz and silhouettes, which need numbers of rows, take them scaled to a mean of 1.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def labelled(clustering: Clustering) -> Labelled:
     return Labelled(
         clustering.prepared,
         clustering.labels,
-        clustering.mass,
+        as_counts(clustering.mass),
         clustering.k,
         clustering.metric,
         clustering.threads,
@@ -174,8 +174,8 @@ def calinski_harabasz(clustering: Clustering, wcss: float | None, bcss: float | 
     """See `ClusterQuality`; clusters count where they have weight."""
     if wcss is None or bcss is None:
         return None
-    n, weighted = float(clustering.mass.sum()), clustering.problem.weights is not None
-    k = int(np.count_nonzero(labelled(clustering).weight))
+    weight, weighted = labelled(clustering).weight, clustering.problem.weights is not None
+    n, k = float(weight.sum()), int(np.count_nonzero(weight))
     if k < 2 or n <= k:
         rows = f"weights that sum to {n:,g}" if weighted else f"{n:,.0f} rows"
         notes.append(f"Calinski-Harabasz has no meaning for {rows} in {k:,} clusters")

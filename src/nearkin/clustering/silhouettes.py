@@ -234,6 +234,16 @@ def _mapped(
     return map(block, blocks)
 
 
+def as_counts(mass: np.ndarray) -> np.ndarray:
+    """Weights as numbers of rows: as they are, or scaled to a mean of 1 where that is less, since less than a row is none.
+
+    >>> as_counts(np.array([0.25, 0.75])).tolist(), as_counts(np.array([1.0, 3.0])).tolist()
+    ([0.5, 1.5], [1.0, 3.0])
+    """
+    mean = float(mass[mass > 0].mean())
+    return mass / mean if mean < 1 else mass
+
+
 def _share_of_others(whole: np.ndarray, mass: np.ndarray) -> np.ndarray:
     """(m,) share that other rows have in clusters of such weights without one copy of rows of such weights; NaN for rows alone."""
     others = np.where(whole - mass > 1e-12 * whole, whole - mass, 0.0)

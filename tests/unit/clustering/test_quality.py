@@ -291,10 +291,13 @@ def test_a_row_that_weighs_less_than_two_is_alone_in_its_cluster():
         assert found.clusters[1] == wanted
 
 
-def test_weights_that_sum_to_less_than_the_clusters_have_no_calinski_harabasz():
-    quality = nk.cluster(groups(60), 3, weights=np.full(60, 1 / 60)).quality()
-    assert quality.calinski_harabasz is None
-    assert quality.notes == ("Calinski-Harabasz has no meaning for weights that sum to 1 in 3 clusters",)
+@pytest.mark.parametrize("weight", [1 / 60, 1e-6])
+def test_weights_that_count_no_rows_measure_as_those_of_a_mean_of_one(weight):
+    rows = groups(60)
+    quality, plain = (nk.cluster(rows, 3, weights=np.full(60, each)).quality() for each in (weight, 1.0))
+    assert quality.calinski_harabasz == pytest.approx(plain.calinski_harabasz)
+    assert quality.silhouette.mean == pytest.approx(plain.silhouette.mean)
+    assert quality.imbalance == pytest.approx(plain.imbalance)
 
 
 def test_what_has_no_meaning_is_none_with_a_reason():
