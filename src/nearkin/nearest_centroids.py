@@ -9,8 +9,12 @@ again in float64.
 from __future__ import annotations
 
 import importlib.util
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -181,14 +185,71 @@ def in_spans(work: Callable[[slice], None], n: int, threads: int, step: int) -> 
 
 @contextmanager
 def blas_threads(threads: int) -> Iterator[None]:
-    """Hold numpy's products to so many threads where threadpoolctl is there to do it; it comes with scikit-learn."""
+    """Hold numpy's products to so many threads where threadpoolctl is there to do it; it comes with scikit-learn.
+
+    The number of threads is the process's: while several callers hold it at once, the least that one of them asks for is in force,
+    and what was before the first of them comes back with the last.
+    """
     if not _threadpoolctl():
         yield
         return
     import threadpoolctl
 
-    with threadpoolctl.threadpool_limits(threads, user_api="blas"):
-        yield
+    held, found = _Held.now, threadpoolctl.ThreadpoolController()
+    held.enter(found, threads)
+    try:
+        with found.select(user_api="openmp").limit(
+            limits=threads
+        ):  # every calling thread has a number of its own there
+            yield
+    finally:
+        held.leave()
+
+
+class _Held:
+    """What holds the products of this process to few threads."""
+
+    now: _Held
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._callers = 0
+        self._least = sys.maxsize
+        self._limits: list[Any] = []
+
+    def enter(self, found: Any, threads: int) -> None:
+        with self._lock:
+            if threads < self._least:
+                libraries = (each for each in found.info() if each["user_api"] == "blas")
+                paths = [each["filepath"] for each in libraries if each.get("threading_layer") != "openmp"]
+                self._limits.append(found.select(filepath=paths).limit(limits=threads))
+                self._least = threads
+            self._callers += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._callers -= 1
+            if not self._callers:
+                self.release()
+
+    def release(self) -> None:
+        """Give the process back the threads that it had."""
+        while self._limits:  # the last first, since each keeps what it found
+            self._limits.pop().restore_original_limits()
+        self._least = sys.maxsize
+
+
+_Held.now = _Held()
+
+
+def _released_in_child() -> None:
+    """Callers in other threads of the parent are not in a forked child, so that nothing there would ever end what they hold."""
+    held, _Held.now = _Held.now, _Held()
+    held.release()
+
+
+if hasattr(os, "register_at_fork"):  # systems without it do not fork
+    os.register_at_fork(after_in_child=_released_in_child)
 
 
 def _threadpoolctl() -> bool:

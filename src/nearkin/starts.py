@@ -10,7 +10,7 @@ import numpy as np
 
 from nearkin.centroids import Task
 from nearkin.errors import ParameterError
-from nearkin.nearest_centroids import WORTH, SquaresFrom
+from nearkin.nearest_centroids import WORTH, SquaresFrom, blas_threads
 from nearkin.objectives import SQUARES
 
 ROWS_TO_REBALANCE = 32
@@ -43,7 +43,8 @@ def starting_centroids(init: str, task: Task, rng: np.random.Generator | None = 
     need_init(init)
     if task.objective.rule == "medoid" and init not in OF_ROWS:
         raise ParameterError(f"init={init!r} gives no rows, and medoids are rows: use {' or '.join(OF_ROWS)}")
-    return task.objective.allowed(STARTS[init](task, rng or task.rng))
+    with blas_threads(task.threads):
+        return task.objective.allowed(STARTS[init](task, rng or task.rng))
 
 
 def need_init(init: str) -> None:

@@ -279,3 +279,25 @@ def test_a_method_is_named_without_being_made(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(nk.errors.NotSupportedError) as caught:
         nk.cluster(np.ones((4, 2)), 2, method="lloyd", metric="chebyshev", registry=registry)
     assert "method='kmedoids'" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_kmeans_of_faiss_keeps_to_its_threads_and_gives_them_back(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faiss = pytest.importorskip("faiss")
+    seen = list[int]()
+
+    class Watched(faiss.Kmeans):  # type: ignore[misc,name-defined]
+        def train(self, *rows: object, **options: object) -> object:
+            seen.append(faiss.omp_get_max_threads())
+            return super().train(*rows, **options)
+
+    monkeypatch.setattr(faiss, "Kmeans", Watched)
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(3)
+    try:
+        KMeans().fit(np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32), 5, threads=threads)
+        assert (seen, faiss.omp_get_max_threads()) == ([threads], 3)
+    finally:
+        faiss.omp_set_num_threads(before)
