@@ -16,7 +16,7 @@ class Online(Clusterer):
     """Every row x draws its nearest centroid c by c + rate (x - c); the rate is one over the rows that c has seen, or constant.
 
     The rows come in an order drawn anew for every pass. After each pass the inertia is taken; the best centroids seen are kept,
-    so that it ends no worse than it began. Compiled where numba is installed.
+    so that it ends no worse than it began, and the history ends with theirs. Compiled where numba is installed.
 
     Source: J. MacQueen, "Some methods for classification and analysis of multivariate observations" (1967).
 
@@ -57,7 +57,7 @@ class Online(Clusterer):
     def _fit(self, task: Task) -> Partition:
         need_running(task.objective)
         start = starting_centroids(self.init, task)
-        best = task.partition(start)
+        best = found = task.partition(start)
         history, ended = [best.inertia], _MAX_ITER
         passes = _Passes(task, start, self.rate)
         for number in range(self.max_iter):
@@ -69,6 +69,8 @@ class Online(Clusterer):
                 ended = "converged"
                 break
         made = len(history) - 1
+        if found is not best:
+            history.append(best.inertia)
         return Partition(best.centroids, best.labels, best.inertia, tuple(history), ended=ended, iterations=made)
 
 
