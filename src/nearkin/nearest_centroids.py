@@ -30,6 +30,9 @@ CHUNK = 512
 
 UNIT = float(np.finfo(np.float32).eps) / 2
 
+TINY = float(np.finfo(np.float32).tiny)
+"""Most that a float32 result loses, beside half a unit of itself, where it is too small for all of its digits, or for any."""
+
 
 class Scores:
     """Centroids in the form in which rows are scored against them.
@@ -64,8 +67,9 @@ class Scores:
 
     def error(self, squares: np.ndarray) -> np.ndarray:
         """Most that rounding moves the scores of rows of these squared lengths: of each product and sum, half a unit."""
-        lengths = np.sqrt(squares)
-        return np.asarray((len(self.table) + 4) * UNIT * (lengths * self.longest + self.longest**2 / 2))
+        steps = 2 * (len(self.table) + 4)
+        lengths = np.sqrt(squares + steps * TINY)
+        return np.asarray(steps * (UNIT / 2 * (lengths * self.longest + self.longest**2 / 2) + TINY))
 
 
 def squares_of(rows: np.ndarray) -> np.ndarray:
@@ -143,6 +147,11 @@ def own_costs(vectors: np.ndarray, centroids: np.ndarray, labels: np.ndarray) ->
 class SquaresFrom:
     """Squared distances of the same rows from others, few at a time: float32, by the difference where that would cancel.
 
+    Attributes
+    ----------
+    in_range
+        False if rows lie so close together that float32 has too few digits for their squared distances.
+
     >>> SquaresFrom(np.float32([[10001], [10009]]))(np.float32([[10001]])).tolist()
     [[0.0], [64.0]]
     """
@@ -151,6 +160,7 @@ class SquaresFrom:
         self._origin = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
         self._rows = vectors - self._origin
         self._squares = np.einsum("ij,ij->i", self._rows, self._rows)
+        self.in_range = bool(self._squares.max() > TINY / UNIT**2)
 
     def __call__(self, others: np.ndarray) -> np.ndarray:
         """(n, m) float32 squared distances from (m, dim) others, right to about 1e-3 of themselves, and 0 for equal rows."""

@@ -82,7 +82,9 @@ def plus_plus_rows(task: Task, rng: np.random.Generator) -> np.ndarray:
 def _costs_of(task: Task) -> Callable[[np.ndarray], np.ndarray]:
     """What gives the (n, m) costs of the task's rows from m others: in float32 where that is faster and right."""
     if task.objective.rule in ("mean", "direction") and task.vectors.size * task.k >= WORTH:
-        return SquaresFrom(task.vectors)
+        squares = SquaresFrom(task.vectors)
+        if squares.in_range:
+            return squares
     return lambda others: task.objective.costs(task.vectors, others)
 
 

@@ -31,7 +31,7 @@ def rows_and_centroids(n=3000, k=200, dim=16, shift=0.0, scale=1.0, seed=0):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize(("shift", "scale"), [(0, 1), (1e4, 1), (1e6, 10), (0, 1e-12), (0, 1e15)])
+@pytest.mark.parametrize(("shift", "scale"), [(0, 1), (1e4, 1), (1e6, 10), (0, 1e-12), (0, 1e-18), (0, 1e-20), (0, 1e-22), (0, 1e-36), (0, 1e15)])
 def test_every_label_is_a_nearest_centroid(shift, scale, threads):
     rows, centroids = rows_and_centroids(shift=shift, scale=scale)
     labels = nearest_centroids.nearest_centroids(rows, centroids, threads)
@@ -57,11 +57,11 @@ def test_of_equal_centroids_the_first_is_taken():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("shift", [0, 1e4])
-def test_bounds_change_no_label_while_centroids_move(shift, threads, monkeypatch):
+@pytest.mark.parametrize(("shift", "scale"), [(0, 1), (1e4, 1), (0, 1e-18), (0, 1e-20), (0, 1e-22)])
+def test_bounds_change_no_label_while_centroids_move(shift, scale, threads, monkeypatch):
     monkeypatch.setattr(centroid_bounds, "CHUNK", 700)
     monkeypatch.setattr(centroid_bounds, "GROUP", 16)
-    rows, centroids = rows_and_centroids(shift=shift)
+    rows, centroids = rows_and_centroids(shift=shift, scale=scale)
     rng = np.random.default_rng(1)
     assignment = BoundedAssignment(rows, threads)
     for step in range(12):
@@ -196,3 +196,11 @@ def test_a_start_is_found_on_the_threads_that_it_may_use(monkeypatch):
     starts.starting_centroids("k-means++", Task(rows, 5, SQUARES, np.ones(len(rows)), threads=2))
     assert seen
     assert all(each == {2} for each in seen)
+
+
+def test_a_start_of_rows_very_close_together_is_that_of_the_same_rows_apart():
+    rows, _ = rows_and_centroids()
+    apart, close = (Task((rows * np.float32(scale)), 300, SQUARES, np.ones(len(rows))) for scale in (1, 2.0**-75))
+    np.testing.assert_array_equal(
+        starts.starting_centroids("k-means++", close) * np.float32(2.0**75), starts.starting_centroids("k-means++", apart)
+    )
