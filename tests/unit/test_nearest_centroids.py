@@ -31,7 +31,10 @@ def rows_and_centroids(n=3000, k=200, dim=16, shift=0.0, scale=1.0, seed=0):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize(("shift", "scale"), [(0, 1), (1e4, 1), (1e6, 10), (0, 1e-12), (0, 1e-18), (0, 1e-20), (0, 1e-22), (0, 1e-36), (0, 1e15)])
+@pytest.mark.parametrize(
+    ("shift", "scale"),
+    [(0, 1), (1e4, 1), (1e6, 10), (0, 1e-12), (0, 1e-18), (0, 1e-20), (0, 1e-22), (0, 1e-36), (0, 1e15)],
+)
 def test_every_label_is_a_nearest_centroid(shift, scale, threads):
     rows, centroids = rows_and_centroids(shift=shift, scale=scale)
     labels = nearest_centroids.nearest_centroids(rows, centroids, threads)
@@ -202,5 +205,6 @@ def test_a_start_of_rows_very_close_together_is_that_of_the_same_rows_apart():
     rows, _ = rows_and_centroids()
     apart, close = (Task((rows * np.float32(scale)), 300, SQUARES, np.ones(len(rows))) for scale in (1, 2.0**-75))
     np.testing.assert_array_equal(
-        starts.starting_centroids("k-means++", close) * np.float32(2.0**75), starts.starting_centroids("k-means++", apart)
+        starts.starting_centroids("k-means++", close) * np.float32(2.0**75),
+        starts.starting_centroids("k-means++", apart),
     )
