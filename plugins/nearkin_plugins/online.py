@@ -86,14 +86,22 @@ class _Passes:
         self._directed = task.objective.rule == DIRECTIONS.rule
         # as the origin, so that squares of rows far from it do not cancel; directions have one of their own
         self._origin = np.zeros(start.shape[1]) if self._directed else start.mean(axis=0, dtype=np.float64)
-        self._rows = np.ascontiguousarray(task.vectors - self._origin.astype(np.float32))
         self._means = start - self._origin
         self._counts = np.zeros(len(start))
 
     def after(self, number: int) -> np.ndarray:
         """(k, dim) float32 centroids after one more pass, of this number."""
-        order = np.random.default_rng([self._task.seed, number]).permutation(len(self._rows))
-        given = self._rows, order, self._task.mass, self._means, self._counts, self._rate, self._directed
+        order = np.random.default_rng([self._task.seed, number]).permutation(len(self._task.vectors))
+        given = (
+            self._task.vectors,
+            order,
+            self._task.mass,
+            self._origin,
+            self._means,
+            self._counts,
+            self._rate,
+            self._directed,
+        )
         if numba_is_installed():
             from nearkin_plugins.online_kernel import one_pass
 
@@ -107,6 +115,7 @@ def one_pass_in_numpy(
     rows: np.ndarray,
     order: np.ndarray,
     mass: np.ndarray,
+    origin: np.ndarray,
     means: np.ndarray,
     counts: np.ndarray,
     rate: float,
@@ -117,13 +126,15 @@ def one_pass_in_numpy(
     Parameters
     ----------
     rows
-        (n, dim) float32, near the origin.
+        (n, dim) float32.
     order
         Numbers of the rows as they come.
     mass
         (n,) float64 weight of each row; those without are passed over.
+    origin
+        (dim,) float64 point that rows lie about.
     means, counts
-        (k, dim) and (k,) float64: the centroids and the weight that each has seen.
+        (k, dim) and (k,) float64: the centroids, seen from the origin, and the weight that each has seen.
     rate
         As for `Online`.
     directed
@@ -131,7 +142,7 @@ def one_pass_in_numpy(
     """
     squares = np.einsum("ij,ij->i", means, means)
     for number in order[mass[order] > 0]:
-        row = rows[number].astype(np.float64)
+        row = rows[number] - origin
         products = means @ row
         with np.errstate(divide="ignore", invalid="ignore"):
             scores = np.where(squares > 0, products / np.sqrt(squares), 0) if directed else products - squares / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -11,17 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nearkin as nk
+from nearkin.centroids import Clusterer, Partition, Task
 from nearkin.errors import MissingDependencyError, ParameterError, PluginContractError
 from nearkin.hooks import ClustererSpec
+from nearkin.lloyd import FARTHEST, Lloyd
 from nearkin.metrics import Euclidean, Metric, squared_l2
 from nearkin.objectives import DIRECTIONS, SQUARES, MetricSums
 from nearkin.registry import default_registry
 from nearkin_plugins import fuzzy as fuzzy_module
 from nearkin_plugins import kmedoids as kmedoids_module
+from nearkin_plugins import minibatch as minibatch_module
 from nearkin_plugins.bisecting import Bisecting
 from nearkin_plugins.faiss_kmeans import KMeans
 from nearkin_plugins.fuzzy import Fuzzy, memberships_of
 from nearkin_plugins.kmedoids import KMedoids
+from nearkin_plugins.minibatch import MiniBatch
+from nearkin_plugins.online import Online
 
 BY_ROWS = MetricSums(Euclidean())
 QUICK = settings(deadline=None, max_examples=60)
@@ -301,3 +307,40 @@ def test_kmeans_of_faiss_keeps_to_its_threads_and_gives_them_back(
         assert (seen, faiss.omp_get_max_threads()) == ([threads], 3)
     finally:
         faiss.omp_set_num_threads(before)
+
+
+def test_clusters_that_ran_empty_within_splits_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = list[int]()
+    whole = Lloyd.fit_task
+
+    def watched(self: Lloyd, task: Task) -> Partition:
+        found = whole(self, task)
+        counted.append(found.reseeded)
+        return found
+
+    monkeypatch.setattr(Lloyd, "fit_task", watched)
+    corner = np.random.default_rng(0).normal(size=(60, 2)) * np.float64([[1, 0.01]] * 30 + [[0.01, 1]] * 30)
+    found = Bisecting(init="box", refine=False).fit(np.abs(corner), 30, seed=0)
+    assert 0 < found.reseeded == sum(counted)
+    assert found.reseeding == FARTHEST
+
+
+def test_what_minibatch_gives_empty_clusters_is_said() -> None:
+    """No batch moves the far centroids, which only the iteration at the end sets down on the farthest rows."""
+    rows = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    start = np.concatenate([rows[:3], np.full((2, 2), 1e6, dtype=np.float32)])
+    found = MiniBatch(max_iter=1, batch_size=30).fit(rows, 5, start=start)
+    assert (found.reseeded, found.reseeding) == (2, FARTHEST)
+
+
+@pytest.mark.parametrize("make", [MiniBatch, Online])
+def test_rows_in_memory_are_not_copied_as_a_whole(make: type[Clusterer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minibatch_module, "BLOCK", 4096)
+    rows = np.random.default_rng(0).normal(size=(100_000, 32)).astype(np.float32)
+    made, start = make(), rows[:4].copy()
+    made.fit(rows[:2000], 4, start=start)  # compiled
+    tracemalloc.start()
+    made.fit(rows, 4, start=start)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 0.9 * rows.nbytes

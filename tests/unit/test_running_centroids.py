@@ -135,7 +135,7 @@ def test_online_moves_row_by_row(rate, directed, monkeypatch):
             seen[nearest] += mass[number]
             share = 1 - (1 - rate) ** mass[number] if rate else mass[number] / seen[nearest]
             expected[nearest] += share * (rows[number] - expected[nearest])
-    one_pass_in_numpy(rows, order, mass, means, counts, rate, directed)
+    one_pass_in_numpy(rows, order, mass, np.zeros(rows.shape[1]), means, counts, rate, directed)
     np.testing.assert_allclose(means, expected, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(counts, seen)
     given = {"objective": objective, "seed": 3, "weights": mass}
@@ -148,7 +148,7 @@ def test_online_moves_row_by_row(rate, directed, monkeypatch):
 def test_online_by_hand():
     """MacQueen on a line: 0 and 10 begin; 2, 9 and 4 come in turn."""
     rows, means, counts = np.float32([[2], [9], [4]]), np.array([[0.0], [10.0]]), np.ones(2)
-    one_pass_in_numpy(rows, np.arange(3), np.ones(3), means, counts, 0.0, False)
+    one_pass_in_numpy(rows, np.arange(3), np.ones(3), np.zeros(rows.shape[1]), means, counts, 0.0, False)
     assert (means.ravel().tolist(), counts.tolist()) == ([2.0, 9.5], [3.0, 2.0])
 
 
