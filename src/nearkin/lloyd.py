@@ -148,10 +148,10 @@ def _by_centres(task: Task, old: np.ndarray) -> Step:
 
 
 def reseeded_empty(centroids: np.ndarray, task: Task, labels: np.ndarray, costs: np.ndarray) -> tuple[np.ndarray, int]:
-    """Centroids of clusters without weight moved to the rows of the largest costs, and how many there were."""
+    """Centroids of clusters without weight moved to distinct rows of the largest costs, and how many there were."""
     weight = np.bincount(labels, weights=task.mass, minlength=len(centroids))
     empty = np.flatnonzero(weight == 0)
-    far = farthest(task.mass * costs, empty.size) if empty.size else empty
+    far = farthest(task.mass * costs, task.vectors, empty.size) if empty.size else empty
     if far.size:
         centroids = centroids.copy()
         centroids[empty[: far.size]] = task.vectors[far]

@@ -50,7 +50,7 @@ class PartialSums:
     far_losses
         (m,) float64, the largest of weight · cost, above 0 and descending; m at most k.
     far_rows
-        (m, dim) rows of these, from which clusters that run empty start again.
+        (m, dim) rows of these, no two alike, from which clusters that run empty start again.
     """
 
     sums: np.ndarray
@@ -90,20 +90,21 @@ def sums_of_block(
     labels, costs = objective.assign(vectors, centroids, threads)
     lost = mass * costs
     sums, weight = cluster_sums(vectors, labels, mass, len(centroids))
-    far = farthest(lost, len(centroids))
+    far = farthest(lost, vectors, len(centroids))
     return PartialSums(sums, weight, float(lost.sum()), lost[far], vectors[far])
 
 
 def merged(first: PartialSums, second: PartialSums) -> PartialSums:
     """What two sets of rows come to together."""
     losses = np.concatenate([first.far_losses, second.far_losses])
-    far = farthest(losses, len(first.sums))
+    rows = np.concatenate([first.far_rows, second.far_rows])
+    far = farthest(losses, rows, len(first.sums))
     return PartialSums(
         first.sums + second.sums,
         first.weight + second.weight,
         first.inertia + second.inertia,
         losses[far],
-        np.concatenate([first.far_rows, second.far_rows])[far],
+        rows[far],
     )
 
 
@@ -125,17 +126,34 @@ def new_centroids(total: PartialSums, objective: Objective, old: np.ndarray) -> 
     return moved, int(empty.size)
 
 
-def farthest(losses: np.ndarray, most: int) -> np.ndarray:
-    """Numbers of the largest losses above 0, so many at most, descending; of equal ones the first.
+def farthest(losses: np.ndarray, rows: np.ndarray, most: int) -> np.ndarray:
+    """Numbers of the rows of the largest losses above 0, so many at most, descending; of equal losses and of equal rows the first.
 
-    >>> farthest(np.array([1.0, 3.0, 0.0, 3.0]), 2).tolist()
-    [1, 3]
+    >>> farthest(np.array([1.0, 3.0, 0.0, 3.0, 3.0]), np.float32([[1], [5], [0], [5], [7]]), 2).tolist()
+    [1, 4]
     """
     some = np.flatnonzero(losses > 0)
-    if some.size > most:
-        edge = np.partition(losses[some], some.size - most)[some.size - most]
-        some = some[losses[some] >= edge]
-    return some[np.argsort(-losses[some], kind="stable")][:most]
+    few = some
+    if some.size > 2 * most:
+        edge = np.partition(losses[some], some.size - 2 * most)[some.size - 2 * most]
+        few = some[losses[some] >= edge]
+    found = _distinct(few[np.argsort(-losses[few], kind="stable")], rows, most)
+    if len(found) < most and few.size < some.size:
+        found = _distinct(some[np.argsort(-losses[some], kind="stable")], rows, most)
+    return np.array(found, dtype=np.int64)
+
+
+def _distinct(numbers: np.ndarray, rows: np.ndarray, most: int) -> list[int]:
+    """The first of these whose rows are unlike those before, so many at most."""
+    found, seen = list[int](), set[bytes]()
+    for number in numbers.tolist():
+        if len(found) == most:
+            break
+        row = (rows[number] + 0).tobytes()  # whose zeros have one sign
+        if row not in seen:
+            seen.add(row)
+            found.append(number)
+    return found
 
 
 class RepeatedSums:
@@ -187,7 +205,7 @@ class RepeatedSums:
         losses, far = np.empty(0), np.empty((0, centroids.shape[1]), dtype=np.float32)
         if not self._weight.all() or inertia < CANCELLED * self._squares:
             lost = self._mass * own_costs(self._vectors, centroids, self.labels)
-            numbers = farthest(lost, k)
+            numbers = farthest(lost, self._vectors, k)
             inertia, losses, far = float(lost.sum()), lost[numbers], self._vectors[numbers]
         return PartialSums(self._sums, self._weight, inertia, losses, np.asarray(far))
 

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nearkin as nk
+from nearkin import objectives as objectives_module
 from nearkin.centroids import Clusterer, Partition, Task
 from nearkin.errors import MissingDependencyError, ParameterError, PluginContractError
 from nearkin.hooks import ClustererSpec
 from nearkin.lloyd import FARTHEST, Lloyd
 from nearkin.metrics import Euclidean, Metric, squared_l2
-from nearkin.objectives import DIRECTIONS, SQUARES, MetricSums
+from nearkin.objectives import ABSOLUTE, DIRECTIONS, SQUARES, MetricSums
 from nearkin.registry import default_registry
 from nearkin_plugins import fuzzy as fuzzy_module
 from nearkin_plugins import kmedoids as kmedoids_module
@@ -344,3 +345,29 @@ def test_rows_in_memory_are_not_copied_as_a_whole(make: type[Clusterer], monkeyp
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 0.9 * rows.nbytes
+
+
+@given(st.integers(1, 12), st.integers(1, 5), st.booleans(), st.integers(0, 10_000))
+@QUICK
+def test_medians_are_those_of_rows_given_so_many_times(n: int, dim: int, alike: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(-3, 4, (n, dim)).astype(np.float32)
+    mass = np.full(n, 3.0) if alike else rng.integers(0, 4, n).astype(float)
+    labels, old = np.zeros(n, dtype=np.int64), np.full((1, dim), 9, dtype=np.float32)
+    wanted = np.median(np.repeat(rows, mass.astype(int), axis=0), axis=0) if mass.any() else old[0]
+    for bytes_at_once in (1, 1 << 20):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(objectives_module, "block_rows", lambda size, most=bytes_at_once: max(1, most // size))
+            np.testing.assert_array_equal(ABSOLUTE.centres(rows, labels, mass, old)[0], wanted)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_medians_take_less_memory_than_the_rows(alike: bool) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(20_000, 1000)).astype(np.float32)
+    mass = np.ones(20_000) if alike else rng.uniform(1, 2, 20_000)
+    tracemalloc.start()
+    ABSOLUTE.centres(rows, np.zeros(20_000, dtype=np.int64), mass, rows[:1])
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < rows.nbytes

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nearkin.centroids import Task
 from nearkin.errors import NotSupportedError, VectorError
-from nearkin.lloyd import Lloyd
+from nearkin.lloyd import Lloyd, reseeded_empty
 from nearkin.metrics import unit_rows
 from nearkin.objectives import ABSOLUTE, DIRECTIONS, SQUARES
 from nearkin.partial_sums import RENEWED_EVERY, RepeatedSums, all_merged, new_centroids, sums_of_block
@@ -159,3 +160,18 @@ def test_sums_are_taken_anew_from_time_to_time_and_when_asked():
     sums.under(start)
     sums.under(after)
     assert sums.anew(after).sums[0, 0] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("copies", [3, 100])
+def test_empty_clusters_start_from_distinct_rows(copies):
+    """The farthest row is there many times; no two clusters take it."""
+    near = np.float32([[0], [1], [2], [3]])
+    rows = np.concatenate([np.full((copies, 1), 50, dtype=np.float32), near])
+    start = np.float32([[0], [900], [901], [902]])
+    for block in (len(rows), 2):
+        parts = (sums_of_block(rows[at : at + block], start, SQUARES) for at in range(0, len(rows), block))
+        moved, empty = new_centroids(all_merged(parts), SQUARES, start)
+        assert (empty, sorted(moved[1:].ravel().tolist())) == (3, [2, 3, 50])
+    task = Task(rows, 4, ABSOLUTE, np.ones(len(rows)))
+    moved, empty = reseeded_empty(start, task, *ABSOLUTE.assign(rows, start))
+    assert (empty, sorted(moved[1:].ravel().tolist())) == (3, [2, 3, 50])
