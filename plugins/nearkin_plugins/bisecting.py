@@ -8,7 +8,7 @@ import numpy as np
 
 from nearkin.centroids import Clusterer, Partition, Task
 from nearkin.errors import ParameterError
-from nearkin.lloyd import Lloyd
+from nearkin.lloyd import FARTHEST, Lloyd
 from nearkin.starts import need_init
 
 STRATEGIES = ("largest-cost", "largest-size")
@@ -76,46 +76,48 @@ class Bisecting(Clusterer):
 
     def _fit(self, task: Task) -> Partition:
         if task.start is not None:
-            return self._lloyd._fit(task)
-        centroids, history, iterations = self._split(task)
-        if not self.refine:
-            found = task.partition(centroids)
-            return replace(found, history=(*history, found.inertia), iterations=iterations)
-        found = self._lloyd._fit(replace(task, start=centroids))
-        return replace(found, history=(*history, *found.history))
+            return self._lloyd.fit_task(task)
+        centroids, history, splits = self._split(task)
+        if self.refine:
+            found = self._lloyd.fit_task(replace(task, start=centroids))
+            history += found.history
+        else:
+            found = replace(task.partition(centroids), iterations=max((most for most, _ in splits), default=0))
+            history.append(found.inertia)
+        reseeded = found.reseeded + sum(count for _, count in splits)
+        return replace(found, history=tuple(history), reseeded=reseeded, reseeding=FARTHEST if reseeded else "")
 
-    def _split(self, task: Task) -> tuple[np.ndarray, list[float], int]:
-        """(k, dim) centroids, the cost after each split, and the most iterations that one took."""
+    def _split(self, task: Task) -> tuple[np.ndarray, list[float], list[tuple[int, int]]]:
+        """(k, dim) centroids, the cost after each split, and of each split the iterations and how often they reseeded a cluster."""
         rng = task.rng
         parts = [_whole(task)]
-        history, most = [parts[0].cost], 0
+        history, splits = [parts[0].cost], list[tuple[int, int]]()
         while len(parts) < task.k:
             able = [number for number, part in enumerate(parts) if part.may_be_split]
             if not able:
                 break
             number = max(able, key=lambda each: parts[each].cost if self.by_cost else parts[each].weight)
-            halves, iterations = self._halves(task, parts[number], rng)
-            most = max(most, iterations)
+            halves, split = self._halves(task, parts[number], rng)
+            splits.append((split.iterations or 0, split.reseeded))
             parts[number : number + 1] = halves
             if len(halves) == 2:
                 history.append(sum(part.cost for part in parts))
         centroids = np.stack([part.centroid for part in parts])
-        return _with_more(task, centroids, rng), history, most
+        return _with_more(task, centroids, rng), history, splits
 
-    def _halves(self, task: Task, part: _Part, rng: np.random.Generator) -> tuple[list[_Part], int]:
-        """Two parts of one (that one alone, marked, where its rows do not come apart), and the iterations that it took."""
+    def _halves(self, task: Task, part: _Part, rng: np.random.Generator) -> tuple[list[_Part], Partition]:
+        """Two parts of one (that one alone, marked, where its rows do not come apart), and the best try at it."""
         vectors, mass = task.vectors[part.rows], task.mass[part.rows]
         tries = []
         for _ in range(self.n_init):
             seed = int(rng.integers(2**31))
-            tries.append(self._lloyd._fit(Task(vectors, 2, task.objective, mass, seed, threads=task.threads)))
+            tries.append(self._lloyd.fit_task(Task(vectors, 2, task.objective, mass, seed, threads=task.threads)))
         best = min(tries, key=lambda found: found.inertia)
-        iterations = best.iterations or 0
         inside = [best.labels == side for side in (0, 1)]
         if not all(mass[rows].any() for rows in inside):
-            return [replace(part, may_be_split=False)], iterations
+            return [replace(part, may_be_split=False)], best
         halves = [_part(task, part.rows[rows], best.centroids[side]) for side, rows in enumerate(inside)]
-        return halves, iterations
+        return halves, best
 
 
 @dataclass(frozen=True, eq=False)

@@ -226,5 +226,7 @@ def nearkin_clusterers() -> Iterable[ClustererSpec]:
             make="nearkin_plugins.online:Online",
             params=OnlineParams,
             rules=("mean", "direction"),
+            examples=({}, {"rate": 0.3}),
+            known_failures={"one-is-best": "with a constant rate centroids stay in motion about the means"},
         ),
     ]

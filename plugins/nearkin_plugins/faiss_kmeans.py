@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -74,9 +76,10 @@ class KMeans(Clusterer):
         origin = None if spherical else _far_origin(task.vectors)
         vectors = task.vectors if origin is None else _moved(task.vectors, -origin)
         start = task.start if task.start is None or origin is None else _moved(task.start, -origin)
-        kmeans = self._trained(task, vectors, start, spherical)
+        with _faiss_threads(task.threads):
+            kmeans = self._trained(task, vectors, start, spherical)
+            _, labels = kmeans.index.search(vectors, 1)
         moved = np.ascontiguousarray(kmeans.centroids)
-        _, labels = kmeans.index.search(vectors, 1)
         centroids = task.objective.allowed(moved if origin is None else _moved(moved, origin))
         costs = _own_costs(task.vectors, centroids, labels[:, 0])
         inertia = float((task.mass * costs).sum())
@@ -128,6 +131,19 @@ class KMeans(Clusterer):
             return tuple(sums)
         squares = float(np.einsum("ij,ij->", task.vectors, task.vectors, dtype=np.float64))
         return tuple(max(0.0, squares + len(task.vectors) - 2 * each) for each in sums)
+
+
+@contextmanager
+def _faiss_threads(threads: int) -> Iterator[None]:
+    """Hold faiss, and the products that it asks of BLAS, to so many threads; it counts for each calling thread by itself."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def _ended(task: Task, kmeans: Any, most: int, labels: np.ndarray, centroids: np.ndarray) -> Ended:

@@ -6,11 +6,13 @@ import numpy as np
 
 from nearkin.centroids import Ended, Partition, Task
 from nearkin.errors import ParameterError
+from nearkin.lloyd import FARTHEST
 from nearkin.objectives import Objective
 from nearkin.partial_sums import all_merged, new_centroids, sums_of_block
 from nearkin.row_source import ArrayRows, RowsTask, StreamingClusterer
 from nearkin.running_centroids import RunningCentroids, need_running
 from nearkin.starts import need_init
+from nearkin.vectors import block_rows
 
 PATIENCE = 10
 """Batches without a new low of the smoothed inertia after which it no longer falls."""
@@ -20,6 +22,9 @@ STARVED = 0.01
 
 REASSIGN_EVERY = 10
 """Rows a centroid that are seen between two looks for starved ones."""
+
+BLOCK = 1 << 16
+"""Rows in memory that are put into another order at once, beside which a copy of all of them would be large."""
 
 FAR = "rows of a batch, drawn by their distance from their centroids"
 
@@ -73,10 +78,11 @@ class MiniBatch(StreamingClusterer):
         return RunningCentroids(means, weight, objective, threads=threads)
 
     def _fit(self, task: Task) -> Partition:
-        n = len(task.vectors)
+        n, dim = task.vectors.shape
+        step = max(1, min(BLOCK, block_rows(4 * dim)) // self.batch_size) * self.batch_size
         mass = None if (task.mass == 1).all() else task.mass
         given = task.k, task.objective, mass, task.seed, task.start, task.threads
-        return self._fit_rows(RowsTask(ArrayRows(task.vectors), *given, step=n, sample=n))
+        return self._fit_rows(RowsTask(ArrayRows(task.vectors), *given, step=step, sample=n))
 
     def _fit_rows(self, task: RowsTask) -> Partition:
         need_running(task.objective)
@@ -98,6 +104,7 @@ class MiniBatch(StreamingClusterer):
         labels, inertia = task.assigned(centroids)
         if task.start is not None:
             centroids, labels, inertia = _no_worse(task, centroids, labels, inertia)
+        given = {FAR: watch.reassigned, FARTHEST: empty}
         return Partition(
             centroids,
             labels,
@@ -105,7 +112,7 @@ class MiniBatch(StreamingClusterer):
             (*history, total.inertia, inertia),
             ended=ended,
             reseeded=watch.reassigned + empty,
-            reseeding=FAR if watch.reassigned + empty else "",
+            reseeding=" or ".join(what for what, count in given.items() if count),
             iterations=len(history),
         )
 

@@ -16,7 +16,7 @@ class Online(Clusterer):
     """Every row x draws its nearest centroid c by c + rate (x - c); the rate is one over the rows that c has seen, or constant.
 
     The rows come in an order drawn anew for every pass. After each pass the inertia is taken; the best centroids seen are kept,
-    so that it ends no worse than it began. Compiled where numba is installed.
+    so that it ends no worse than it began, and the history ends with theirs. Compiled where numba is installed.
 
     Source: J. MacQueen, "Some methods for classification and analysis of multivariate observations" (1967).
 
@@ -62,7 +62,7 @@ class Online(Clusterer):
     def _fit(self, task: Task) -> Partition:
         need_running(task.objective)
         start = starting_centroids(self.init, task)
-        best = task.partition(start)
+        best = found = task.partition(start)
         history, ended = [best.inertia], _MAX_ITER
         passes = _Passes(task, start, self.rate)
         for number in range(self.max_iter):
@@ -74,6 +74,8 @@ class Online(Clusterer):
                 ended = "converged"
                 break
         made = len(history) - 1
+        if found is not best:
+            history.append(best.inertia)
         return Partition(best.centroids, best.labels, best.inertia, tuple(history), ended=ended, iterations=made)
 
 
@@ -89,14 +91,22 @@ class _Passes:
         self._directed = task.objective.rule == DIRECTIONS.rule
         # as the origin, so that squares of rows far from it do not cancel; directions have one of their own
         self._origin = np.zeros(start.shape[1]) if self._directed else start.mean(axis=0, dtype=np.float64)
-        self._rows = np.ascontiguousarray(task.vectors - self._origin.astype(np.float32))
         self._means = start - self._origin
         self._counts = np.zeros(len(start))
 
     def after(self, number: int) -> np.ndarray:
         """(k, dim) float32 centroids after one more pass, of this number."""
-        order = np.random.default_rng([self._task.seed, number]).permutation(len(self._rows))
-        given = self._rows, order, self._task.mass, self._means, self._counts, self._rate, self._directed
+        order = np.random.default_rng([self._task.seed, number]).permutation(len(self._task.vectors))
+        given = (
+            self._task.vectors,
+            order,
+            self._task.mass,
+            self._origin,
+            self._means,
+            self._counts,
+            self._rate,
+            self._directed,
+        )
         if numba_is_installed():
             from nearkin_plugins.online_kernel import one_pass
 
@@ -110,6 +120,7 @@ def one_pass_in_numpy(
     rows: np.ndarray,
     order: np.ndarray,
     mass: np.ndarray,
+    origin: np.ndarray,
     means: np.ndarray,
     counts: np.ndarray,
     rate: float,
@@ -120,13 +131,15 @@ def one_pass_in_numpy(
     Parameters
     ----------
     rows
-        (n, dim) float32, near the origin.
+        (n, dim) float32.
     order
         Numbers of the rows as they come.
     mass
         (n,) float64 weight of each row; those without are passed over.
+    origin
+        (dim,) float64 point that rows lie about.
     means, counts
-        (k, dim) and (k,) float64: the centroids and the weight that each has seen.
+        (k, dim) and (k,) float64: the centroids, seen from the origin, and the weight that each has seen.
     rate
         As for `Online`.
     directed
@@ -134,7 +147,7 @@ def one_pass_in_numpy(
     """
     squares = np.einsum("ij,ij->i", means, means)
     for number in order[mass[order] > 0]:
-        row = rows[number].astype(np.float64)
+        row = rows[number] - origin
         products = means @ row
         with np.errstate(divide="ignore", invalid="ignore"):
             scores = np.where(squares > 0, products / np.sqrt(squares), 0) if directed else products - squares / 2

@@ -39,6 +39,7 @@ def one_pass(
     rows: np.ndarray,
     order: np.ndarray,
     mass: np.ndarray,
+    origin: np.ndarray,
     means: np.ndarray,
     counts: np.ndarray,
     rate: float,
@@ -55,7 +56,7 @@ def one_pass(
         if weight <= 0:
             continue
         for column in range(dim):
-            row[column] = rows[number, column]
+            row[column] = rows[number, column] - origin[column]
         nearest, most = 0, -np.inf
         for cluster in range(k):
             product = 0.0

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from nearkin.repairing import Repair, repair
     from nearkin.reporting.document import Report, report
     from nearkin.results import RangeResult, SearchResult
+    from nearkin.row_source import RowSource, RowsTask, StreamingClusterer
     from nearkin.rows import Row
     from nearkin.search_parameters import SearchParameter
     from nearkin.settings import Settings
@@ -120,6 +121,8 @@ _WHERE = {
     "Repair": "repairing",
     "Report": "reporting.document",
     "Row": "rows",
+    "RowSource": "row_source",
+    "RowsTask": "row_source",
     "SearchCost": "clustering.search_cost",
     "SearchParameter": "search_parameters",
     "SearchResult": "results",
@@ -128,6 +131,7 @@ _WHERE = {
     "Space": "metrics",
     "Stability": "clustering.stability",
     "State": "state",
+    "StreamingClusterer": "row_source",
     "Task": "centroids",
     "Transform": "transforms",
     "TransformSpec": "hooks",
@@ -207,6 +211,8 @@ __all__ = [
     "Repair",
     "Report",
     "Row",
+    "RowSource",
+    "RowsTask",
     "SearchCost",
     "SearchParameter",
     "SearchResult",
@@ -215,6 +221,7 @@ __all__ = [
     "Space",
     "Stability",
     "State",
+    "StreamingClusterer",
     "Task",
     "Transform",
     "TransformSpec",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nearkin.nearest_centroids import UNIT, Scores, exactly_nearest, in_spans, nearest_centroids
+from nearkin.nearest_centroids import TINY, UNIT, Scores, exactly_nearest, in_spans, nearest_centroids
 from nearkin.vectors import block_rows
 
 GROUP = 64
@@ -120,7 +120,7 @@ class _Chunk:
         self.squares = groups.squares[some]
         self.lower = groups.lower[:, some]
         self.places = places[some]
-        self.slack = (2 * scores.error(self.squares) + 8 * UNIT * self.squares).astype(np.float32)
+        self.slack = (2 * scores.error(self.squares) + 8 * UNIT * self.squares + TINY).astype(np.float32)
         self.own = np.einsum("ij,ij->i", self.rows, scores.by_centroid[self.places])
         self.best = self.own.copy()
         self.winners = self.places.copy()

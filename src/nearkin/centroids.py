@@ -179,8 +179,24 @@ class Clusterer(ABC):
         mass = checked_mass(weights, n)
         if start is not None:
             start = objective.allowed(checked_start(start, (k, vectors.shape[1]), vectors.dtype))
-        task = Task(vectors, k, objective, mass, seed, start, threads)
-        return self._checked(self._fit(task), task)
+        return self.fit_task(Task(vectors, k, objective, mass, seed, start, threads))
+
+    def fit_task(self, task: Task) -> Partition:
+        """`fit` for what is checked already, as a clusterer's own task is that has another one do a part of its work.
+
+        Raises
+        ------
+        PluginContractError
+            The clusterer's answer does not fit the task.
+
+        Examples
+        --------
+        >>> from nearkin.lloyd import Lloyd
+        >>> task = Task(np.float32([[0], [1], [10], [11]]), 2, SQUARES, np.ones(4), seed=1)
+        >>> sorted(Lloyd().fit_task(task).centroids.ravel().tolist())
+        [0.5, 10.5]
+        """
+        return self._checked(self._fit(task), task.k, task.vectors.shape)
 
     @abstractmethod
     def _fit(self, task: Task) -> Partition: ...
@@ -204,8 +220,9 @@ class Clusterer(ABC):
                 f"clusterer {self.name!r} finds centroids by {' or '.join(self.rules)}, and {objective.rule} is asked for"
             )
 
-    def _checked(self, found: Partition, task: Task) -> Partition:
-        wanted = (task.k, task.vectors.shape[1]), (len(task.vectors),)
+    def _checked(self, found: Partition, k: int, rows: tuple[int, ...]) -> Partition:
+        """A result, if it fits k clusters of rows of this shape."""
+        wanted = (k, rows[1]), (rows[0],)
         shapes = found.centroids.shape, found.labels.shape
         if shapes != wanted:
             raise PluginContractError(
@@ -213,8 +230,8 @@ class Clusterer(ABC):
             )
         if not np.isfinite(found.centroids).all():
             raise PluginContractError(f"clusterer {self.name!r} gave centroids with NaN or infinite values")
-        if found.labels.size and not 0 <= int(found.labels.min()) <= int(found.labels.max()) < task.k:
-            raise PluginContractError(f"clusterer {self.name!r} gave labels outside 0..{task.k - 1}")
+        if found.labels.size and not 0 <= int(found.labels.min()) <= int(found.labels.max()) < k:
+            raise PluginContractError(f"clusterer {self.name!r} gave labels outside 0..{k - 1}")
         return found
 
 

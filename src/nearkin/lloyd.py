@@ -62,7 +62,11 @@ class Lloyd(StreamingClusterer):
             labels, costs = objective.assign(task.vectors, found.centroids, task.threads)
             return found.partition(labels, float(task.mass @ costs))
         sums = RepeatedSums(task.vectors, objective, task.mass, task.threads)
-        found = self._iterated(start, lambda old: _by_sums(sums.under(old), objective, old))
+        found = self._iterated(
+            start,
+            lambda old: _by_sums(sums.under(old), objective, old),
+            lambda old: _by_sums(sums.anew(old), objective, old),
+        )
         labels = sums.label(found.centroids)
         return found.partition(labels, float(task.mass @ own_costs(task.vectors, found.centroids, labels)))
 
@@ -78,16 +82,27 @@ class Lloyd(StreamingClusterer):
         found = self._iterated(task.starting_centroids(self.init), step)
         return found.partition(*task.assigned(found.centroids))
 
-    def _iterated(self, centroids: np.ndarray, step: Callable[[np.ndarray], Step]) -> Run:
+    def _iterated(
+        self,
+        centroids: np.ndarray,
+        step: Callable[[np.ndarray], Step],
+        confirm: Callable[[np.ndarray], Step] | None = None,
+    ) -> Run:
+        """Iterations until they end; the step that they would end with is confirmed, where steps are taken from the ones before."""
         history, reseeded, least, been = list[float](), 0, np.inf, set[bytes]()
         for _ in range(self.max_iter):
             inertia, moved, empty = step(centroids)
             history.append(inertia)
             slow = len(history) > 1 and history[-2] - history[-1] <= self.tol * history[-2]
-            if np.array_equal(moved, centroids) or (slow and self.tol > 0):
+            ends = np.array_equal(moved, centroids) or (slow and self.tol > 0)
+            if ends and confirm is not None:
+                drifted = moved
+                history[-1], moved, empty = confirm(centroids)
+                ends = np.array_equal(moved, drifted)
+            if ends:
                 return Run(centroids, history, "converged", reseeded)
-            if inertia < least:
-                least, been = inertia, set()
+            if history[-1] < least:
+                least, been = history[-1], set()
             elif moved.tobytes() in been:  # as ties and rounding may have it, where no tolerance ends the iterations
                 return Run(centroids, history, "oscillating", reseeded)
             else:
@@ -138,10 +153,10 @@ def _by_centres(task: Task, old: np.ndarray) -> Step:
 
 
 def reseeded_empty(centroids: np.ndarray, task: Task, labels: np.ndarray, costs: np.ndarray) -> tuple[np.ndarray, int]:
-    """Centroids of clusters without weight moved to the rows of the largest costs, and how many there were."""
+    """Centroids of clusters without weight moved to distinct rows of the largest costs, and how many there were."""
     weight = np.bincount(labels, weights=task.mass, minlength=len(centroids))
     empty = np.flatnonzero(weight == 0)
-    far = farthest(task.mass * costs, empty.size) if empty.size else empty
+    far = farthest(task.mass * costs, task.vectors, empty.size) if empty.size else empty
     if far.size:
         centroids = centroids.copy()
         centroids[empty[: far.size]] = task.vectors[far]

@@ -9,8 +9,12 @@ again in float64.
 from __future__ import annotations
 
 import importlib.util
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +29,9 @@ CHUNK = 512
 """Rows at once: with 1,024 centroids their scores stay in the cache."""
 
 UNIT = float(np.finfo(np.float32).eps) / 2
+
+TINY = float(np.finfo(np.float32).tiny)
+"""Most that a float32 result loses, beside half a unit of itself, where it is too small for all of its digits, or for any."""
 
 
 class Scores:
@@ -60,8 +67,9 @@ class Scores:
 
     def error(self, squares: np.ndarray) -> np.ndarray:
         """Most that rounding moves the scores of rows of these squared lengths: of each product and sum, half a unit."""
-        lengths = np.sqrt(squares)
-        return np.asarray((len(self.table) + 4) * UNIT * (lengths * self.longest + self.longest**2 / 2))
+        steps = 2 * (len(self.table) + 4)
+        lengths = np.sqrt(squares + steps * TINY)
+        return np.asarray(steps * (UNIT / 2 * (lengths * self.longest + self.longest**2 / 2) + TINY))
 
 
 def squares_of(rows: np.ndarray) -> np.ndarray:
@@ -139,6 +147,11 @@ def own_costs(vectors: np.ndarray, centroids: np.ndarray, labels: np.ndarray) ->
 class SquaresFrom:
     """Squared distances of the same rows from others, few at a time: float32, by the difference where that would cancel.
 
+    Attributes
+    ----------
+    in_range
+        False if rows lie so close together that float32 has too few digits for their squared distances.
+
     >>> SquaresFrom(np.float32([[10001], [10009]]))(np.float32([[10001]])).tolist()
     [[0.0], [64.0]]
     """
@@ -147,6 +160,7 @@ class SquaresFrom:
         self._origin = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
         self._rows = vectors - self._origin
         self._squares = np.einsum("ij,ij->i", self._rows, self._rows)
+        self.in_range = bool(self._squares.max() > TINY / UNIT**2)
 
     def __call__(self, others: np.ndarray) -> np.ndarray:
         """(n, m) float32 squared distances from (m, dim) others, right to about 1e-3 of themselves, and 0 for equal rows."""
@@ -181,14 +195,71 @@ def in_spans(work: Callable[[slice], None], n: int, threads: int, step: int) -> 
 
 @contextmanager
 def blas_threads(threads: int) -> Iterator[None]:
-    """Hold numpy's products to so many threads where threadpoolctl is there to do it; it comes with scikit-learn."""
+    """Hold numpy's products to so many threads where threadpoolctl is there to do it; it comes with scikit-learn.
+
+    The number of threads is the process's: while several callers hold it at once, the least that one of them asks for is in force,
+    and what was before the first of them comes back with the last.
+    """
     if not _threadpoolctl():
         yield
         return
     import threadpoolctl
 
-    with threadpoolctl.threadpool_limits(threads, user_api="blas"):
-        yield
+    held, found = _Held.now, threadpoolctl.ThreadpoolController()
+    held.enter(found, threads)
+    try:
+        with found.select(user_api="openmp").limit(
+            limits=threads
+        ):  # every calling thread has a number of its own there
+            yield
+    finally:
+        held.leave()
+
+
+class _Held:
+    """What holds the products of this process to few threads."""
+
+    now: _Held
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._callers = 0
+        self._least = sys.maxsize
+        self._limits: list[Any] = []
+
+    def enter(self, found: Any, threads: int) -> None:
+        with self._lock:
+            if threads < self._least:
+                libraries = (each for each in found.info() if each["user_api"] == "blas")
+                paths = [each["filepath"] for each in libraries if each.get("threading_layer") != "openmp"]
+                self._limits.append(found.select(filepath=paths).limit(limits=threads))
+                self._least = threads
+            self._callers += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._callers -= 1
+            if not self._callers:
+                self.release()
+
+    def release(self) -> None:
+        """Give the process back the threads that it had."""
+        while self._limits:  # the last first, since each keeps what it found
+            self._limits.pop().restore_original_limits()
+        self._least = sys.maxsize
+
+
+_Held.now = _Held()
+
+
+def _released_in_child() -> None:
+    """Callers in other threads of the parent are not in a forked child, so that nothing there would ever end what they hold."""
+    held, _Held.now = _Held.now, _Held()
+    held.release()
+
+
+if hasattr(os, "register_at_fork"):  # systems without it do not fork
+    os.register_at_fork(after_in_child=_released_in_child)
 
 
 def _threadpoolctl() -> bool:

@@ -31,6 +31,9 @@ CANCELLED = 1e-6
 RENEWED = 0.25
 """Share of rows that change their cluster above which sums are taken anew."""
 
+RENEWED_EVERY = 16
+"""Calls after which they are in any case: what a very long row leaves behind when it goes is rounded to its own digits."""
+
 
 @dataclass(frozen=True, eq=False)
 class PartialSums:
@@ -42,19 +45,16 @@ class PartialSums:
         (k, dim) float64 weighted sums of the rows of each cluster.
     weight
         (k,) float64 weight of the rows of each.
-    rows
-        (k,) int64 number of rows of each.
     inertia
         Σ weight · cost.
     far_losses
         (m,) float64, the largest of weight · cost, above 0 and descending; m at most k.
     far_rows
-        (m, dim) rows of these, from which clusters that run empty start again.
+        (m, dim) rows of these, no two alike, from which clusters that run empty start again.
     """
 
     sums: np.ndarray
     weight: np.ndarray
-    rows: np.ndarray
     inertia: float
     far_losses: np.ndarray
     far_rows: np.ndarray
@@ -90,22 +90,21 @@ def sums_of_block(
     labels, costs = objective.assign(vectors, centroids, threads)
     lost = mass * costs
     sums, weight = cluster_sums(vectors, labels, mass, len(centroids))
-    far = farthest(lost, len(centroids))
-    rows = np.bincount(labels, minlength=len(centroids))
-    return PartialSums(sums, weight, rows, float(lost.sum()), lost[far], vectors[far])
+    far = farthest(lost, vectors, len(centroids))
+    return PartialSums(sums, weight, float(lost.sum()), lost[far], vectors[far])
 
 
 def merged(first: PartialSums, second: PartialSums) -> PartialSums:
     """What two sets of rows come to together."""
     losses = np.concatenate([first.far_losses, second.far_losses])
-    far = farthest(losses, len(first.sums))
+    rows = np.concatenate([first.far_rows, second.far_rows])
+    far = farthest(losses, rows, len(first.sums))
     return PartialSums(
         first.sums + second.sums,
         first.weight + second.weight,
-        first.rows + second.rows,
         first.inertia + second.inertia,
         losses[far],
-        np.concatenate([first.far_rows, second.far_rows])[far],
+        rows[far],
     )
 
 
@@ -127,17 +126,34 @@ def new_centroids(total: PartialSums, objective: Objective, old: np.ndarray) -> 
     return moved, int(empty.size)
 
 
-def farthest(losses: np.ndarray, most: int) -> np.ndarray:
-    """Numbers of the largest losses above 0, so many at most, descending; of equal ones the first.
+def farthest(losses: np.ndarray, rows: np.ndarray, most: int) -> np.ndarray:
+    """Numbers of the rows of the largest losses above 0, so many at most, descending; of equal losses and of equal rows the first.
 
-    >>> farthest(np.array([1.0, 3.0, 0.0, 3.0]), 2).tolist()
-    [1, 3]
+    >>> farthest(np.array([1.0, 3.0, 0.0, 3.0, 3.0]), np.float32([[1], [5], [0], [5], [7]]), 2).tolist()
+    [1, 4]
     """
     some = np.flatnonzero(losses > 0)
-    if some.size > most:
-        edge = np.partition(losses[some], some.size - most)[some.size - most]
-        some = some[losses[some] >= edge]
-    return some[np.argsort(-losses[some], kind="stable")][:most]
+    few = some
+    if some.size > 2 * most:
+        edge = np.partition(losses[some], some.size - 2 * most)[some.size - 2 * most]
+        few = some[losses[some] >= edge]
+    found = _distinct(few[np.argsort(-losses[few], kind="stable")], rows, most)
+    if len(found) < most and few.size < some.size:
+        found = _distinct(some[np.argsort(-losses[some], kind="stable")], rows, most)
+    return np.array(found, dtype=np.int64)
+
+
+def _distinct(numbers: np.ndarray, rows: np.ndarray, most: int) -> list[int]:
+    """The first of these whose rows are unlike those before, so many at most."""
+    found, seen = list[int](), set[bytes]()
+    for number in numbers.tolist():
+        if len(found) == most:
+            break
+        row = (rows[number] + 0).tobytes()  # whose zeros have one sign
+        if row not in seen:
+            seen.add(row)
+            found.append(number)
+    return found
 
 
 class RepeatedSums:
@@ -169,21 +185,29 @@ class RepeatedSums:
         self._squares = float(mass @ squares)
         self._sums: np.ndarray | None = None
         self._weight = all_weight
+        self._age = 0
 
     def under(self, centroids: np.ndarray) -> PartialSums:
         """The sums under (k, dim) float32 centroids, the k of every call the same."""
-        k = len(centroids)
         before, self.labels = self.labels, self._bounds.labels(centroids)
-        self._sums, self._weight = self._moved(before, k)
-        inertia = self._inertia(centroids)
+        self._sums, self._weight = self._moved(before, len(centroids))
+        return self._partial(centroids)
+
+    def anew(self, centroids: np.ndarray) -> PartialSums:
+        """What `under` gave for the same centroids just now, from sums that have never been moved between."""
+        if self._age:
+            self._sums, self._weight = self._taken(len(centroids))
+        return self._partial(centroids)
+
+    def _partial(self, centroids: np.ndarray) -> PartialSums:
+        assert self._sums is not None
+        k, inertia = len(centroids), self._inertia(centroids)
         losses, far = np.empty(0), np.empty((0, centroids.shape[1]), dtype=np.float32)
         if not self._weight.all() or inertia < CANCELLED * self._squares:
             lost = self._mass * own_costs(self._vectors, centroids, self.labels)
-            numbers = farthest(lost, k)
+            numbers = farthest(lost, self._vectors, k)
             inertia, losses, far = float(lost.sum()), lost[numbers], self._vectors[numbers]
-        return PartialSums(
-            self._sums, self._weight, np.bincount(self.labels, minlength=k), inertia, losses, np.asarray(far)
-        )
+        return PartialSums(self._sums, self._weight, inertia, losses, np.asarray(far))
 
     def label(self, centroids: np.ndarray) -> np.ndarray:
         """(n,) int64 labels under (k, dim) centroids, after which no sums are asked for any more."""
@@ -192,12 +216,17 @@ class RepeatedSums:
     def _moved(self, before: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Sums and weights, from those under the labels before where few rows have changed."""
         changed = np.flatnonzero(before != self.labels)
-        if self._sums is None or changed.size > RENEWED * len(before):
-            return cluster_sums(self._vectors, self.labels, self._mass, k)
+        if self._sums is None or changed.size > RENEWED * len(before) or self._age >= RENEWED_EVERY:
+            return self._taken(k)
+        self._age += 1
         rows, mass = self._vectors[changed], self._mass[changed]
         come, _ = cluster_sums(rows, self.labels[changed], mass, k)
         gone, _ = cluster_sums(rows, before[changed], mass, k)
         return self._sums + come - gone, np.bincount(self.labels, weights=self._mass, minlength=k)
+
+    def _taken(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        self._age = 0
+        return cluster_sums(self._vectors, self.labels, self._mass, k)
 
     def _inertia(self, centroids: np.ndarray) -> float:
         assert self._sums is not None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nearkin.centroids import Clusterer, Partition, Task, need_clusters
+from nearkin.centroids import Clusterer, Partition, Task, checked_mass, checked_start, need_clusters
+from nearkin.errors import ParameterError
 from nearkin.mapped_pages import is_mapped, let_go
 from nearkin.objectives import Objective
 from nearkin.starts import starting_centroids
@@ -64,11 +65,16 @@ class ArrayRows(RowSource):
     def blocks(self, step: int, rng: np.random.Generator | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if rng is None:
             for start in range(0, self.rows, step):
-                some = self.vectors[start : start + step]
-                yield np.arange(start, start + len(some)), some
-                let_go(
-                    self.vectors
-                )  # all of it: with the pages that are touched, some before and behind come into memory
+                block = self.vectors[start : start + step]
+                yield np.arange(start, start + len(block)), block
+                # all of it: with the pages that are touched, some before and behind come into memory
+                let_go(self.vectors)
+            return
+        if not is_mapped(self.vectors):
+            every = rng.permutation(self.rows)
+            for start in range(0, self.rows, step):
+                some = every[start : start + step]
+                yield some, self.vectors[some]
             return
         piece = min(PIECE, step) if self.rows > step else 1
         order = rng.permutation(-(-self.rows // piece))
@@ -79,10 +85,13 @@ class ArrayRows(RowSource):
             shuffled = rng.permutation(len(numbers))
             yield numbers[shuffled], self._pieces(starts, numbers, piece)[shuffled]
 
+    def taken(self, numbers: np.ndarray, step: int) -> np.ndarray:
+        if len(numbers) == self.rows and not is_mapped(self.vectors):
+            return self.vectors
+        return super().taken(numbers, step)
+
     def _pieces(self, starts: np.ndarray, numbers: np.ndarray, piece: int) -> np.ndarray:
         """Rows of these numbers, which are those of pieces."""
-        if not is_mapped(self.vectors):
-            return np.asarray(self.vectors[numbers])
         rows = np.empty((len(numbers), self.dim), dtype=self.vectors.dtype)
         done = 0
         for start in starts * piece:
@@ -161,8 +170,8 @@ class StreamingClusterer(Clusterer):
 
         Raises
         ------
-        ParameterError, NotSupportedError
-            As for `fit`.
+        ParameterError, NotSupportedError, PluginContractError
+            As for `fit`; whether rows are of the form that the objective asks for is seen from the first block.
 
         Examples
         --------
@@ -173,8 +182,19 @@ class StreamingClusterer(Clusterer):
         [0.5, 10.5]
         """
         self.need_rule(task.objective)
-        need_clusters(task.k, task.source.rows)
-        return self._fit_rows(task)
+        n, dim = task.source.rows, task.source.dim
+        need_clusters(task.k, n)
+        if task.step < 1 or task.sample < 1:
+            raise ParameterError(f"step is {task.step} and sample {task.sample}, at least 1 expected")
+        for _, rows in task.source.blocks(task.step):
+            task.objective.need_rows(rows)
+            break
+        mass, start = task.mass, task.start
+        if mass is not None:
+            mass = checked_mass(mass, n)
+        if start is not None:
+            start = task.objective.allowed(checked_start(start, (task.k, dim), np.dtype(np.float32)))
+        return self._checked(self._fit_rows(replace(task, mass=mass, start=start)), task.k, (n, dim))
 
     @abstractmethod
     def _fit_rows(self, task: RowsTask) -> Partition: ...

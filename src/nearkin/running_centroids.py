@@ -17,7 +17,8 @@ class RunningCentroids:
     """k centroids with the weight that each has seen; `update` takes in a batch of rows.
 
     A centroid is the running mean of the rows it was nearest to when they came (its direction, where the objective asks for
-    directions): c + (x - c) / count. With a constant rate, c + rate (x - c), the past fades and centroids follow rows that drift.
+    directions): c + (x - c) / count. With a constant rate, c + rate (x - c), the past fades and centroids follow rows that drift;
+    each row of a batch draws in its turn, so that batches of any size come to the same while rows keep to their centroids.
 
     Sources: J. MacQueen, "Some methods for classification and analysis of multivariate observations" (1967), for rows one by one;
     D. Sculley, "Web-scale k-means clustering" (2010), for batches.
@@ -31,7 +32,8 @@ class RunningCentroids:
     objective
         Whose rule is ``"mean"`` or ``"direction"``.
     rate
-        Above 0, at most 1: share of the way that a row of weight 1 draws its centroid; None for 1 / count.
+        Above 0, at most 1: share of the way that a row of weight 1 draws its centroid, one of weight 2 as two such rows; None for
+        1 / count.
     threads
         To use.
 
@@ -95,17 +97,30 @@ class RunningCentroids:
             raise VectorError(f"rows have {vectors.shape[1]} columns, the centroids have {self._means.shape[1]}")
         mass = np.ones(len(vectors)) if mass is None else np.asarray(mass, dtype=np.float64)
         labels, costs = self.objective.assign(vectors, self.centroids, self.threads)
-        sums, weight = cluster_sums(vectors, labels, mass, len(self._means))
-        self.take(sums, weight)
+        k = len(self._means)
+        if self.rate is None:
+            self.take(*cluster_sums(vectors, labels, mass, k))
+        else:
+            sums, share = cluster_sums(vectors, labels, _left_of_each(labels, mass, self.rate), k)
+            self.counts += np.bincount(labels, weights=mass, minlength=k)
+            self._draw(sums, share, share)
         return labels, costs
 
     def take(self, sums: np.ndarray, weight: np.ndarray) -> None:
-        """Take in rows by their (k, dim) weighted sums and (k,) weights alone, such as another machine has found."""
+        """Take in rows by their (k, dim) weighted sums and (k,) weights alone, such as another machine has found.
+
+        The order of the rows is not in them: with a constant rate, all of a cluster's count alike.
+        """
         self.counts += weight
+        rate = self.rate
+        share = weight / np.where(weight > 0, self.counts, 1) if rate is None else 1 - (1 - rate) ** weight
+        self._draw(sums, weight, share)
+
+    def _draw(self, sums: np.ndarray, weight: np.ndarray, share: np.ndarray) -> None:
+        """Move centroids by (k,) shares of the way to the means of sums of these (k,) weights."""
         met = np.flatnonzero(weight > 0)
         mean = sums[met] / weight[met, None]
-        share = weight[met] / self.counts[met] if self.rate is None else 1 - (1 - self.rate) ** weight[met]
-        self._means[met] += share[:, None] * (mean - self._means[met])
+        self._means[met] += share[met, None] * (mean - self._means[met])
 
     def move(self, clusters: np.ndarray, rows: np.ndarray, counts: np.ndarray | float = 0.0) -> None:
         """Set some centroids down on rows, with so much weight to their name."""
@@ -128,6 +143,16 @@ class RunningCentroids:
         [[3.0]]
         """
         return cls(state["means"], state["counts"], objective, rate)
+
+
+def _left_of_each(labels: np.ndarray, mass: np.ndarray, rate: float) -> np.ndarray:
+    """(n,) share in its centroid that each row of a batch has once those after it in its cluster have drawn as well."""
+    order = np.argsort(labels, kind="stable")
+    reached = np.cumsum(mass[order])
+    ends = np.searchsorted(labels[order], labels[order], side="right") - 1
+    after = np.empty(len(mass))
+    after[order] = np.maximum(reached[ends] - reached, 0)
+    return np.asarray((1 - (1 - rate) ** mass) * (1 - rate) ** after)
 
 
 def need_running(objective: Objective) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nearkin.centroids import Task
 from nearkin.errors import ParameterError
-from nearkin.nearest_centroids import WORTH, SquaresFrom
+from nearkin.nearest_centroids import WORTH, SquaresFrom, blas_threads
 from nearkin.objectives import SQUARES
 
 ROWS_TO_REBALANCE = 32
@@ -43,7 +43,8 @@ def starting_centroids(init: str, task: Task, rng: np.random.Generator | None = 
     need_init(init)
     if task.objective.rule == "medoid" and init not in OF_ROWS:
         raise ParameterError(f"init={init!r} gives no rows, and medoids are rows: use {' or '.join(OF_ROWS)}")
-    return task.objective.allowed(STARTS[init](task, rng or task.rng))
+    with blas_threads(task.threads):
+        return task.objective.allowed(STARTS[init](task, rng or task.rng))
 
 
 def need_init(init: str) -> None:
@@ -81,7 +82,9 @@ def plus_plus_rows(task: Task, rng: np.random.Generator) -> np.ndarray:
 def _costs_of(task: Task) -> Callable[[np.ndarray], np.ndarray]:
     """What gives the (n, m) costs of the task's rows from m others: in float32 where that is faster and right."""
     if task.objective.rule in ("mean", "direction") and task.vectors.size * task.k >= WORTH:
-        return SquaresFrom(task.vectors)
+        squares = SquaresFrom(task.vectors)
+        if squares.in_range:
+            return squares
     return lambda others: task.objective.costs(task.vectors, others)
 
 

@@ -10,18 +10,32 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nearkin.centroids import Partition, Task
+from nearkin.centroids import Clusterer, Partition, Task
 from nearkin.hooks import ClustererSpec
 from nearkin.lloyd import Lloyd
 from nearkin.objectives import SQUARES, Objective
+from nearkin.row_source import RowsTask
 from nearkin.testing import checks
 
 
-class Right(Lloyd):
+class Right(Clusterer):
+    """Lloyd's algorithm, of rows that are all in memory."""
+
+    name = "under-test"
+    rules = Lloyd.rules
+
+    def __init__(self, max_iter: int = 25) -> None:
+        self.lloyd = Lloyd(max_iter)
+
+    def _fit(self, task: Task) -> Partition:
+        return self.lloyd.fit_task(task)
+
+
+class RightStreaming(Lloyd):
     name = "under-test"
 
 
-class RightMedoids(Lloyd):
+class RightMedoids(Right):
     """Lloyd's algorithm with medoids, named by their first equal row."""
 
     name = "under-test"
@@ -53,6 +67,24 @@ class CountsInFloats(Right):
     def _fit(self, task: Task) -> Partition:
         found = super()._fit(task)
         return replace(found, iterations=float(len(found.history)))
+
+
+class ForgetsWeightsInBlocks(RightStreaming):
+    def _fit_rows(self, task: RowsTask) -> Partition:
+        return super()._fit_rows(replace(task, mass=None))
+
+
+class LabelsWithinBlocks(RightStreaming):
+    """Numbers of rows taken for those within their block."""
+
+    def _fit_rows(self, task: RowsTask) -> Partition:
+        found = super()._fit_rows(task)
+        return replace(found, labels=np.resize(found.labels[: task.step], len(found.labels)))
+
+
+class TakesAnyStart(RightStreaming):
+    def fit_rows(self, task: RowsTask) -> Partition:
+        return self._fit_rows(task)
 
 
 class NotAClusterer:
@@ -259,6 +291,9 @@ BROKEN: list[tuple[str, Callable[..., Any]]] = [
     ("input-unchanged", CentresInPlace),
     ("input-unchanged", ScalesWeightsInPlace),
     ("input-unchanged", MovesTheStart),
+    ("streamed-alike", ForgetsWeightsInBlocks),
+    ("streamed-alike", LabelsWithinBlocks),
+    ("streamed-checked", TakesAnyStart),
     ("medoids-are-rows", NamesOtherRows),
     ("medoids-are-rows", NamesNoRows),
     ("memberships-true", MembershipsTwice),
@@ -280,7 +315,7 @@ def spec_of(make: Callable[..., Any], **more: Any) -> ClustererSpec:
     return ClustererSpec(**{"params": None if make is NotAClusterer else LimitedParams, **given})
 
 
-@pytest.mark.parametrize("make", [Right, RightMedoids, RightMemberships])
+@pytest.mark.parametrize("make", [Right, RightStreaming, RightMedoids, RightMemberships])
 def test_a_right_clusterer_passes(failed: Callable[..., dict[str, str]], make: Callable[..., Any]) -> None:
     assert failed(spec_of(make)) == {}
 

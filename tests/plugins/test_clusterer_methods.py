@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -11,17 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nearkin as nk
+from nearkin import objectives as objectives_module
+from nearkin.centroids import Clusterer, Partition, Task
 from nearkin.errors import MissingDependencyError, ParameterError, PluginContractError
 from nearkin.hooks import ClustererSpec
+from nearkin.lloyd import FARTHEST, Lloyd
 from nearkin.metrics import Euclidean, Metric, squared_l2
-from nearkin.objectives import DIRECTIONS, SQUARES, MetricSums
+from nearkin.objectives import ABSOLUTE, DIRECTIONS, SQUARES, MetricSums
 from nearkin.registry import default_registry
 from nearkin_plugins import fuzzy as fuzzy_module
 from nearkin_plugins import kmedoids as kmedoids_module
+from nearkin_plugins import minibatch as minibatch_module
 from nearkin_plugins.bisecting import Bisecting
 from nearkin_plugins.faiss_kmeans import KMeans
 from nearkin_plugins.fuzzy import Fuzzy, memberships_of
 from nearkin_plugins.kmedoids import KMedoids
+from nearkin_plugins.minibatch import MiniBatch
+from nearkin_plugins.online import Online
 
 BY_ROWS = MetricSums(Euclidean())
 QUICK = settings(deadline=None, max_examples=60)
@@ -279,3 +286,88 @@ def test_a_method_is_named_without_being_made(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(nk.errors.NotSupportedError) as caught:
         nk.cluster(np.ones((4, 2)), 2, method="lloyd", metric="chebyshev", registry=registry)
     assert "method='kmedoids'" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_kmeans_of_faiss_keeps_to_its_threads_and_gives_them_back(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faiss = pytest.importorskip("faiss")
+    seen = list[int]()
+
+    class Watched(faiss.Kmeans):  # type: ignore[misc,name-defined]
+        def train(self, *rows: object, **options: object) -> object:
+            seen.append(faiss.omp_get_max_threads())
+            return super().train(*rows, **options)
+
+    monkeypatch.setattr(faiss, "Kmeans", Watched)
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(3)
+    try:
+        KMeans().fit(np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32), 5, threads=threads)
+        assert (seen, faiss.omp_get_max_threads()) == ([threads], 3)
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def test_clusters_that_ran_empty_within_splits_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = list[int]()
+    whole = Lloyd.fit_task
+
+    def watched(self: Lloyd, task: Task) -> Partition:
+        found = whole(self, task)
+        counted.append(found.reseeded)
+        return found
+
+    monkeypatch.setattr(Lloyd, "fit_task", watched)
+    corner = np.random.default_rng(0).normal(size=(60, 2)) * np.float64([[1, 0.01]] * 30 + [[0.01, 1]] * 30)
+    found = Bisecting(init="box", refine=False).fit(np.abs(corner), 30, seed=0)
+    assert 0 < found.reseeded == sum(counted)
+    assert found.reseeding == FARTHEST
+
+
+def test_what_minibatch_gives_empty_clusters_is_said() -> None:
+    """No batch moves the far centroids, which only the iteration at the end sets down on the farthest rows."""
+    rows = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    start = np.concatenate([rows[:3], np.full((2, 2), 1e6, dtype=np.float32)])
+    found = MiniBatch(max_iter=1, batch_size=30).fit(rows, 5, start=start)
+    assert (found.reseeded, found.reseeding) == (2, FARTHEST)
+
+
+@pytest.mark.parametrize("make", [MiniBatch, Online])
+def test_rows_in_memory_are_not_copied_as_a_whole(make: type[Clusterer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minibatch_module, "BLOCK", 4096)
+    rows = np.random.default_rng(0).normal(size=(100_000, 32)).astype(np.float32)
+    made, start = make(), rows[:4].copy()
+    made.fit(rows[:2000], 4, start=start)  # compiled
+    tracemalloc.start()
+    made.fit(rows, 4, start=start)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 0.9 * rows.nbytes
+
+
+@given(st.integers(1, 12), st.integers(1, 5), st.booleans(), st.integers(0, 10_000))
+@QUICK
+def test_medians_are_those_of_rows_given_so_many_times(n: int, dim: int, alike: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(-3, 4, (n, dim)).astype(np.float32)
+    mass = np.full(n, 3.0) if alike else rng.integers(0, 4, n).astype(float)
+    labels, old = np.zeros(n, dtype=np.int64), np.full((1, dim), 9, dtype=np.float32)
+    wanted = np.median(np.repeat(rows, mass.astype(int), axis=0), axis=0) if mass.any() else old[0]
+    for bytes_at_once in (1, 1 << 20):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(objectives_module, "block_rows", lambda size, most=bytes_at_once: max(1, most // size))
+            np.testing.assert_array_equal(ABSOLUTE.centres(rows, labels, mass, old)[0], wanted)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_medians_take_less_memory_than_the_rows(alike: bool) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(20_000, 1000)).astype(np.float32)
+    mass = np.ones(20_000) if alike else rng.uniform(1, 2, 20_000)
+    tracemalloc.start()
+    ABSOLUTE.centres(rows, np.zeros(20_000, dtype=np.int64), mass, rows[:1])
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < rows.nbytes

@@ -300,3 +300,12 @@ def test_iterations_that_were_cut_short_are_all_that_were_allowed(method, most):
     rows = np.random.default_rng(0).normal(size=(2000, 8)).astype(np.float32)
     found = nk.cluster(rows, 20, method=method, max_iter=most, n_init=1)
     assert (found.iterations, found.ended) == (most, "max_iter")
+
+
+@pytest.mark.parametrize("method", ["online:rate=0.9", "minibatch:batch_size=20", "lloyd", "kmeans"])
+def test_the_best_of_several_starts_has_the_least_inertia(method):
+    rows = np.random.default_rng(3).normal(size=(300, 4)).astype(np.float32)
+    alone = [nk.cluster(rows, 12, method=method, n_init=1, seed=seed, max_iter=4) for seed in range(6)]
+    best = nk.cluster(rows, 12, method=method, n_init=6, seed=0, max_iter=4)
+    assert best.inertia == min(each.inertia for each in alone)
+    assert all(each.history[-1] == each.inertia for each in [*alone, best])

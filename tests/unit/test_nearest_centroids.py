@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearkin import centroid_bounds, nearest_centroids
+import nearkin as nk
+from nearkin import centroid_bounds, nearest_centroids, starts
 from nearkin.centroid_bounds import BoundedAssignment
+from nearkin.centroids import Task
 from nearkin.lloyd import Lloyd
 from nearkin.nearest_centroids import SquaresFrom, own_costs
 from nearkin.objectives import SQUARES, cluster_sums
@@ -27,7 +31,10 @@ def rows_and_centroids(n=3000, k=200, dim=16, shift=0.0, scale=1.0, seed=0):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize(("shift", "scale"), [(0, 1), (1e4, 1), (1e6, 10), (0, 1e-12), (0, 1e15)])
+@pytest.mark.parametrize(
+    ("shift", "scale"),
+    [(0, 1), (1e4, 1), (1e6, 10), (0, 1e-12), (0, 1e-18), (0, 1e-20), (0, 1e-22), (0, 1e-36), (0, 1e15)],
+)
 def test_every_label_is_a_nearest_centroid(shift, scale, threads):
     rows, centroids = rows_and_centroids(shift=shift, scale=scale)
     labels = nearest_centroids.nearest_centroids(rows, centroids, threads)
@@ -53,11 +60,11 @@ def test_of_equal_centroids_the_first_is_taken():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("shift", [0, 1e4])
-def test_bounds_change_no_label_while_centroids_move(shift, threads, monkeypatch):
+@pytest.mark.parametrize(("shift", "scale"), [(0, 1), (1e4, 1), (0, 1e-18), (0, 1e-20), (0, 1e-22)])
+def test_bounds_change_no_label_while_centroids_move(shift, scale, threads, monkeypatch):
     monkeypatch.setattr(centroid_bounds, "CHUNK", 700)
     monkeypatch.setattr(centroid_bounds, "GROUP", 16)
-    rows, centroids = rows_and_centroids(shift=shift)
+    rows, centroids = rows_and_centroids(shift=shift, scale=scale)
     rng = np.random.default_rng(1)
     assignment = BoundedAssignment(rows, threads)
     for step in range(12):
@@ -114,3 +121,90 @@ def test_squares_from_rows_are_right_to_a_share(n, m, seed, shift):
     found = SquaresFrom(rows)(others)
     np.testing.assert_allclose(found, brute(rows, others), rtol=1e-2, atol=1e-5 if shift else 1e-9)
     assert found[0, 0] == 0
+
+
+def blas_now():
+    import threadpoolctl
+
+    libraries = [each for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"]
+    return {each["num_threads"] for each in libraries if each.get("threading_layer") != "openmp"}
+
+
+@pytest.fixture
+def _three_blas_threads():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    with threadpoolctl.threadpool_limits(3, user_api="blas"):
+        if blas_now() != {3}:
+            pytest.skip("the library behind numpy's products does not let itself be held to a number of threads")
+        yield
+
+
+@pytest.mark.usefixtures("_three_blas_threads")
+def test_callers_that_overlap_give_the_threads_back():
+    first, second, third = (nearest_centroids.blas_threads(threads) for threads in (2, 1, 2))
+    first.__enter__()
+    assert blas_now() == {2}
+    second.__enter__()
+    third.__enter__()
+    assert blas_now() == {1}
+    first.__exit__(None, None, None)
+    assert blas_now() == {1}
+    second.__exit__(None, None, None)
+    third.__exit__(None, None, None)
+    assert blas_now() == {3}
+    with pytest.raises(ZeroDivisionError), nearest_centroids.blas_threads(1):
+        raise ZeroDivisionError
+    assert blas_now() == {3}
+
+
+@pytest.mark.usefixtures("_three_blas_threads")
+def test_callers_in_three_threads_give_the_threads_back():
+    rows, _ = rows_and_centroids(n=3000)
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(3):
+            list(pool.map(lambda seed: nk.cluster(rows, 100, threads=2, seed=seed, n_init=1, max_iter=5), range(3)))
+    assert blas_now() == {3}
+
+
+@pytest.mark.usefixtures("_three_blas_threads")
+@pytest.mark.skipif(
+    not hasattr(os, "fork") or sys.platform == "darwin", reason="Apple's libraries do not survive a fork"
+)
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_a_forked_child_is_not_held_by_its_parent():
+    with nearest_centroids.blas_threads(1):
+        child = os.fork()
+        if child == 0:
+            held = blas_now()
+            with nearest_centroids.blas_threads(2):
+                inside = blas_now()
+            os._exit(0 if (held, inside, blas_now()) == ({3}, {2}, {3}) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert blas_now() == {1}
+    assert blas_now() == {3}
+
+
+@pytest.mark.usefixtures("_three_blas_threads")
+def test_a_start_is_found_on_the_threads_that_it_may_use(monkeypatch):
+    seen = list[set[int]]()
+
+    class Watched(SquaresFrom):
+        def __call__(self, others):
+            seen.append(blas_now())
+            return super().__call__(others)
+
+    monkeypatch.setattr(starts, "SquaresFrom", Watched)
+    monkeypatch.setattr(starts, "WORTH", 1)
+    rows, _ = rows_and_centroids(n=300)
+    starts.starting_centroids("k-means++", Task(rows, 5, SQUARES, np.ones(len(rows)), threads=2))
+    assert seen
+    assert all(each == {2} for each in seen)
+
+
+def test_a_start_of_rows_very_close_together_is_that_of_the_same_rows_apart():
+    rows, _ = rows_and_centroids()
+    apart, close = (Task((rows * np.float32(scale)), 300, SQUARES, np.ones(len(rows))) for scale in (1, 2.0**-75))
+    np.testing.assert_array_equal(
+        starts.starting_centroids("k-means++", close) * np.float32(2.0**75),
+        starts.starting_centroids("k-means++", apart),
+    )

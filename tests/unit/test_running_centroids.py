@@ -135,7 +135,7 @@ def test_online_moves_row_by_row(rate, directed, monkeypatch):
             seen[nearest] += mass[number]
             share = 1 - (1 - rate) ** mass[number] if rate else mass[number] / seen[nearest]
             expected[nearest] += share * (rows[number] - expected[nearest])
-    one_pass_in_numpy(rows, order, mass, means, counts, rate, directed)
+    one_pass_in_numpy(rows, order, mass, np.zeros(rows.shape[1]), means, counts, rate, directed)
     np.testing.assert_allclose(means, expected, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(counts, seen)
     given = {"objective": objective, "seed": 3, "weights": mass}
@@ -148,7 +148,7 @@ def test_online_moves_row_by_row(rate, directed, monkeypatch):
 def test_online_by_hand():
     """MacQueen on a line: 0 and 10 begin; 2, 9 and 4 come in turn."""
     rows, means, counts = np.float32([[2], [9], [4]]), np.array([[0.0], [10.0]]), np.ones(2)
-    one_pass_in_numpy(rows, np.arange(3), np.ones(3), means, counts, 0.0, False)
+    one_pass_in_numpy(rows, np.arange(3), np.ones(3), np.zeros(rows.shape[1]), means, counts, 0.0, False)
     assert (means.ravel().tolist(), counts.tolist()) == ([2.0, 9.5], [3.0, 2.0])
 
 
@@ -166,3 +166,28 @@ def test_online_by_hand():
 def test_options_out_of_range_are_refused(make, given, said):
     with pytest.raises(ParameterError, match=said):
         make(**given)
+
+
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize("rate", [0.003, 0.3, 1.0])
+def test_batches_of_any_size_draw_as_rows_one_by_one(rate, directed):
+    """Rows keep to their centroids, which lie far apart; a weight is so many rows."""
+    rng = np.random.default_rng(0)
+    start = 100 * np.eye(3, dtype=np.float32)
+    rows = (start[rng.integers(0, 3, 200)] + rng.normal(size=(200, 3))).astype(np.float32)
+    mass = rng.integers(0, 4, 200).astype(float)
+    objective = DIRECTIONS if directed else SQUARES
+    if directed:
+        rows, start = unit_rows(rows), unit_rows(start)
+    expected = start.astype(np.float64)
+    for row, times in zip(rows, mass, strict=True):
+        nearest = ((row - expected) ** 2).sum(axis=1).argmin()
+        for _ in range(int(times)):
+            expected[nearest] += rate * (row - expected[nearest])
+    for size in (1, 7, 200):
+        running = RunningCentroids(start, np.zeros(3), objective, rate=rate)
+        for first in range(0, 200, size):
+            running.update(rows[first : first + size], mass[first : first + size])
+        wanted = unit_rows(expected.astype(np.float32)) if directed else expected
+        np.testing.assert_allclose(running.centroids, wanted, rtol=1e-5, atol=1e-6)
+        assert running.counts.sum() == mass.sum()

@@ -182,8 +182,12 @@ class Problem:
 
 
 def best_of(found: Iterable[Partition]) -> Partition:
-    """The one whose clusterer made the most of what it makes less."""
-    return min(found, key=lambda each: each.history[-1] if each.history else each.inertia)
+    """The one whose clusterer made the most of what it makes less: the inertia, unless rows may belong to several clusters."""
+    return min(found, key=_made_less)
+
+
+def _made_less(found: Partition) -> float:
+    return found.history[-1] if found.memberships is not None and found.history else found.inertia
 
 
 def approach_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -13,6 +13,8 @@ from nearkin.errors import NotSupportedError, ParameterError
 from nearkin.hooks import ClustererSpec
 from nearkin.metrics import CentroidRule, Euclidean, Metric, unit_rows
 from nearkin.objectives import ABSOLUTE, DIRECTIONS, SQUARES, MetricSums, Objective
+from nearkin.row_source import ArrayRows, RowsTask, StreamingClusterer
+from nearkin.running_centroids import RUNNING_RULES
 from nearkin.testing.contract import Checks, NotApplicable, Subject, expect, expect_error, fail, read_only
 from nearkin.testing.samples import ROWS, ordinary_rows
 from nearkin.vectors import as_vectors
@@ -374,6 +376,70 @@ def _made_less(ground: _Ground, found: Partition) -> float:
     if found.memberships is not None and found.history:
         return found.history[-1]
     return ground.inertia(found.centroids)
+
+
+@CLUSTERER_CHECKS.add
+def streamed_alike(subject: Subject) -> None:
+    """One that reads rows in blocks finds in one block of all rows what `fit` does, and in others labels and inertia are true."""
+    clusterer = subject.make()
+    if not isinstance(clusterer, StreamingClusterer):
+        raise NotApplicable("it takes all rows at once")
+    for ground in _streamed(subject):
+        start = _found(subject, ground).centroids
+        for case, weights in (("", None), (", with weights", _weights(subject))):
+            what = f"fit and fit_rows of {ground.name}{case}"
+            whole = subject.make().fit(ground.rows, K, objective=ground.objective, weights=weights, start=start)
+            n = len(ground.rows)
+            _expect_same(ground, whole, _fit_rows(subject, ground, n, weights, start), what)
+            _expect_true(ground, _fit_rows(subject, ground, n // 3, weights, start), weights, what)
+
+
+@CLUSTERER_CHECKS.add
+def streamed_checked(subject: Subject) -> None:
+    """One that reads rows in blocks refuses what `fit` does: a bad start, or rows that the objective does not take."""
+    if not isinstance(subject.make(), StreamingClusterer):
+        raise NotApplicable("it takes all rows at once")
+    for ground in _streamed(subject):
+        good = ground.rows[:K]
+        cases = [
+            ("a start of one centroid too few", ground, good[1:]),
+            ("a start of NaN", ground, np.full_like(good, np.nan)),
+        ]
+        if ground.rule == "direction":
+            cases.append(("rows of length 3", replace(ground, rows=3 * ground.rows), good))
+        for what, given, start in cases:
+            expect_error(
+                ParameterError,
+                f"{what} ({ground.name})",
+                lambda given=given, start=start: _fit_rows(subject, given, ROWS, None, start),  # type: ignore[misc]
+            )
+
+
+def _streamed(subject: Subject) -> list[_Ground]:
+    """Grounds whose centroids sums determine: only these are read in blocks."""
+    return [ground for ground in _grounds(subject) if ground.rule in RUNNING_RULES]
+
+
+def _fit_rows(subject: Subject, ground: _Ground, step: int, weights: np.ndarray | None, start: np.ndarray) -> Partition:
+    clusterer: StreamingClusterer = subject.make()
+    rows = ArrayRows(ground.rows.copy())
+    return clusterer.fit_rows(
+        RowsTask(rows, K, ground.objective, weights, 0, start.copy(), threads=1, step=step, sample=len(ground.rows))
+    )
+
+
+def _expect_true(ground: _Ground, found: Partition, weights: np.ndarray | None, what: str) -> None:
+    """Labels are those of nearest centroids, and the inertia is theirs."""
+    costs = ground.costs(found.centroids)
+    least = costs.min(axis=1)
+    own = costs[np.arange(len(costs)), found.labels]
+    wrong = int((own > least + _SHARE * float(costs.max())).sum())
+    expect(not wrong, f"{wrong} of {len(costs)} rows have a nearer centroid than their own ({what}, in three blocks)")
+    wanted = float(own.sum() if weights is None else weights @ own)
+    expect(
+        abs(found.inertia - wanted) <= 1e-3 * wanted,
+        f"the inertia is {found.inertia:.6g}, the sum over the rows {wanted:.6g} ({what}, in three blocks)",
+    )
 
 
 @CLUSTERER_CHECKS.add
