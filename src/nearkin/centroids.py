@@ -245,7 +245,10 @@ def checked_mass(weights: np.ndarray | None, n: int) -> np.ndarray:
     """(n,) float64 weights; raise ParameterError unless they are n non-negative numbers, not all zero."""
     if weights is None:
         return np.ones(n)
-    mass = np.asarray(weights, dtype=np.float64)
+    try:
+        mass = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        mass = np.empty(0)
     if mass.shape != (n,) or not (np.isfinite(mass).all() and (mass >= 0).all() and mass.sum() > 0):
         raise ParameterError(f"weights must be {n} non-negative numbers, not all zero")
     return mass

@@ -33,6 +33,7 @@ def as_vectors(
     dtype: DType = "float32",
     what: str = "vectors",
     longest: float = inf,
+    remedy: str = 'remove them, or pass on_bad="skip"',
 ) -> np.ndarray:
     """Check an array of vectors and return it as C-contiguous float32 (or uint8 packed bits), copying only if needed.
 
@@ -48,6 +49,8 @@ def as_vectors(
         What the array is called in an error message.
     longest
         Largest Euclidean length of a row.
+    remedy
+        What to do about values that are not finite, for the hint of the error.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def as_vectors(
         if bad.size:
             raise VectorError(
                 f"{what} have {_not_finite(vectors, bad)} in {name_rows(bad, len(array))}",
-                hint='remove them, or pass on_bad="skip"',
+                hint=remedy,
             )
         bad = overlong_rows(array, longest)
         if bad.size:

@@ -309,3 +309,25 @@ def test_the_best_of_several_starts_has_the_least_inertia(method):
     best = nk.cluster(rows, 12, method=method, n_init=6, seed=0, max_iter=4)
     assert best.inertia == min(each.inertia for each in alone)
     assert all(each.history[-1] == each.inertia for each in [*alone, best])
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"method": 3}, ParameterError, "method is a int, the name of a clusterer expected"),
+        ({"method": "lloid"}, UnknownNameError, "did you mean 'lloyd'"),
+        ({"weights": ["a"] * 9}, ParameterError, "weights must be 9 non-negative numbers"),
+        ({"n_init": 0}, ParameterError, "n_init is 0"),
+        ({"k": True}, ParameterError, "k is True"),
+        ({"rows": np.full((9, 2), np.nan)}, VectorError, r"in 9 of 9 rows \(.*\); remove them$"),
+        (
+            {"rows": np.zeros((9, 2)), "metric": "cosine"},
+            VectorError,
+            r"have none: 9 of 9 rows \(.*\); remove them, or take",
+        ),
+    ],
+)
+def test_bad_arguments_end_in_a_sentence(given, error, said):
+    rows = given.pop("rows", np.arange(18.0).reshape(9, 2))
+    with pytest.raises(error, match=said):
+        nk.cluster(rows, given.pop("k", 2), **given)

@@ -19,7 +19,7 @@ from nearkin.registry import Registry
 from nearkin.running_centroids import RUNNING_RULES
 from nearkin.search_parameters import whole_number
 from nearkin.settings import load_settings
-from nearkin.vectors import as_vectors
+from nearkin.vectors import as_vectors, name_rows
 
 ITERATIONS = 300
 """At most, where the user names none and the method counts them; indexes are content with fewer."""
@@ -227,6 +227,8 @@ def make_clusterer(method: str, options: Mapping[str, Any], registry: Registry) 
     ParameterError
         The method has no such option.
     """
+    if not isinstance(method, str):
+        raise ParameterError(f"method is a {type(method).__name__}, the name of a clusterer expected")
     part = registry.parse("clusterer", method)
     spec = registry.resolve("clusterer", part.name)
     known = {each.name for each in fields(spec.params)} if spec.params else set()
@@ -299,11 +301,14 @@ def _method_for(rule: CentroidRule, registry: Registry) -> str:
 
 
 def _prepared(vectors: Any, metric: Metric) -> np.ndarray:
-    rows = as_vectors(vectors, dtype=metric.dtype, longest=metric.longest_row)
+    rows = as_vectors(vectors, dtype=metric.dtype, longest=metric.longest_row, remedy="remove them")
     if not len(rows):
         raise VectorError("there are no rows to cluster", hint="pass at least one vector")
     if metric.needs_fit:
         metric.fit_for_centroids(rows)
-    if metric.refuses_rows:
-        metric.need_accepted(rows)
+    refused = np.flatnonzero(metric.refuses(rows)) if metric.refuses_rows else np.empty(0)
+    if refused.size:
+        raise VectorError(
+            f"{metric.bad_row_reason}: {name_rows(refused, len(rows))}", hint="remove them, or take another metric"
+        )
     return metric.prepare(rows)

@@ -176,7 +176,8 @@ class Clustering:
 
     def nearest(self, vectors: Any) -> tuple[np.ndarray, np.ndarray]:
         """(m,) int64 cluster of each of (m, dim) new rows, and its (m,) float64 distance from that centroid, by the metric."""
-        rows = as_vectors(vectors, dtype=self.metric.dtype, longest=self.metric.longest_row)
+        metric = self.metric
+        rows = as_vectors(vectors, dtype=metric.dtype, longest=metric.longest_row, remedy="remove them")
         labels, costs = np.empty(len(rows), dtype=np.int64), np.empty(len(rows))
         for start in range(0, max(1, len(rows)), self.step):
             some = slice(start, start + self.step)
