@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import nearkin as nk
 from nearkin.centroids import Clusterer, Partition
-from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, VectorError
+from nearkin.errors import NotSupportedError, ParameterError, PluginContractError, UnknownNameError, VectorError
 from nearkin.hooks import ClustererSpec
 from nearkin.lloyd import Lloyd
 from nearkin.objectives import SQUARES
