@@ -159,17 +159,27 @@ def test_a_metric_is_fitted_to_the_file(files, metric):
 
 
 def test_methods_that_need_all_rows_are_refused_by_name(files):
-    with pytest.raises(NotSupportedError, match=r"method 'online' needs all rows in memory, and 6,000 rows") as caught:
+    with pytest.raises(NotSupportedError, match=r"method 'online' needs all rows of .* in memory") as caught:
         nk.cluster(files / "x.npy", 6, method="online", memory="300kB")
     assert "'lloyd' or 'minibatch'" in str(caught.value)
-    with pytest.raises(NotSupportedError, match="method 'lloyd' under 'manhattan' needs all rows in memory"):
+    with pytest.raises(NotSupportedError, match=r"method 'lloyd' under 'manhattan' needs all rows of .* in memory"):
         nk.cluster(files / "x.npy", 6, metric="manhattan", memory="300kB")
 
 
-def test_methods_that_need_all_rows_load_a_file_that_fits(files):
-    for more in ({"memory": "10MB"}, {}):
-        found = nk.cluster(files / "x.fvecs", 6, metric="manhattan", seed=0, **more)
-        assert found.inertia == pytest.approx(nk.cluster(blobs(), 6, metric="manhattan", seed=0).inertia)
+def test_methods_that_need_all_rows_load_a_file_where_memory_has_no_ceiling(files):
+    found = nk.cluster(files / "x.fvecs", 6, metric="manhattan", seed=0)
+    assert found.inertia == pytest.approx(nk.cluster(blobs(), 6, metric="manhattan", seed=0).inertia)
+
+
+def test_a_file_has_as_many_starts_as_rows_in_memory(files):
+    rows = np.random.default_rng(0).normal(size=(500, 5)).astype("f4")
+    np.save(files / "few.npy", rows)
+    assert nk.cluster(files / "few.npy", 10).inertia == pytest.approx(nk.cluster(rows, 10).inertia, rel=1e-5)
+
+
+def test_neighbouring_seeds_share_no_start():
+    rows = np.random.default_rng(0).normal(size=(500, 5))
+    assert len({round(nk.cluster(rows, 10, seed=seed).inertia, 3) for seed in range(6)}) > 3
 
 
 @pytest.mark.parametrize("method", STREAMING)

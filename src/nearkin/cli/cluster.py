@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -130,10 +130,11 @@ def cluster(
         note(remark)
     given["metric"] = metric
     if compare:
+        _need_alone({"-o": output, "--labels": labels, "--assign": assign, "--nprobe": nprobe, **_of_one_method(given)})
         _compare(session, rows, k, given, as_json=as_json)
         return
     with working(f"clustering {_named(rows)}"):
-        report = _report(_clustered(session, rows, k, given), rows, asked, remarks)
+        report = _report(_clustered(session, rows, k, asked, given), rows, asked, remarks)
         if output is not None:
             _save(report, output, overwrite=overwrite)
     table = _labels(session, report, asked, assign) if labels or assign else ""
@@ -229,12 +230,13 @@ def _remarks(rows: TableRows, spread: bool) -> tuple[str, ...]:
 # ---- working ---------------------------------------------------------------------------------------------------------
 
 
-def _clustered(session: Session, rows: TableRows, k: int | str, given: Mapping[str, Any]) -> Clustering:
+def _clustered(session: Session, rows: TableRows, k: int | str, asked: Source, given: Mapping[str, Any]) -> Clustering:
     from nearkin.clustering.running import cluster as run
 
     start = given["init"]
     if start is not None and Path(start).is_file():
-        start = session.read(start).vectors
+        columns = ",".join(rows.columns) if asked.numeric is not None else None
+        start = _read(session, replace(asked, vectors=start, numeric=columns, weights=None, id=None)).vectors
     return run(rows.vectors, k, **{**given, "init": start}, **_common(session, rows))  # type: ignore[arg-type]
 
 
@@ -275,8 +277,6 @@ def _save(report: ClusterReport, output: str, *, overwrite: bool) -> None:
 
 def _labels(session: Session, report: ClusterReport, asked: Source, assign: str | None) -> str:
     """CSV of the rows that were clustered, or of those of another file, read in the same way."""
-    from dataclasses import replace
-
     from nearkin.reporting.cluster_tables import labels_csv
 
     if assign is None:
@@ -352,6 +352,20 @@ def print_curve(choice: KChoice) -> None:
     ]
     print_table(("k", "inertia", "silhouette", "time", ""), rows, right=("k", "inertia", "silhouette", "time"))
     click.echo(f"\n{choice.why}\n")
+
+
+def _of_one_method(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"--{name.replace('_', '-')}": given[name] for name in ("init", "max_iter")}
+
+
+def _need_alone(given: Mapping[str, Any]) -> None:
+    """Refuse what --compare would not heed."""
+    for name, value in given.items():
+        if value is not None:
+            raise ParameterError(
+                f"--compare runs every method as it is and prints a table, and {name} is for one clustering",
+                hint="leave one of the two out",
+            )
 
 
 def _compare(session: Session, rows: TableRows, k: int | str, given: Mapping[str, Any], *, as_json: bool) -> None:

@@ -26,6 +26,7 @@ from nearkin.running_centroids import RUNNING_RULES, RunningCentroids
 from nearkin.search_parameters import whole_number
 from nearkin.settings import load_settings
 from nearkin.starts import starting_centroids
+from nearkin.vectors import as_vectors
 
 try:
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
@@ -283,8 +284,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
 
     def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
         wide = self.metric is not None and make_metric(self.metric, default_registry())[0].dtype == "bits"
-        checked: np.ndarray = validate_data(self, X, dtype=np.uint8 if wide else np.float32, order="C", reset=reset)
-        return checked
+        # What is not bits is refused later in words: a cast would make bits of anything.
+        checked: np.ndarray = validate_data(self, X, dtype=None if wide else np.float32, order="C", reset=reset)
+        return as_vectors(checked, dtype="bits") if wide else checked
 
     def _seed(self) -> int:
         given = self.random_state

@@ -55,11 +55,6 @@ class FileRows(RowSource):
         self.dim = metric.prepared_dim(self.width)
         self._fitted = not metric.needs_fit
 
-    @property
-    def bytes_in_memory(self) -> int:
-        """That the rows would take as an array of their own, prepared."""
-        return self.rows * 4 * (self.width + self.dim)
-
     def checked(self, step: int, seed: int = 0) -> FileRows:
         """Itself, once every row has been seen: all of them fit for the metric, counted, and the metric fitted on a sample.
 

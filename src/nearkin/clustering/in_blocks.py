@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -13,7 +13,7 @@ from nearkin.budgets import read_bytes
 from nearkin.centroids import Partition, checked_mass, checked_start, need_clusters
 from nearkin.clustering.file_rows import FileRows
 from nearkin.clustering.number_of_clusters import choose
-from nearkin.clustering.problem import Approach, best_of
+from nearkin.clustering.problem import Approach, best_of, derived_seed
 from nearkin.clustering.result import Clustering
 from nearkin.errors import BudgetError, NearkinError, NotSupportedError, ParameterError
 from nearkin.mapped_pages import is_mapped
@@ -82,22 +82,23 @@ def in_file(vectors: Any, memory: int | str | None) -> bool:
 
 
 def streams(source: FileRows, how: Approach, memory: int | str | None, registry: Registry) -> bool:
-    """Whether the clusterer reads the file block by block; if it cannot, the rows have to fit into memory.
+    """Whether the clusterer reads the file block by block; if it cannot, the rows are read into memory.
 
     Raises
     ------
     NotSupportedError
-        They do not.
+        It cannot, and memory has a ceiling.
     """
     clusterer, rule = how.clusterer, how.objective.rule
     if isinstance(clusterer, StreamingClusterer) and rule in RUNNING_RULES:
         return True
-    if memory is not None and source.rows >= 0 and source.bytes_in_memory > SHARE * read_bytes(memory):
+    if memory is not None:
         under = "" if rule in RUNNING_RULES else f" under {source.metric.name!r}"
         raise NotSupportedError(
-            f"method {clusterer.name!r}{under} needs all rows in memory, and {source.rows:,} rows of {source.name} take "
-            f"{source.bytes_in_memory:,} bytes, more than memory={memory!r} allows",
-            hint=f"use method={' or '.join(map(repr, _able(registry)))} under a metric of means or directions, such as 'euclidean'",
+            f"method {clusterer.name!r}{under} needs all rows of {source.name} in memory, and more for its work, so that "
+            f"memory={memory!r} is no promise that it could keep",
+            hint=f"use method={' or '.join(map(repr, _able(registry)))} under a metric of means or directions, such as "
+            "'euclidean', or leave memory out",
         )
     return False
 
@@ -126,6 +127,7 @@ def cluster_blocks(
     if source.rows > room.kept:
         chosen = np.sort(np.random.default_rng(how.seed).choice(source.rows, room.kept, replace=False))
     some = how.prepared_problem(source.taken(chosen, room.step), None if mass is None else mass[chosen])
+    some = replace(some, tries=how.tries(source.rows))
     choice = choose(some, of=source.rows)[0] if k == "auto" else None
     wanted = choice.k if choice else cast(int, k)
     need_clusters(wanted, source.rows)
@@ -151,10 +153,9 @@ def _fitted(
     if start is not None:
         start = how.objective.allowed(checked_start(start, (k, source.dim), np.dtype(np.float32)))
     threads = min(how.threads, THREADS) if bounded else how.threads
-    for trial in range(1 if start is not None else how.n_init or 1):
-        yield clusterer.fit_rows(
-            RowsTask(source, k, how.objective, mass, how.seed + trial, start, threads, room.step, room.sample)
-        )
+    for trial in range(how.tries(source.rows)):
+        seed = derived_seed(how.seed, trial) if trial else how.seed
+        yield clusterer.fit_rows(RowsTask(source, k, how.objective, mass, seed, start, threads, room.step, room.sample))
 
 
 def room_for(source: FileRows, k: int, memory: int | str | None) -> Room:

@@ -160,9 +160,9 @@ class Problem:
         """The best of the tries."""
         return self._best(k, self.seed, self.start)
 
-    def solve_anew(self, k: int, seed: int) -> Partition:
-        """The best of the tries from another seed, whose starts are its own even where centroids to start from were given."""
-        return self._best(k, seed, None)
+    def solve_anew(self, k: int, run: int) -> Partition:
+        """The best of the tries of another run, whose starts are its own even where centroids to start from were given."""
+        return self._best(k, derived_seed(self.seed, 0, run) if run else self.seed, None)
 
     def _best(self, k: int, seed: int, start: np.ndarray | None) -> Partition:
         how = self.approach
@@ -172,13 +172,22 @@ class Problem:
                 self.prepared,
                 k,
                 objective=how.objective,
-                seed=seed + trial,
+                seed=derived_seed(seed, trial) if trial else seed,
                 weights=self.weights,
                 start=start,
                 threads=how.threads,
             )
 
         return best_of(map(fitted, range(self.tries)))
+
+
+def derived_seed(seed: int, *which: int) -> int:
+    """A seed for one start of several: those of neighbouring seeds have none in common, as seed + 1, seed + 2, ... would.
+
+    >>> len({derived_seed(seed, trial) for seed in range(10) for trial in range(1, 10)})
+    90
+    """
+    return int(np.random.SeedSequence([seed, *which]).generate_state(1)[0])
 
 
 def best_of(found: Iterable[Partition]) -> Partition:

@@ -63,7 +63,7 @@ def stability_of(clustering: Clustering, runs: int = 10) -> Stability:
     """Cluster the same rows from other seeds and compare, see `nearkin.Clustering.stability`."""
     runs = whole_number("runs", runs, 2)
     problem = clustering.problem
-    found = [problem.solve_anew(clustering.k, problem.seed + run * problem.tries) for run in range(runs)]
+    found = [problem.solve_anew(clustering.k, run) for run in range(runs)]
     pairs = tuple(adjusted_rand(one.labels, other.labels) for one, other in combinations(found, 2))
     inertias = tuple(each.inertia for each in found)
     return Stability(

@@ -153,7 +153,8 @@ def project(found: Clustering, shown: np.ndarray, columns: Sequence[str] = ()) -
         return Projection(flat, np.column_stack([centroids, np.zeros(found.k)]), names, "Heights are random.")
     mean = rows.mean(axis=0)
     _, spreads, directions = np.linalg.svd(rows - mean, full_matrices=False)
-    two = directions[:2].T
+    two = np.zeros((rows.shape[1], 2))
+    two[:, : min(2, len(directions))] = directions[:2].T  # a single row has a single direction
     held = float((spreads[:2] ** 2).sum() / max((spreads**2).sum(), 1e-300))
     note = (
         f"The plane along which the rows spread most, as the metric sees them; it holds {held:.0%} of their variance."
