@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,9 @@ USUAL_METHOD: Mapping[CentroidRule, str] = {
 }
 """The method that is named for a kind of centroids."""
 
+SHARE_OF_SPREAD = 1e-2
+"""Of a column's standard deviation, that neighbouring numbers of float32 may lie apart before it is trouble."""
+
 INIT_NAMES = {"kmeans++": "k-means++", "forgy": "random", "random-partition": "partition", "uniform": "box"}
 """Other names of starts."""
 
@@ -80,8 +83,10 @@ class Approach:
 
     def problem(self, vectors: Any, weights: Any) -> Problem:
         """The problem of clustering these rows, for which the metric is fitted."""
-        prepared = _prepared(vectors, self.metric)
-        return self.prepared_problem(prepared, None if weights is None else checked_mass(weights, len(prepared)))
+        rows = _checked(vectors, self.metric)
+        mass = None if weights is None else checked_mass(weights, len(rows))
+        problem = self.prepared_problem(_prepared(rows, self.metric), mass)
+        return replace(problem, rounded=_rounded(vectors, rows))
 
     def prepared_problem(self, prepared: np.ndarray, weights: np.ndarray | None) -> Problem:
         """The same for rows that the metric, fitted, has prepared, and checked weights."""
@@ -128,6 +133,8 @@ class Problem:
         (k, dim) centroids to start from, prepared; None to choose them.
     tries
         Starts of which the best is kept.
+    rounded
+        Columns that were given with more digits than float32 has, and need them: rounding is no small part of their spread.
     """
 
     approach: Approach
@@ -135,6 +142,7 @@ class Problem:
     weights: np.ndarray | None
     start: np.ndarray | None
     tries: int
+    rounded: tuple[int, ...] = ()
 
     @property
     def metric(self) -> Metric:
@@ -309,10 +317,14 @@ def _method_for(rule: CentroidRule, registry: Registry) -> str:
     return (named or able)[0]
 
 
-def _prepared(vectors: Any, metric: Metric) -> np.ndarray:
+def _checked(vectors: Any, metric: Metric) -> np.ndarray:
     rows = as_vectors(vectors, dtype=metric.dtype, longest=metric.longest_row, remedy="remove them")
     if not len(rows):
         raise VectorError("there are no rows to cluster", hint="pass at least one vector")
+    return rows
+
+
+def _prepared(rows: np.ndarray, metric: Metric) -> np.ndarray:
     if metric.needs_fit:
         metric.fit_for_centroids(rows)
     refused = np.flatnonzero(metric.refuses(rows)) if metric.refuses_rows else np.empty(0)
@@ -321,3 +333,12 @@ def _prepared(vectors: Any, metric: Metric) -> np.ndarray:
             f"{metric.bad_row_reason}: {name_rows(refused, len(rows))}", hint="remove them, or take another metric"
         )
     return metric.prepare(rows)
+
+
+def _rounded(given: Any, rows: np.ndarray) -> tuple[int, ...]:
+    """Columns of float32 rows that lie so far from 0 that rounding has moved them by a share of their spread."""
+    if rows.dtype != np.float32 or getattr(given, "dtype", None) == rows.dtype:
+        return ()
+    spread = rows.std(axis=0, dtype=np.float64)
+    step = np.spacing(np.abs(rows).max(axis=0)).astype(np.float64)
+    return tuple(np.flatnonzero((spread > 0) & (step > SHARE_OF_SPREAD * spread)).tolist())

@@ -145,7 +145,7 @@ def _probes(nprobe: int | Sequence[int] | None, cells: int) -> tuple[list[int], 
     if nprobe is None:
         probes = sorted({min(cells, 1 << power) for power in range(cells.bit_length() + 1)})
         return probes, max(probe for probe in probes if probe <= max(1, cells / 8))
-    given = [nprobe] if isinstance(nprobe, int | np.integer) else list(nprobe)
+    given = list(nprobe) if isinstance(nprobe, Sequence | np.ndarray) else [nprobe]
     probes = sorted({whole_number("nprobe", each, 1, cells) for each in given})
     if not probes:
         raise ParameterError("nprobe is empty, at least one number of cells expected")

@@ -11,6 +11,7 @@ import numpy as np
 
 from nearkin.clustering.medoid_rows import medoid_rows_of
 from nearkin.clustering.misplaced_centroids import Pulled, pulled_centroids, sparse_centroids
+from nearkin.clustering.problem import SHARE_OF_SPREAD
 from nearkin.clustering.quality import imbalance, labelled
 from nearkin.description import row_digests
 from nearkin.vectors import block_rows, show_row
@@ -30,6 +31,9 @@ NEARLY_ALL = 0.9
 MOST_VARIANCE, WIDER = 0.9, 5.0
 """One column makes so much of the variance, and reaches so many times as far as the median column, where units differ."""
 
+SHARED = 2.0
+"""Times an even share that the largest membership of the mean row has, below which clusters are hardly apart."""
+
 SHOWN = 5
 """Clusters of a kind that are told about."""
 
@@ -44,6 +48,8 @@ TroubleKind = Literal[
     "pulled centroid",
     "one large cluster",
     "unlike units",
+    "rounded",
+    "coinciding centroids",
 ]
 
 
@@ -75,7 +81,10 @@ class Trouble:
 
 def troubles_of(clustering: Clustering) -> tuple[Trouble, ...]:
     """What is found, see `nearkin.Clustering.troubles`."""
-    of_all, of_rows = (_of_empty, _of_iterations, _of_one_large), (_of_copies, _of_sparse, _of_pulled, _of_units)
+    of_all, of_rows = (
+        (_of_empty, _of_coinciding, _of_iterations, _of_one_large, _of_rounding),
+        (_of_copies, _of_sparse, _of_pulled, _of_units),
+    )
     some = clustering.at_hand
     return tuple(
         chain(
@@ -102,6 +111,35 @@ def _of_empty(clustering: Clustering) -> Iterator[Trouble]:
             (),
             f"clusters ran empty {often} and were given {partition.reseeding or 'new centroids'}",
             "fewer clusters, or a start from k-means++, leave fewer of them empty",
+        )
+
+
+def _of_coinciding(clustering: Clustering) -> Iterator[Trouble]:
+    """Fuzzy clusters fall together where all rows are about as far from all centroids, as in many columns."""
+    memberships = clustering.memberships
+    if memberships is None or clustering.k < 2:
+        return
+    even = float(memberships.max(axis=1).mean()) * clustering.k
+    if even < SHARED:
+        yield Trouble(
+            "coinciding centroids",
+            (),
+            f"rows belong to their own cluster {even:.2f} times as much as to {clustering.k} clusters alike: "
+            "centroids fall together",
+            "lower the fuzziness, such as method='fuzzy:m=1.2'; many columns need values near 1",
+        )
+
+
+def _of_rounding(clustering: Clustering) -> Iterator[Trouble]:
+    columns = clustering.problem.rounded
+    if columns:
+        shown = ", ".join(map(str, columns[:SHOWN])) + (", ..." if len(columns) > SHOWN else "")
+        yield Trouble(
+            "rounded",
+            (),
+            f"rows are compared as float32, whose numbers lie further apart than {SHARE_OF_SPREAD:.0%} of the standard "
+            f"deviation in column{'s' if len(columns) > 1 else ''} {shown}",
+            "subtract a round number near their mean from these columns before clustering, as from years, metres or seconds",
         )
 
 

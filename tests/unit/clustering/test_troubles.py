@@ -263,3 +263,23 @@ def test_lloyd_sees_that_it_goes_round_in_circles():
 def test_lloyd_to_the_end_converges_on_ordinary_rows(metric, seed):
     rows = np.random.default_rng(seed).normal(size=(400, 3)).astype(np.float32)
     assert nk.cluster(rows, 12, metric=metric, tol=0, n_init=1, seed=seed).ended == "converged"
+
+
+def test_columns_that_float32_rounds_are_told():
+    rng = np.random.default_rng(0)
+    rows = np.r_[rng.normal(0, 0.02, (50, 2)), rng.normal(0.3, 0.02, (50, 2))]
+    places = rows + np.array([500_000, 4_649_776])
+    far = [each for each in nk.cluster(places, 2).troubles() if each.kind == "rounded"]
+    assert len(far) == 1
+    assert "columns 0, 1" in far[0].sentence
+    for given in (rows, rows + np.array([0, 100]), places.astype(np.float32)):
+        assert not any(each.kind == "rounded" for each in nk.cluster(given, 2).troubles())
+
+
+def test_fuzzy_clusters_that_fall_together_are_told():
+    rows = np.random.default_rng(0).normal(size=(400, 100))
+    kinds = {
+        m: [each.kind for each in nk.cluster(rows, 8, method=f"fuzzy:m={m}", n_init=1).troubles()] for m in (2.0, 1.02)
+    }
+    assert "coinciding centroids" in kinds[2.0]
+    assert "coinciding centroids" not in kinds[1.02]
