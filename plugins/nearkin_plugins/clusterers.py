@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nearkin.errors import ParameterError
 from nearkin.hooks import ClustererSpec, hookimpl
 
 
@@ -23,10 +22,6 @@ class KMeansParams:
 
     max_iter: int = 10
     tol: float = 1e-6
-
-    def __post_init__(self) -> None:
-        if self.max_iter < 1:
-            raise ParameterError(f"max_iter is {self.max_iter}, at least 1 expected")
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nearkin.centroids import Clusterer, Ended, Partition, Task
-from nearkin.errors import ParameterError
-from nearkin.objectives import Objective
-from nearkin.running_centroids import RunningCentroids
+from nearkin.centroids import Clusterer, Ended, Partition, Task, need_stops
+from nearkin.nearest_centroids import own_costs
 from nearkin.vectors import block_rows
 
 LARGEST_SEED = 2**31 - 2
@@ -57,19 +55,12 @@ class KMeans(Clusterer):
 
     name = "kmeans"
     rules = ("mean", "direction")
+    goes_on = True
 
     def __init__(self, max_iter: int = 10, tol: float = 1e-6) -> None:
-        if max_iter < 1:
-            raise ParameterError(f"max_iter is {max_iter}, at least 1 expected")
-        if not tol >= 0:
-            raise ParameterError(f"tol is {tol}, at least 0 expected")
+        need_stops(max_iter, tol)
         self.max_iter = max_iter
         self.tol = tol
-
-    def running(
-        self, means: np.ndarray, weight: np.ndarray, objective: Objective, threads: int = 1
-    ) -> RunningCentroids | None:
-        return RunningCentroids(means, weight, objective, threads=threads)
 
     def _fit(self, task: Task) -> Partition:
         spherical = task.objective.rule == "direction"
@@ -81,7 +72,7 @@ class KMeans(Clusterer):
             _, labels = kmeans.index.search(vectors, 1)
         moved = np.ascontiguousarray(kmeans.centroids)
         centroids = task.objective.allowed(moved if origin is None else _moved(moved, origin))
-        costs = _own_costs(task.vectors, centroids, labels[:, 0])
+        costs = own_costs(task.vectors, centroids, labels[:, 0])
         inertia = float((task.mass * costs).sum())
         splits = sum(each["nsplit"] for each in kmeans.iteration_stats)
         return Partition(
@@ -170,14 +161,3 @@ def _moved(vectors: np.ndarray, by: np.ndarray) -> np.ndarray:
     for start in range(0, len(vectors), step):
         moved[start : start + step] = vectors[start : start + step] + by
     return moved
-
-
-def _own_costs(vectors: np.ndarray, centroids: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(n,) float64 squared distances of rows from the centroids that they are labelled with."""
-    costs = np.empty(len(vectors))
-    step = block_rows(24 * vectors.shape[1])
-    for start in range(0, len(vectors), step):
-        some = slice(start, start + step)
-        apart = vectors[some].astype(np.float64) - centroids[labels[some]]
-        costs[some] = np.einsum("ij,ij->i", apart, apart)
-    return costs

@@ -6,7 +6,7 @@ from math import isfinite
 
 import numpy as np
 
-from nearkin.centroids import Clusterer, Ended, Partition, Task
+from nearkin.centroids import Clusterer, Ended, Partition, Task, need_stops
 from nearkin.errors import ParameterError
 from nearkin.metrics import squared_l2
 from nearkin.objectives import directions
@@ -63,10 +63,7 @@ class Fuzzy(Clusterer):
             raise ParameterError(
                 f"m is {m}, a number above 1 and up to {LARGEST_M:g} expected", hint="m=1 is lloyd" if m == 1 else None
             )
-        if max_iter < 1:
-            raise ParameterError(f"max_iter is {max_iter}, at least 1 expected")
-        if not tol >= 0:
-            raise ParameterError(f"tol is {tol}, at least 0 expected")
+        need_stops(max_iter, tol)
         need_init(init)
         self.m = float(m)
         self.max_iter = max_iter

@@ -8,7 +8,7 @@ from math import isqrt
 
 import numpy as np
 
-from nearkin.centroids import Clusterer, Ended, Partition, Task
+from nearkin.centroids import Clusterer, Ended, Partition, Task, need_stops
 from nearkin.errors import MissingDependencyError, ParameterError, PluginContractError
 from nearkin.kernels import Kernel
 from nearkin.objectives import MetricSums, Objective, members_of
@@ -72,8 +72,7 @@ class KMedoids(Clusterer):
     rules = ("medoid",)
 
     def __init__(self, max_iter: int = 100, init: str = "k-means++", samples: int = 5) -> None:
-        if max_iter < 1:
-            raise ParameterError(f"max_iter is {max_iter}, at least 1 expected")
+        need_stops(max_iter)
         if init not in INITS:
             raise ParameterError(f"init is {init!r}, one of {', '.join(INITS)} expected")
         if samples < 1:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from nearkin.centroids import Ended, Partition, Task
+from nearkin.centroids import Ended, Partition, Task, need_stops
 from nearkin.errors import ParameterError
 from nearkin.lloyd import FARTHEST
-from nearkin.objectives import Objective
 from nearkin.partial_sums import all_merged, new_centroids, sums_of_block
 from nearkin.row_source import ArrayRows, RowsTask, StreamingClusterer
 from nearkin.running_centroids import RunningCentroids, need_running
@@ -59,23 +58,17 @@ class MiniBatch(StreamingClusterer):
 
     name = "minibatch"
     rules = ("mean", "direction")
+    goes_on = True
 
     def __init__(self, batch_size: int = 4096, max_iter: int = 10, tol: float = 1e-4, init: str = "k-means++") -> None:
-        for what, value in (("batch_size", batch_size), ("max_iter", max_iter)):
-            if value < 1:
-                raise ParameterError(f"{what} is {value}, at least 1 expected")
-        if not tol >= 0:
-            raise ParameterError(f"tol is {tol}, at least 0 expected")
+        if batch_size < 1:
+            raise ParameterError(f"batch_size is {batch_size}, at least 1 expected")
+        need_stops(max_iter, tol)
         need_init(init)
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.tol = tol
         self.init = init
-
-    def running(
-        self, means: np.ndarray, weight: np.ndarray, objective: Objective, threads: int = 1
-    ) -> RunningCentroids | None:
-        return RunningCentroids(means, weight, objective, threads=threads)
 
     def _fit(self, task: Task) -> Partition:
         n, dim = task.vectors.shape

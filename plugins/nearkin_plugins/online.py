@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nearkin.centroids import Clusterer, Ended, Partition, Task
+from nearkin.centroids import Clusterer, Ended, Partition, Task, need_stops
 from nearkin.errors import ParameterError
 from nearkin.kernels import numba_is_installed
 from nearkin.objectives import DIRECTIONS, Objective
@@ -40,14 +40,12 @@ class Online(Clusterer):
 
     name = "online"
     rules = ("mean", "direction")
+    goes_on = True
 
     def __init__(self, max_iter: int = 5, rate: float = 0.0, tol: float = 1e-4, init: str = "k-means++") -> None:
-        if max_iter < 1:
-            raise ParameterError(f"max_iter is {max_iter}, at least 1 expected")
+        need_stops(max_iter, tol)
         if not 0 <= rate <= 1:
             raise ParameterError(f"rate is {rate}, a number from 0 to 1 expected", hint="0 is one over the rows seen")
-        if not tol >= 0:
-            raise ParameterError(f"tol is {tol}, at least 0 expected")
         need_init(init)
         self.max_iter = max_iter
         self.rate = rate
@@ -56,7 +54,7 @@ class Online(Clusterer):
 
     def running(
         self, means: np.ndarray, weight: np.ndarray, objective: Objective, threads: int = 1
-    ) -> RunningCentroids | None:
+    ) -> RunningCentroids:
         return RunningCentroids(means, weight, objective, self.rate or None, threads=threads)
 
     def _fit(self, task: Task) -> Partition:

@@ -122,10 +122,13 @@ class Clusterer(ABC):
         How users ask for it: ``nk.cluster(rows, 5, method=NAME)``, and in a plan ``ivf:clusterer=NAME``.
     rules
         Of which kinds its centroids may be; the first is the one it is named for.
+    goes_on
+        Whether its centroids are running means of the rows so far, so that it can go on with new rows without the old ones.
     """
 
     name: ClassVar[str]
     rules: ClassVar[tuple[CentroidRule, ...]] = ("mean",)
+    goes_on: ClassVar[bool] = False
 
     def fit(
         self,
@@ -203,15 +206,20 @@ class Clusterer(ABC):
 
     def running(
         self, means: np.ndarray, weight: np.ndarray, objective: Objective, threads: int = 1
-    ) -> RunningCentroids | None:
-        """Centroids that go on with new rows as this clusterer moves them; None for one that needs all rows again.
+    ) -> RunningCentroids:
+        """Centroids that go on with new rows as this clusterer moves them, where it `goes_on`.
 
         Parameters
         ----------
         means, weight
             (k, dim) means and (k,) weights of the rows of each cluster so far.
+
+        Raises
+        ------
+        NotSupportedError
+            Centroids under the objective are no running means.
         """
-        return None
+        return RunningCentroids(means, weight, objective, threads=threads)
 
     def need_rule(self, objective: Objective) -> None:
         """Raise NotSupportedError unless centroids are such as this clusterer finds."""
@@ -233,6 +241,14 @@ class Clusterer(ABC):
         if found.labels.size and not 0 <= int(found.labels.min()) <= int(found.labels.max()) < k:
             raise PluginContractError(f"clusterer {self.name!r} gave labels outside 0..{k - 1}")
         return found
+
+
+def need_stops(max_iter: int, tol: float = 0.0) -> None:
+    """Raise ParameterError unless these can end iterations: at least 1, and at least 0."""
+    if max_iter < 1:
+        raise ParameterError(f"max_iter is {max_iter}, at least 1 expected")
+    if not tol >= 0:
+        raise ParameterError(f"tol is {tol}, at least 0 expected")
 
 
 def need_clusters(k: int, n: int) -> None:

@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nearkin.centroids import Ended, Partition, Task
-from nearkin.errors import ParameterError
+from nearkin.centroids import Ended, Partition, Task, need_stops
 from nearkin.nearest_centroids import own_costs
 from nearkin.objectives import Objective
 from nearkin.partial_sums import PartialSums, RepeatedSums, all_merged, farthest, new_centroids, sums_of_block
 from nearkin.row_source import RowsTask, StreamingClusterer
-from nearkin.running_centroids import RUNNING_RULES, RunningCentroids, need_running
+from nearkin.running_centroids import RUNNING_RULES, need_running
 from nearkin.starts import need_init, starting_centroids
 
 FARTHEST = "the rows farthest from their centroids"
@@ -39,21 +38,14 @@ class Lloyd(StreamingClusterer):
 
     name = "lloyd"
     rules = ("mean", "direction", "median")
+    goes_on = True
 
     def __init__(self, max_iter: int = 25, tol: float = 1e-4, init: str = "k-means++") -> None:
-        if max_iter < 1:
-            raise ParameterError(f"max_iter is {max_iter}, at least 1 expected")
-        if not tol >= 0:
-            raise ParameterError(f"tol is {tol}, at least 0 expected")
+        need_stops(max_iter, tol)
         need_init(init)
         self.max_iter = max_iter
         self.tol = tol
         self.init = init
-
-    def running(
-        self, means: np.ndarray, weight: np.ndarray, objective: Objective, threads: int = 1
-    ) -> RunningCentroids | None:
-        return RunningCentroids(means, weight, objective, threads=threads)
 
     def _fit(self, task: Task) -> Partition:
         start, objective = starting_centroids(self.init, task), task.objective

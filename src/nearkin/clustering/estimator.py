@@ -234,9 +234,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
         return self._moving(self._how, means, weight)
 
     def _moving(self, how: Approach, means: np.ndarray, weight: np.ndarray) -> RunningCentroids:
-        found = how.clusterer.running(means, weight, how.objective, how.threads)
-        assert found is not None  # asked before
-        return found
+        return how.clusterer.running(means, weight, how.objective, how.threads)
 
     def _runs(self) -> bool:
         how = self._how
@@ -309,9 +307,8 @@ def _weights(given: Any, rows: int) -> np.ndarray:
 
 
 def _goes_on(clusterer: Clusterer) -> bool:
-    """Whether a clusterer says how its centroids go on with new rows."""
-    runs = type(clusterer).running is not Clusterer.running
-    return runs and not set(RUNNING_RULES).isdisjoint(clusterer.rules)
+    """Whether the centroids of a clusterer go on with new rows, under some metric."""
+    return clusterer.goes_on and not set(RUNNING_RULES).isdisjoint(clusterer.rules)
 
 
 def _going_on() -> list[str]:
