@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from math import log2
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,9 @@ NEVER = -1e9
 FAR_OFF = 10.0
 """Squared distance of the mean from the origin, in variances, above which rows are moved there: faiss computes distances from
 inner products in float32."""
+
+SQUARES_FROM, SQUARES_TO = 1e-12, 1e24
+"""Mean squared length of rows that faiss, which computes with such squares in float32, is shown as they are."""
 
 SPLIT = "half of a large cluster's place"
 
@@ -64,14 +68,12 @@ class KMeans(Clusterer):
 
     def _fit(self, task: Task) -> Partition:
         spherical = task.objective.rule == "direction"
-        origin = None if spherical else _far_origin(task.vectors)
-        vectors = task.vectors if origin is None else _moved(task.vectors, -origin)
-        start = task.start if task.start is None or origin is None else _moved(task.start, -origin)
+        frame = _Frame() if spherical else _frame_of(task.vectors)
+        vectors, start = frame.into(task.vectors), None if task.start is None else frame.into(task.start)
         with _faiss_threads(task.threads):
             kmeans = self._trained(task, vectors, start, spherical)
             _, labels = kmeans.index.search(vectors, 1)
-        moved = np.ascontiguousarray(kmeans.centroids)
-        centroids = task.objective.allowed(moved if origin is None else _moved(moved, origin))
+        centroids = task.objective.allowed(frame.back(np.ascontiguousarray(kmeans.centroids)))
         costs = own_costs(task.vectors, centroids, labels[:, 0])
         inertia = float((task.mass * costs).sum())
         splits = sum(each["nsplit"] for each in kmeans.iteration_stats)
@@ -79,7 +81,7 @@ class KMeans(Clusterer):
             centroids,
             labels[:, 0],
             inertia,
-            (*self._history(task, kmeans, spherical), inertia),
+            (*self._history(task, kmeans, spherical, frame.scale), inertia),
             ended=_ended(task, kmeans, self.max_iter, labels[:, 0], centroids),
             reseeded=splits,
             reseeding=SPLIT if splits else "",
@@ -113,11 +115,11 @@ class KMeans(Clusterer):
             kmeans.index.add(np.ascontiguousarray(kmeans.centroids))
         return kmeans
 
-    def _history(self, task: Task, kmeans: Any, spherical: bool) -> tuple[float, ...]:
+    def _history(self, task: Task, kmeans: Any, spherical: bool, scale: float) -> tuple[float, ...]:
         """What faiss made less, before each iteration; where centroids are directions, it sums inner products instead."""
         if not (task.mass == 1).all():
             return ()
-        sums = (float(each) for each in kmeans.obj)
+        sums = (float(each) / scale**2 for each in kmeans.obj)
         if not spherical:
             return tuple(sums)
         squares = float(np.einsum("ij,ij->", task.vectors, task.vectors, dtype=np.float64))
@@ -146,18 +148,37 @@ def _ended(task: Task, kmeans: Any, most: int, labels: np.ndarray, centroids: np
     return "converged" if np.abs(again - centroids).max() <= 1e-6 * scale else "max_iter"
 
 
-def _far_origin(vectors: np.ndarray) -> np.ndarray | None:
-    """The mean of the rows, float64, if it is far from the origin beside how far rows are from it; else None."""
+class _Frame(NamedTuple):
+    """Where rows are shown to faiss: less an origin, times a scale."""
+
+    origin: np.ndarray | None = None
+    scale: float = 1.0
+
+    def into(self, rows: np.ndarray) -> np.ndarray:
+        """(n, dim) float32 rows in the frame; themselves where it is the plain one."""
+        if self.origin is None and self.scale == 1:
+            return rows
+        moved = np.empty(rows.shape, dtype=np.float32)
+        step = block_rows(16 * rows.shape[1])
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step].astype(np.float64)
+            moved[start : start + step] = (some if self.origin is None else some - self.origin) * self.scale
+        return moved
+
+    def back(self, centroids: np.ndarray) -> np.ndarray:
+        """(k, dim) float32 centroids out of the frame."""
+        if self.origin is None and self.scale == 1:
+            return centroids
+        plain = centroids.astype(np.float64) / self.scale
+        return np.asarray(plain if self.origin is None else plain + self.origin, dtype=np.float32)
+
+
+def _frame_of(vectors: np.ndarray) -> _Frame:
+    """The mean as the origin if it is far beside how far rows are from it; a power of two as the scale if squares leave float32."""
     mean = vectors.mean(axis=0, dtype=np.float64)
     square = float(mean @ mean)
     variance = float(np.einsum("ij,ij->", vectors, vectors, dtype=np.float64)) / len(vectors) - square
-    return mean if square > FAR_OFF * variance else None
-
-
-def _moved(vectors: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """(n, dim) float32 rows moved in float64."""
-    moved = np.empty(vectors.shape, dtype=np.float32)
-    step = block_rows(16 * vectors.shape[1])
-    for start in range(0, len(vectors), step):
-        moved[start : start + step] = vectors[start : start + step] + by
-    return moved
+    far = square > FAR_OFF * variance
+    spread = variance if far else variance + square
+    usual = SQUARES_FROM <= spread <= SQUARES_TO or spread <= 0
+    return _Frame(mean if far else None, 1.0 if usual else 2.0 ** -round(log2(spread) / 2))

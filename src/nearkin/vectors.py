@@ -291,11 +291,11 @@ class Gate:
         kept = np.setdiff1d(np.arange(0 if self._fails else len(array)), bad, assume_unique=True)
         return Screened(np.ascontiguousarray(array[kept]), kept, bad)
 
-    def need_good(self) -> None:
+    def need_good(self, remedy: str = 'remove them, or pass on_bad="skip" (--on-bad skip)') -> None:
         """Raise VectorError if bad rows came that are not to be left out: the first kind, with all their numbers."""
         if self.failed:
             bad = np.concatenate(next(filter(None, self._found)))
-            raise VectorError(self.complaint, hint=_without_them(bad, self.rows))
+            raise VectorError(self.complaint, hint=_without_them(bad, self.rows, remedy))
 
     @property
     def complaint(self) -> str:
@@ -308,10 +308,10 @@ def _told_not_finite(given: Any, bad: np.ndarray) -> str:
     return f"vectors have {_not_finite(given, bad)} in "
 
 
-def _without_them(bad: np.ndarray, rows: int) -> str:
+def _without_them(bad: np.ndarray, rows: int, remedy: str) -> str:
     if len(bad) == rows:
         return "no row can be used, so choose other columns or another metric"
-    return 'remove them, or pass on_bad="skip" (--on-bad skip)'
+    return remedy
 
 
 def _refused_rows(array: np.ndarray, refuse: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -337,3 +337,11 @@ def test_bad_arguments_end_in_a_sentence(given, error, said):
     rows = given.pop("rows", np.arange(18.0).reshape(9, 2))
     with pytest.raises(error, match=said):
         nk.cluster(rows, given.pop("k", 2), **given)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e15])
+def test_the_kmeans_of_faiss_separates_tiny_and_huge_values(scale: float) -> None:
+    rng = np.random.default_rng(3)
+    rows = np.concatenate([rng.normal(at, 0.1, (40, 4)) for at in (0, 5, 10)]).astype(np.float32)
+    result = nk.cluster((rows * scale).astype(np.float32), 3, method="kmeans", seed=0)
+    assert sorted(result.sizes.tolist()) == [40, 40, 40]

@@ -69,7 +69,7 @@ class FileRows(RowSource):
         self.rows = gate.rows
         if not self.rows:
             raise VectorError("there are no rows to cluster", hint="pass at least one vector")
-        gate.need_good()
+        gate.need_good(remedy="remove them")
         if not self._fitted:
             chosen = np.arange(self.rows)
             if self.rows > FIT_ROWS:
