@@ -22,7 +22,7 @@ def nearkin_embedders() -> Iterable[EmbedderSpec]:
         EmbedderSpec(
             name="hashing",
             summary="words and character n-grams hashed into columns: no training, no download",
-            make="nearkin.embedders:HashingEmbedder",
+            make="nearkin.hashing_embedder:HashingEmbedder",
             params=HashingParams,
         )
     ]

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearkin.axioms import SAMPLE_ROWS, need_axioms
+from nearkin.bound_embedder import BoundEmbedder, EmbedderRecord, embedded
 from nearkin.budgets import Budget, Optimize
 from nearkin.collection import Collection
+from nearkin.embedders import Embedder
 from nearkin.errors import (
     CorruptFileError,
+    NotSupportedError,
     ParameterError,
     PluginContractError,
     StateError,
@@ -43,7 +46,9 @@ FIT_ROWS = 65_536
 def build(
     vectors: Any,
     *,
-    metric: str | Metric = "euclidean",
+    embedder: str | Embedder | None = None,
+    field: str = "text",
+    metric: str | Metric | None = None,
     plan: str | Plan | None = None,
     recall: float | None = None,
     memory: int | str | None = None,
@@ -72,10 +77,16 @@ def build(
     ----------
     vectors
         (n, dim) numbers, or packed bits (uint8) for a metric on bits. A float32 array is copied unless it is read-only:
-        one that is memory-mapped stays on disk.
+        one that is memory-mapped stays on disk. With an `embedder`: n texts, or dicts of named values.
+    embedder
+        What turns items into vectors, and belongs to the collection from then on: ``"lsa"``,
+        ``"sentence-transformers:all-MiniLM-L6-v2"``, or an `Embedder`; one that learns does so from these items.
+    field
+        Name under which the metadata keeps the text of an item.
     metric
         Name with options, ``"cosine"`` or ``"mahalanobis:shrinkage=0.1"``, or a `Metric` object, which is copied and, if
-        it `needs_fit`, fitted to the rows. A collection is saved only if the name alone brings the same metric back.
+        it `needs_fit`, fitted to the rows. A collection is saved only if the name alone brings the same metric back. Left out,
+        the one that the embedder's vectors are made for, or ``"euclidean"``.
     plan
         ``"flat"``, ``"ivf,pq,refine-f16"``, ...; see `nearkin.plans`. Left out, ``"flat"``, or what a budget allows.
     recall
@@ -87,8 +98,8 @@ def build(
     optimize
         What is to be fast within the budget: ``"batch"``, or ``"single"`` queries.
     queries
-        (nq, dim) queries such as will be asked; the promise holds for queries like these. Left out, rows are held out to ask with,
-        and it holds for queries like the rows.
+        (nq, dim) queries, or items, such as will be asked; the promise holds for queries like these. Left out, rows are held out
+        to ask with, and it holds for queries like the rows.
     k
         Neighbours that the recall counts.
     ids
@@ -130,21 +141,27 @@ def build(
     [[0]]
     """
     budget = Budget.of(recall, memory, latency, optimize, fixed=plan is not None)
-    collection = unbuilt(
-        vectors, metric, plan, ids, metadata, search, on_bad, seed=seed, threads=threads, registry=registry
-    )
+    registry = registry or default_registry()
+    given = embedded(vectors, embedder, field, metadata, queries, registry)
+    into: dict[str, Any] = {"seed": seed, "threads": threads, "registry": registry, "embedder": given.bound}
+    asked_metric = metric_for(metric, given.bound)
+    collection = unbuilt(given.vectors, asked_metric, plan, ids, given.metadata, search, on_bad, **into)
+    asked = {"k": k, "queries": given.queries, "seconds": seconds, "progress": progress}
+    _take_index(collection, budget, keep_vectors, asked)
+    if not keep_vectors:
+        collection.forget_vectors()
+    return collection
+
+
+def _take_index(collection: Collection, budget: Budget, keep_vectors: bool, asked: Mapping[str, Any]) -> None:
+    """Build the index of the plan, or find one for a budget."""
+    rows, recipe, cores = collection.rows, collection.recipe, collection.threads
     if budget.given:
-        asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress}
-        rows, recipe, cores = collection.rows, collection.recipe, collection.threads
         chooser = chooser_of(rows, recipe, budget, threads=cores, keep_vectors=keep_vectors, **asked)
         collection.take_over(*chooser.build())
         collection.budget = budget
     else:
-        recipe = collection.recipe
-        collection.take_over(recipe, recipe.build(collection.rows, collection.threads, rows_stay=keep_vectors))
-    if not keep_vectors:
-        collection.forget_vectors()
-    return collection
+        collection.take_over(recipe, recipe.build(rows, cores, rows_stay=keep_vectors))
 
 
 def unbuilt(
@@ -159,18 +176,21 @@ def unbuilt(
     seed: int | None = None,
     threads: int | None = None,
     registry: Registry | None = None,
+    embedder: BoundEmbedder | None = None,
 ) -> Collection:
     """A collection in memory that has its rows and no index yet; arguments as for `build`."""
     registry = registry or default_registry()
     settings = load_settings({"seed": seed, "threads": threads})
     made, text = make_metric(metric, registry)
+    if embedder is not None:
+        embedder.need_compared(made)
     matrix = as_matrix(vectors, dtype=made.dtype)
     if not len(matrix):
         raise VectorError("there are no rows to build from", hint="pass at least one vector")
     rows = MemoryRows(matrix.shape[1], made.dtype)
     parsed = as_plan("flat" if plan is None else plan, search, registry)
     recipe = Recipe(parsed, made, registry, settings.seed)
-    collection = Collection(rows, recipe, text, threads=settings.cores)
+    collection = Collection(rows, recipe, text, threads=settings.cores, embedder=embedder)
     recipe.make(matrix.shape[1], len(matrix)).check_rows_suffice(len(matrix))
     screened = _usable(collection, matrix, on_bad, vectors)
     if made.needs_fit:
@@ -186,6 +206,7 @@ def open_collection(
     path: str | os.PathLike[str],
     *,
     metric: Metric | None = None,
+    embedder: str | Embedder | None = None,
     readonly: bool = False,
     threads: int | None = None,
     registry: Registry | None = None,
@@ -201,6 +222,9 @@ def open_collection(
         The folder; a bare name that is no folder here is looked up in the setting `indexes`.
     metric
         The `Metric` it was built with, where no plugin offers it by name.
+    embedder
+        The embedder that filled it, where it is to be had elsewhere now or no plugin offers it by name; refused if it is
+        another. Left out, the recorded one is loaded, and compared, when items are first added or asked with.
     readonly
         Refuse changes, and take no lock.
 
@@ -210,6 +234,8 @@ def open_collection(
         There is no collection at `path`.
     CorruptFileError, FormatVersionError
         A file does not hold what was written, or comes from a newer nearkin.
+    EmbedderMismatchError
+        `embedder` is not the one that filled it.
     LockedError
         Another process is writing to it.
     """
@@ -226,7 +252,13 @@ def open_collection(
         plan = as_plan(header.plan, header.search, registry)
         recipe = Recipe(plan, made, registry, header.seed)
         collection = Collection(
-            rows, recipe, text, threads=settings.cores, readonly=readonly, keep_vectors=header.keep_vectors
+            rows,
+            recipe,
+            text,
+            threads=settings.cores,
+            readonly=readonly,
+            keep_vectors=header.keep_vectors,
+            embedder=embedder_of(rows, embedder, registry),
         )
         collection.path = place
         collection.budget = None if header.budget is None else Budget(**header.budget)
@@ -257,6 +289,26 @@ def metric_of(header: Header, given: Metric | None, registry: Registry) -> tuple
             hint="give that metric, or leave metric= out",
         )
     return made, text
+
+
+def embedder_of(rows: Folder, given: str | Embedder | None, registry: Registry) -> BoundEmbedder | None:
+    """The embedder of a folder; the given one, if it is the same."""
+    stored = rows.header.embedder
+    if stored is None and given is not None:
+        raise NotSupportedError(
+            f"{rows.path} was filled with vectors and keeps no embedder, so that nothing can show that this one made them",
+            hint="embed items yourself and pass vectors, or build it anew with embedder=...",
+        )
+    if stored is None:
+        return None
+    return BoundEmbedder.stored(EmbedderRecord.of(stored), rows.embedder_state, registry, given)
+
+
+def metric_for(metric: str | Metric | None, embedder: BoundEmbedder | None) -> str | Metric:
+    """The metric that is asked for, or the one that vectors of the embedder are made for, or the Euclidean."""
+    if metric is not None:
+        return metric
+    return "euclidean" if embedder is None else embedder.metric
 
 
 def _restore_index(collection: Collection, rows: Folder, recipe: Recipe) -> None:

@@ -16,14 +16,17 @@ import numpy as np
 
 from nearkin.baseline import measured
 from nearkin.collection_reader import CollectionReader
-from nearkin.errors import NotSupportedError, ParameterError
+from nearkin.embedders import Told
+from nearkin.errors import NotSupportedError, ParameterError, StateError
 from nearkin.filters import Where
 from nearkin.forks import process_generation
 from nearkin.indexing import Built, Recipe
 from nearkin.intake import Added, gate_of, ids_of_kept, metadata_of_kept, owned
+from nearkin.items import metadata_of_items
 from nearkin.planning import Choice, chooser_of
 from nearkin.renewal import decide, renew
 from nearkin.rows import MemoryRows, Metadata
+from nearkin.state import State
 from nearkin.vectors import OnBad, Screened
 
 if TYPE_CHECKING:
@@ -60,19 +63,21 @@ class Collection(CollectionReader):
         Parameters
         ----------
         vectors
-            (n, dim) numbers.
+            (n, dim) numbers; or items, which the embedder of the collection turns into vectors: texts, or dicts of named values.
         ids
             One a row, whole numbers or strings; None continues the whole numbers.
         metadata
-            One JSON-able dict a row.
+            One JSON-able dict a row; items are kept in it, too.
         on_bad
             ``"fail"`` refuses everything if a row has NaN or infinite values (or cannot be compared under the
             metric); ``"skip"`` leaves such rows out and lists them.
 
         Raises
         ------
-        VectorError, ParameterError
+        VectorError, ParameterError, InputError
             Nothing was added.
+        EmbedderMismatchError
+            The embedder at hand is not the one that filled the collection.
         """
         return self._take_in(vectors, ids, metadata, on_bad, replace=False)
 
@@ -157,7 +162,14 @@ class Collection(CollectionReader):
         """The facts that a folder keeps of this collection, under a recipe."""
         from nearkin.saving import header_of
 
-        return header_of(recipe, self._metric_text, self.dim, keep_vectors=self._keep_vectors, budget=self.budget)
+        return header_of(
+            recipe,
+            self._metric_text,
+            self.dim,
+            keep_vectors=self._keep_vectors,
+            budget=self.budget,
+            embedder=self._bound,
+        )
 
     def _take_in(
         self,
@@ -171,7 +183,50 @@ class Collection(CollectionReader):
         with self.unchanging():
             self._need_writable()
             self._need_vectors("add")
+            items = self._items_in(vectors)
+            if items is not None:
+                vectors, metadata = self._embedded(items, metadata)
+            self._need_settled()
             return self._store(self.screen(vectors, on_bad), vectors, ids, metadata, replace=replace)
+
+    def _embedded(
+        self, items: list[Any], metadata: Sequence[Metadata] | None, told: Told | None = None
+    ) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        """Vectors of items, and their metadata with the items in it; the first ones are learned from, if need be."""
+        bound = self._need_embedder()
+        listed = bound.embedder.check_items(items)
+        extra = metadata_of_items(listed, bound.record.field, metadata)
+        if not bound.record.fitted:
+            self.fit_embedder(listed)
+        return self._need_embedder().embed(listed, "document", told), extra
+
+    def fit_embedder(self, items: Any) -> None:
+        """Let the embedder learn from items, before there are rows; `add` does so with the first items where this was not called.
+
+        What the embedder does not learn here it never will: give it items as many and as different as will come.
+
+        Parameters
+        ----------
+        items
+            Texts or dicts such as will be added; they are not added.
+
+        Raises
+        ------
+        StateError
+            It has learned already.
+        """
+        with self.unchanging():
+            self._need_writable()
+            bound = self._need_embedder()
+            if bound.record.fitted:
+                raise StateError(f"the embedder {bound.record.text} of this collection has learned, or does not learn")
+            bound = bound.fitted_to(bound.items_in(items) or items)
+            self._recipe.make(bound.embedder.dim, 1)
+            with self._lock:
+                folder, self._bound = self._folder("an embedder that learns later"), bound
+                header = replace(self._header(self._recipe), dim=bound.embedder.dim)
+                folder.settle(header, bound.learned() or State())
+                self._view = None
 
     def _store(
         self,
@@ -263,7 +318,9 @@ class Collection(CollectionReader):
             need_named(self._recipe, self._metric_text, self._rows if self._keep_vectors else None)
             label = self.plan if self._index is not None else None
             given = self._rows, self._index, label, self._covered
-            save_folder(Path(path), self._header(self._recipe), *given, overwrite=overwrite, facts=self.facts)
+            learned = self.embedder_state()
+            header = self._header(self._recipe)
+            save_folder(Path(path), header, *given, overwrite=overwrite, facts=self.facts, embedder_state=learned)
 
     def close(self) -> None:
         """Let go of files and the lock; the object can only be closed again afterwards."""

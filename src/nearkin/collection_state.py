@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nearkin.errors import ClosedError, ParameterError, ReadOnlyError, StateError
+from nearkin.errors import ClosedError, InputError, NotTrainedError, ParameterError, ReadOnlyError, StateError
 from nearkin.forks import need_same_process, process_generation
 from nearkin.indexes import Found, Index
 from nearkin.indexing import Built, Recipe, Timings
 from nearkin.intake import PADDED
+from nearkin.items import items_in
 from nearkin.memory_accounting import disk_bytes, kept_bytes
 from nearkin.metrics import Metric
 from nearkin.results import SearchResult, why_fewer
@@ -29,8 +30,11 @@ from nearkin.vectors import as_vectors
 from nearkin.views import NO_TAIL, View
 
 if TYPE_CHECKING:
+    from nearkin.bound_embedder import BoundEmbedder, EmbedderRecord
     from nearkin.budgets import Budget
+    from nearkin.embedders import Embedder
     from nearkin.planning import Choice
+    from nearkin.state import State
 
 
 class CollectionState:
@@ -45,7 +49,9 @@ class CollectionState:
         threads: int = 1,
         readonly: bool = False,
         keep_vectors: bool = True,
+        embedder: BoundEmbedder | None = None,
     ) -> None:
+        self._bound = embedder
         self._rows = rows
         self._recipe = recipe
         self._metric = recipe.metric
@@ -89,6 +95,27 @@ class CollectionState:
     def metric_text(self) -> str:
         """The metric as it was asked for, with its options."""
         return self._metric_text
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """The embedder that turns items into vectors, loaded and compared with the one that filled the collection; None if the
+        collection was filled with vectors.
+
+        Raises
+        ------
+        EmbedderMismatchError
+            The one at hand is another.
+        """
+        return None if self._bound is None else self._bound.embedder
+
+    @property
+    def embedder_record(self) -> EmbedderRecord | None:
+        """What the collection knows of its embedder without loading it."""
+        return None if self._bound is None else self._bound.record
+
+    def embedder_state(self) -> State | None:
+        """What the embedder has learned, and the vectors of its canaries; None where there is none, or it has not learned yet."""
+        return None if self._bound is None else self._bound.learned()
 
     @property
     def plan(self) -> str:
@@ -244,6 +271,13 @@ class CollectionState:
 
     def _checked_queries(self, queries: Any) -> np.ndarray:
         metric = self._metric
+        if type(queries) is not np.ndarray or queries.dtype.kind not in "fiu":
+            items = self._items_in(queries)
+            if items is not None:
+                bound = self._need_embedder()
+                self._need_settled()
+                queries = bound.embed(items, "query")
+        self._need_settled()
         return as_vectors(queries, dim=self._rows.dim, dtype=metric.dtype, what="queries", longest=metric.longest_row)
 
     def _asked(self, k: Any) -> int:
@@ -262,6 +296,26 @@ class CollectionState:
 
     def _threads_for(self, threads: int | None) -> int:
         return self._threads if threads is None else whole_number("threads", threads, 1, THREADS)
+
+    def _items_in(self, given: Any) -> list[Any] | None:
+        """The items if something given is those; None if it is vectors."""
+        return items_in(given) if self._bound is None else self._bound.items_in(given)
+
+    def _need_embedder(self) -> BoundEmbedder:
+        if self._bound is None:
+            raise InputError(
+                "these are texts or records, and this collection has no embedder to turn them into vectors",
+                hint="pass vectors, or build it with embedder=... (--embedder)",
+            )
+        return self._bound
+
+    def _need_settled(self) -> None:
+        """Refuse what needs vectors as long as the embedder has to learn from the first items."""
+        if self._bound is not None and not self._bound.record.fitted:
+            raise NotTrainedError(
+                f"the embedder {self._bound.record.text} learns from the first items, and none were added",
+                hint="add texts or records first",
+            )
 
     def _need_open(self) -> None:
         need_same_process(self._process)

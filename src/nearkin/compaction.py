@@ -100,7 +100,7 @@ def compact(
 
 def _copy_living(source: Collection, folder: Path) -> None:
     header, recipe = source._header(source.recipe), source.recipe
-    with Folder.create(folder, header) as rows:
+    with Folder.create(folder, header, source.embedder_state()) as rows:
         for some in _parts(source.positions()):
             ids, metadata = source.rows.ids.at(some), source.rows.metadata(some)
             rows.commit(vectors=source.rows.take(some), ids=ids.tolist(), metadata=metadata)

@@ -1,12 +1,15 @@
 """How a component is written in text: ``name``, numbers glued to it, and options after colons.
 
-``ivf1024`` · ``pq48x8`` · ``ivf:nlist=1024:clusterer=lloyd`` · ``mahalanobis:shrinkage=0.1`` · ``other-plugin/cosine``
+``ivf1024`` · ``pq48x8`` · ``ivf:nlist=1024:clusterer=lloyd`` · ``mahalanobis:shrinkage=0.1`` · ``other-plugin/cosine`` ·
+``sentence-transformers:all-MiniLM-L6-v2`` (an option that may stand without its name) · ``name:prompt="query: "`` (a value with a
+colon)
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import re
 import types
 import typing
@@ -34,12 +37,50 @@ class Part:
 
 
 def as_written(value: Any) -> str:
-    """The value of an option as text has it.
+    """The value of an option as text has it; quoted where it would be read as something else.
 
-    >>> as_written(True), as_written(8)
-    ('true', '8')
+    >>> as_written(True), as_written(8), as_written("query: ")
+    ('true', '8', '"query: "')
     """
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if _NEEDS_QUOTES.search(text) else text
+
+
+_NEEDS_QUOTES = re.compile(r'[:"]|^\s|\s$|^$')
+_OPTION = re.compile(r'(?:[^:"]|"(?:[^"\\]|\\.)*")*')
+
+
+def split_options(text: str) -> list[str]:
+    """Name and options of a component's text: colons within double quotes belong to a value.
+
+    >>> split_options('pq:M=48:bits=8'), split_options('embed:prompt="query: ":dim=8')
+    (['pq', 'M=48', 'bits=8'], ['embed', 'prompt="query: "', 'dim=8'])
+
+    Raises
+    ------
+    ParameterError
+        A quote is not closed.
+    """
+    parts, place = [], 0
+    while place <= len(text):
+        found = _OPTION.match(text, place)
+        assert found is not None  # it matches nothing at all, too
+        if found.end() < len(text) and text[found.end()] != ":":
+            raise ParameterError(f"{text!r} has a quote that is not closed")
+        parts.append(found[0])
+        place = found.end() + 1
+    return parts
+
+
+def _unquoted(value: str) -> str:
+    if not value.startswith('"'):
+        return value
+    try:
+        return str(json.loads(value))
+    except ValueError as error:
+        raise ParameterError(f"{value} is not a quoted text", hint='for example "query: "') from error
 
 
 _GLUED = re.compile(r"(?P<name>.*?)(?P<first>\d+)?(?:x(?P<second>\d+))?\Z", re.DOTALL)
@@ -62,7 +103,7 @@ def parse_part(text: str, known: Callable[[str], bool], resolve: Callable[[str],
     UnknownNameError
         No component has this name.
     """
-    head, *options = text.split(":")
+    head, *options = split_options(text)
     if not head:
         raise ParameterError(f"{text!r} has no name before the colon" if options else "a component has an empty name")
     name = head
@@ -71,17 +112,29 @@ def parse_part(text: str, known: Callable[[str], bool], resolve: Callable[[str],
         name, numbers = _split_numbers(head, known, resolve)
     spec = resolve(name)
     given: dict[str, Any] = dict(numbers)
-    for option in options:
-        key, equals, value = (each.strip() for each in option.partition("="))
-        if not (key and equals and value):
-            raise ParameterError(
-                f"option {option!r} of {name} is not of the form key=value", hint=_how_to_write(name, spec)
-            )
+    for number, option in enumerate(options):
+        key, value = _key_and_value(option, spec, leading=number == 0)
         if key in given:
             raise ParameterError(f"option {key!r} of {name} is given twice")
         given[key] = value
     part = Part(name, given)
     return Part(name, {key: value for key, value in read_params(spec, part).items() if key in given})
+
+
+def _key_and_value(option: str, spec: Spec, *, leading: bool) -> tuple[str, str]:
+    """``key=value``, or where it comes first and the component has such an option, the value alone."""
+    key, equals, value = (each.strip() for each in option.partition("="))
+    if leading and spec.leading and not (equals and key in {each.name for each in _fields(spec)}):
+        key, value = spec.leading, option.strip()
+    if not (key and value):
+        raise ParameterError(
+            f"option {option!r} of {spec.name} is not of the form key=value", hint=_how_to_write(spec.name, spec)
+        )
+    return key, _unquoted(value)
+
+
+def _fields(spec: Spec) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(spec.params) if spec.params else ()
 
 
 def _split_numbers(
@@ -103,7 +156,7 @@ def _split_numbers(
 
 
 def _how_to_write(name: str, spec: Spec) -> str:
-    options = [each.name for each in dataclasses.fields(spec.params)] if spec.params else []
+    options = [each.name for each in _fields(spec)]
     return f"write options as {name}:{options[0]}=..." if options else f"write {name}, which has no options"
 
 
@@ -141,9 +194,8 @@ def read_params(spec: Spec, part: Part) -> dict[str, Any]:
 
 def options_needed(spec: Spec) -> list[str]:
     """Options without which a component cannot be made."""
-    fields = dataclasses.fields(spec.params) if spec.params else ()
     missing = dataclasses.MISSING
-    return [each.name for each in fields if each.default is missing and each.default_factory is missing]
+    return [each.name for each in _fields(spec) if each.default is missing and each.default_factory is missing]
 
 
 def _convert(spec: Spec, key: str, value: Any, wanted: Any) -> Any:

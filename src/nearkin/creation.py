@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
+from nearkin.bound_embedder import BoundEmbedder, make_embedder
 from nearkin.budgets import Budget, Optimize
-from nearkin.building import make_metric, open_collection
+from nearkin.building import make_metric, metric_for, open_collection
 from nearkin.collection import Collection
-from nearkin.errors import NotSupportedError
+from nearkin.embedders import Embedder
+from nearkin.errors import NotSupportedError, ParameterError
 from nearkin.indexing import Recipe
 from nearkin.metrics import Metric
 from nearkin.plans import Plan, as_plan
@@ -25,8 +28,10 @@ WIDEST = 1 << 20
 def create(
     path: str | os.PathLike[str],
     *,
-    dim: int,
-    metric: str | Metric = "euclidean",
+    dim: int | None = None,
+    embedder: str | Embedder | None = None,
+    field: str = "text",
+    metric: str | Metric | None = None,
     plan: str | Plan | None = None,
     recall: float | None = None,
     memory: int | str | None = None,
@@ -47,7 +52,12 @@ def create(
     path
         The folder; nothing may be there, or an empty folder.
     dim
-        Columns of the vectors (bytes, for packed bits).
+        Columns of the vectors (bytes, for packed bits); an embedder knows them itself.
+    embedder
+        What turns the items that will be added into vectors; one that learns does so from the first ones (see
+        `Collection.fit_embedder`).
+    field
+        As for `nearkin.build`.
     metric, plan, recall, memory, latency, optimize, search, seed, threads
         As for `nearkin.build`.
 
@@ -71,8 +81,11 @@ def create(
     """
     registry = registry or default_registry()
     settings = load_settings({"seed": seed, "threads": threads})
-    made, text = make_metric(metric, registry)
-    width = whole_number("dim", dim, 1, WIDEST)
+    bound = None if embedder is None else BoundEmbedder.of(make_embedder(embedder, registry), field)
+    width = _width(dim, bound)
+    made, text = make_metric(metric_for(metric, bound), registry)
+    if bound is not None:
+        bound.need_compared(made)
     if made.needs_fit:
         raise NotSupportedError(
             f"{made.name} is fitted to rows, and a new collection has none",
@@ -80,9 +93,27 @@ def create(
         )
     budget = Budget.of(recall, memory, latency, optimize, fixed=plan is not None)
     recipe = Recipe(as_plan("flat" if plan is None else plan, search, registry), made, registry, settings.seed)
-    recipe.make(width, 1)
+    recipe.make(width or 1, 1)
     need_named(recipe, text, None)
-    header = header_of(recipe, text, width, keep_vectors=True, budget=budget if budget.given else None)
-    Folder.create(path, header).close()
-    given = metric if isinstance(metric, Metric) else None
-    return open_collection(path, metric=given, threads=threads, registry=registry)
+    header = header_of(recipe, text, width, keep_vectors=True, budget=budget, embedder=bound)
+    Folder.create(path, header, None if bound is None else bound.learned()).close()
+    objects: dict[str, Any] = {
+        "metric": metric if isinstance(metric, Metric) else None,
+        "embedder": bound and bound.embedder,
+    }
+    return open_collection(path, threads=threads, registry=registry, **objects)
+
+
+def _width(dim: int | None, bound: BoundEmbedder | None) -> int:
+    """Columns of the rows; 0 where the embedder has to learn first."""
+    if bound is None:
+        if dim is None:
+            raise ParameterError(
+                "dim is not given", hint="say how many columns the vectors have, or which embedder makes them"
+            )
+        return whole_number("dim", dim, 1, WIDEST)
+    width = bound.embedder.dim if bound.record.fitted else 0
+    if dim is not None and dim != width:
+        wide = f"{width:,} columns" if width else "as many columns as it learns"
+        raise ParameterError(f"dim is {dim!r}, and embedder {bound.record.text!r} gives {wide}", hint="leave dim out")
+    return width

@@ -11,8 +11,8 @@ import numpy as np
 
 from nearkin.building import build
 from nearkin.collection import Collection
-from nearkin.embedders import HashingEmbedder
 from nearkin.errors import ParameterError
+from nearkin.hashing_embedder import HashingEmbedder
 from nearkin.measurement import Measurement, hold_out, measure_collection
 from nearkin.registry import Registry
 from nearkin.standard_library import Docstring, read_docstrings
@@ -140,7 +140,6 @@ class _Steps:
 def _embedded(embedder: HashingEmbedder, docstrings: Sequence[Docstring]) -> np.ndarray:
     """The name says as much as the sentence, and longer text would drown both."""
     texts = [f"{each.name} {each.first_sentence}" for each in docstrings]
-    embedder.fit(texts)
     return embedder.embed(texts)
 
 

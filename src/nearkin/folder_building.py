@@ -170,8 +170,7 @@ class _Building:
             self.timings += Timings(read=time.perf_counter() - start)
 
     def _header(self, recipe: Recipe) -> Header:
-        budget = self._budget if self._budget.given else None
-        return header_of(recipe, self._text, self._source.dim, keep_vectors=True, budget=budget)
+        return header_of(recipe, self._text, self._source.dim, keep_vectors=True, budget=self._budget)
 
     def _gate(self) -> Gate:
         return gate_of(self._recipe.metric, self._source.dim, self._on_bad)

@@ -43,6 +43,9 @@ class Spec:
         Frozen dataclass of the options that a user may set; field types are int, float, bool or str, optionally None.
     shorthand
         Names of the params that numbers glued to the name set: ``("M", "bits")`` lets ``pq48x8`` mean M=48, bits=8.
+    leading
+        Name of the param that text right after the name sets: ``"model"`` lets ``name:all-MiniLM-L6-v2`` mean
+        model=all-MiniLM-L6-v2.
     needs
         Modules that must be importable.
     extra
@@ -64,6 +67,7 @@ class Spec:
     make: str | Callable[..., Any]
     params: type | None = None
     shorthand: tuple[str, ...] = ()
+    leading: str = ""
     needs: tuple[str, ...] = ()
     extra: str | None = None
     aliases: tuple[str, ...] = ()
@@ -151,7 +155,15 @@ class IndexSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedderSpec(Spec):
-    """``make(**params)`` gives a `nearkin.Embedder`."""
+    """``make(**params)`` gives a `nearkin.Embedder`.
+
+    Attributes
+    ----------
+    items
+        Items that the contract kit embeds, and fits to, besides texts of its own; needed where items are no texts.
+    """
+
+    items: tuple[Any, ...] = ()
 
     kind: ClassVar[str] = "embedder"
 

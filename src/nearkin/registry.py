@@ -360,9 +360,10 @@ def _check_params(spec: Spec) -> None:
             raise PluginLoadError(
                 f"option {name} of {spec.kind} {spec.name!r} is of type {hints[name]}, int, float, bool or str expected"
             )
-    unknown = [name for name in (*spec.shorthand, *spec.scales) if name not in names]
+    named = {"shorthand": spec.shorthand, "leading": (spec.leading,) if spec.leading else (), "scales": (*spec.scales,)}
+    unknown = [name for given in named.values() for name in given if name not in names]
     if unknown:
-        field = "shorthand" if unknown[0] in spec.shorthand else "scales"
+        field = next(field for field, given in named.items() if unknown[0] in given)
         raise PluginLoadError(
             f"{spec.kind} {spec.name!r} has {field} for {unknown[0]!r}, which is none of its options"
             + (f" ({', '.join(names)})" if names else "")

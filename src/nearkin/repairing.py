@@ -29,6 +29,7 @@ from nearkin.saving import header_of
 from nearkin.settings import load_settings
 from nearkin.soundness import verify
 from nearkin.staging import ROWS_A_COMMIT
+from nearkin.state import State
 from nearkin.store.built import other_builds, remove_folders
 from nearkin.store.durability import storage_errors, sync_folder
 from nearkin.store.folder import Folder, Header, write_folder
@@ -364,7 +365,7 @@ class _Job:
     def _facts(self, saved: Salvaged) -> tuple[Recipe, Header, list[str]]:
         """Recipe and header as they were; or as far as they were given, the rest as new collections have it."""
         if saved.header is not None:
-            return self._recipe(saved.header), saved.header, []
+            return self._recipe(saved.header), *_header_left(saved.header, saved.embedder_state)
         if self.metric is None:
             raise CorruptFileError(
                 f"the facts of {self.place} cannot be read, so that its metric is not known",
@@ -384,7 +385,7 @@ class _Job:
 
     def _fill(self, folder: Path, saved: Salvaged, header: Header, recipe: Recipe) -> list[str]:
         positions, records = _positions(saved), saved.records
-        with Folder.create(folder, header) as rows:
+        with Folder.create(folder, header, saved.embedder_state) as rows:
             for start in range(0, len(records), ROWS_A_COMMIT):
                 some = slice(start, start + ROWS_A_COMMIT)
                 rows.commit(
@@ -408,6 +409,14 @@ class _Job:
                 facts = measured(recipe, rows, built, self.threads).facts
                 rows.publish(recipe.label_of(built.index), built.index.state(), len(rows), facts=facts)
         return list(built.notes)
+
+
+def _header_left(header: Header, learned: State | None) -> tuple[Header, list[str]]:
+    """The header as it was, but for an embedder of which not everything can be read any more, and what is to be said of that."""
+    if header.embedder is None or learned is not None or not header.dim:
+        return header, []
+    gone = f"what the embedder {header.embedder.get('text')} has learned is gone: search with vectors, or embed the items again"
+    return replace(header, embedder=None), [gone]
 
 
 def _positions(saved: Salvaged) -> np.ndarray:

@@ -17,16 +17,24 @@ from nearkin.staging import ROWS_A_COMMIT
 from nearkin.store.folder import Folder, Header, write_folder
 
 if TYPE_CHECKING:
+    from nearkin.bound_embedder import BoundEmbedder
     from nearkin.budgets import Budget
     from nearkin.indexes import Index
     from nearkin.indexing import Recipe
+    from nearkin.state import State
 
 COMPARED = 32
 """Rows that two metrics are compared on."""
 
 
 def header_of(
-    recipe: Recipe, metric_text: str, dim: int, *, keep_vectors: bool, budget: Budget | None = None
+    recipe: Recipe,
+    metric_text: str,
+    dim: int,
+    *,
+    keep_vectors: bool,
+    budget: Budget | None = None,
+    embedder: BoundEmbedder | None = None,
 ) -> Header:
     """The facts of a collection that a folder keeps."""
     return Header(
@@ -38,7 +46,8 @@ def header_of(
         search=dict(recipe.plan.search),
         seed=recipe.seed,
         keep_vectors=keep_vectors,
-        budget=None if budget is None else asdict(budget),
+        embedder=None if embedder is None else embedder.record.to_dict(),
+        budget=asdict(budget) if budget is not None and budget.given else None,
         library=__version__,
     )
 
@@ -95,6 +104,7 @@ def save_folder(
     *,
     overwrite: bool,
     facts: Mapping[str, Any] | None = None,
+    embedder_state: State | None = None,
 ) -> None:
     """Write rows and index to a new folder, then put it in place.
 
@@ -104,10 +114,12 @@ def save_folder(
         The plan of the index with its numbers filled in.
     facts
         What is kept with the index.
+    embedder_state
+        What the embedder of the header has learned.
     """
 
     def fill(folder: Path) -> None:
-        with_rows = Folder.create(folder, header)
+        with_rows = Folder.create(folder, header, embedder_state)
         try:
             _copy_rows(rows, with_rows, keep_vectors=header.keep_vectors)
             for field in rows.indexed_fields:

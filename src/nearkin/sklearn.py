@@ -16,20 +16,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nearkin.building import build, make_metric
-from nearkin.errors import MissingDependencyError, ParameterError
+from nearkin.errors import ParameterError
 from nearkin.registry import default_registry
 from nearkin.search_parameters import whole_number
-
-try:
-    from scipy.sparse import csr_matrix
-    from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-    from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as error:
-    raise MissingDependencyError(
-        "nearkin.sklearn needs scikit-learn 1.6", hint='pip install "nearkin[learn]"'
-    ) from error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

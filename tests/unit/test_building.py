@@ -64,10 +64,10 @@ REFUSED = {
         "1 metadata dicts were given for 3 rows",
     ),
     "an unknown metric": (lambda: nk.build(rows(), metric="cosin"), errors.UnknownNameError, "cosin.*cosine"),
-    "no metric": (
-        lambda: nk.build(rows(), metric=None),
+    "a number as metric": (
+        lambda: nk.build(rows(), metric=3),
         errors.ParameterError,
-        "metric is a NoneType, a name or a Metric expected",
+        "metric is a int, a name or a Metric expected",
     ),
     "an unknown index": (lambda: nk.build(rows(), plan="ivff"), errors.UnknownNameError, "position 0.*ivff.*ivf"),
     "an unknown codec": (lambda: nk.build(rows(), plan="flat,int9"), errors.UnknownNameError, "position 5.*int9.*int8"),

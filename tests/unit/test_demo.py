@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from nearkin.cli.program import nearkin
 from nearkin.demo import QUESTIONS, Demo, run_demo
-from nearkin.embedders import HashingEmbedder
 from nearkin.errors import ParameterError, StorageError
+from nearkin.hashing_embedder import HashingEmbedder
 from nearkin.standard_library import Docstring, read_docstrings
 
 ASKED = ("gzip", "bz2", "lzma", "difflib", "argparse", "tempfile", "textwrap", "shlex")

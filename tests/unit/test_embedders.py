@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearkin.embedders import STOP_WORDS, Embedder, HashingEmbedder
+from nearkin.embedders import Embedder
 from nearkin.errors import (
     EmbedderMismatchError,
     InputError,
@@ -19,6 +19,7 @@ from nearkin.errors import (
     PluginContractError,
     VectorError,
 )
+from nearkin.hashing_embedder import STOP_WORDS, HashingEmbedder
 
 NO_DEADLINE = settings(deadline=None)
 
@@ -38,7 +39,7 @@ def test_any_text_gives_rows_of_length_one_or_nothing(texts, dim, ngrams):
 
 def test_vectors_are_the_same_in_another_process():
     """Python's own hash of strings changes from process to process; this must not."""
-    code = "from nearkin.embedders import HashingEmbedder as E; print(E(32).embed(['compress a file']).tobytes().hex())"
+    code = "from nearkin.hashing_embedder import HashingEmbedder as E; print(E(32).embed(['compress a file']).tobytes().hex())"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

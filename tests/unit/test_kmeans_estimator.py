@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pandas
@@ -181,13 +179,6 @@ def test_what_is_wrong_is_said(given, rows, error, said):
 def test_weights_that_do_not_fit_are_refused(weights):
     with pytest.raises(errors.ParameterError, match="weights must be 300 non-negative numbers"):
         nk.KMeans(2).fit(ROWS, sample_weight=weights)
-
-
-def test_without_scikit_learn_the_error_says_what_to_install():
-    code = "import sys; sys.modules['sklearn'] = None\nfrom nearkin import *\nKMeans(3)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "MissingDependencyError" in done.stderr
-    assert 'pip install "nearkin[learn]"' in done.stderr
 
 
 def _two_halves(offset):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -139,9 +137,3 @@ def test_what_cannot_be_done_is_refused():
 def test_every_row_has_its_neighbours_whatever_the_plan_reaches():
     graph = NearkinTransformer(plan="ivf40", n_neighbors=30, search={"nprobe": 1}).fit_transform(ROWS)
     assert (np.diff(graph.indptr) == 31).all()
-
-
-def test_without_scikit_learn_the_error_says_what_to_install():
-    code = "import sys; sys.modules['sklearn'] = None; import nearkin.sklearn"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert 'pip install "nearkin[learn]"' in done.stderr

@@ -27,6 +27,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 metric_option = click.option(
     "--metric", default="euclidean", show_default=True, metavar="NAME[:OPTIONS]", help="What similar means."
 )
+item_metric_option = click.option(
+    "--metric",
+    metavar="NAME[:OPTIONS]",
+    help="What similar means; by default euclidean, or what the embedder's vectors are made for.",
+)
+embedder_option = click.option(
+    "--embedder",
+    metavar="NAME[:OPTIONS]",
+    help="What turns texts or records into vectors, such as lsa or sentence-transformers:all-MiniLM-L6-v2.",
+)
 on_bad_option = click.option(
     "--on-bad",
     type=click.Choice(["fail", "skip"]),

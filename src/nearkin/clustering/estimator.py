@@ -14,12 +14,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 from nearkin.building import make_metric
 from nearkin.centroids import Clusterer, Task, checked_mass, checked_start
 from nearkin.clustering.problem import Approach, approach_of
 from nearkin.clustering.running import cluster
-from nearkin.errors import MissingDependencyError, NearkinError, NotSupportedError, ParameterError
+from nearkin.errors import NearkinError, NotSupportedError, ParameterError
 from nearkin.objectives import cluster_sums
 from nearkin.registry import default_registry
 from nearkin.running_centroids import RUNNING_RULES, RunningCentroids
@@ -27,16 +29,6 @@ from nearkin.search_parameters import whole_number
 from nearkin.settings import load_settings
 from nearkin.starts import starting_centroids
 from nearkin.vectors import as_vectors
-
-try:
-    from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
-    from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
-except ImportError:
-    # The class is there all the same, so that `from nearkin import *` works; making one says what to install.
-    check_is_fitted = None
-    ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator = (
-        type("_", (), {}) for _ in range(4)
-    )
 
 if TYPE_CHECKING:
     from nearkin.clustering.result import Clustering
@@ -75,11 +67,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
         Columns.
     feature_names_in_ : ndarray
         Their names, where they were given as a data frame.
-
-    Raises
-    ------
-    MissingDependencyError
-        scikit-learn is not installed.
     """
 
     def __init__(
@@ -95,8 +82,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
         random_state: int | np.random.Generator | np.random.RandomState | None = None,
         threads: int | None = None,
     ) -> None:
-        if check_is_fitted is None:
-            raise MissingDependencyError("nearkin.KMeans needs scikit-learn 1.6", hint='pip install "nearkin[learn]"')
         self.n_clusters = n_clusters
         self.method = method
         self.init = init

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nearkin.errors import CorruptFileError, FormatVersionError, StorageError
+from nearkin.state import State
 from nearkin.store.database import sqlite_errors
 from nearkin.store.durability import storage_errors
 from nearkin.store.field_indexes import read_indexed_fields
-from nearkin.store.header import Committed, Header, Mark, read_committed, read_header, read_marks
+from nearkin.store.header import Committed, Header, Mark, read_committed, read_embedder_state, read_header, read_marks
 from nearkin.store.row_table import Record, is_intact
 from nearkin.store.schema import MIGRATIONS, check_schema
 from nearkin.store.vector_file import row_bytes
@@ -58,6 +59,8 @@ class DatabaseContent(NamedTuple):
         Fields that had an index.
     marks
         What was committed together with rows.
+    embedder_state
+        What the embedder has learned.
     """
 
     header: Header | None
@@ -69,6 +72,7 @@ class DatabaseContent(NamedTuple):
     problems: tuple[str, ...]
     fields: tuple[str, ...] = ()
     marks: tuple[Mark, ...] = ()
+    embedder_state: State | None = None
 
     @property
     def worth(self) -> tuple[int, int]:
@@ -179,6 +183,7 @@ def _content(connection: sqlite3.Connection, path: Path, vector_bytes: int) -> D
     positions = _positions(header, committed, listed, vector_bytes)
     listed = {at: key for at, key in listed.items() if at < positions}
     records, broken = _rows(connection, path, positions, committed.rows if committed else None, listed, problems)
+    learned = _embedder_state(connection, header, path, problems)
     return DatabaseContent(
         header,
         committed,
@@ -189,7 +194,17 @@ def _content(connection: sqlite3.Connection, path: Path, vector_bytes: int) -> D
         tuple(dict.fromkeys(problems)),
         fields or (),
         tuple(_fact(lambda: read_marks(connection, path), path, problems) or ()),
+        learned,
     )
+
+
+def _embedder_state(
+    connection: sqlite3.Connection, header: Header | None, path: Path, problems: list[str]
+) -> State | None:
+    if header is None or header.embedder is None or not header.dim:
+        return None
+    found: State | None = _fact(lambda: read_embedder_state(connection, path), path, problems)
+    return found
 
 
 def _positions(header: Header | None, committed: Committed | None, listed: dict[int, Any], vector_bytes: int) -> int:

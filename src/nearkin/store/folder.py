@@ -43,6 +43,7 @@ from nearkin.store.header import (
     Mark,
     read_committed,
     write_committed,
+    write_embedder_state,
     write_header,
     write_mark,
 )
@@ -79,15 +80,21 @@ class Folder(FolderReader):
             remove_folders(other_builds(self._built_folder, self._committed.built))
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], header: Header) -> Folder:
+    def create(cls, path: str | os.PathLike[str], header: Header, embedder_state: State | None = None) -> Folder:
         """Make a folder without rows and open it for writing.
+
+        Parameters
+        ----------
+        embedder_state
+            What the embedder of the header has learned; without it, that has to learn yet, and `settle` fixes the columns.
 
         Raises
         ------
         ParameterError
             Something other than an empty folder is at `path`.
         """
-        if header.dim < 1 or header.dtype not in SUFFIXES:
+        waits = header.embedder is not None and embedder_state is None
+        if waits != (header.dim == 0) or header.dim < 0 or header.dtype not in SUFFIXES:
             raise ParameterError(f"rows of {header.dim} columns of {header.dtype!r} cannot be stored")
 
         def fill(folder: Path) -> None:
@@ -95,6 +102,8 @@ class Folder(FolderReader):
             try:
                 with database.writing() as connection:
                     write_header(connection, header)
+                    if embedder_state is not None:
+                        write_embedder_state(connection, embedder_state)
                     write_committed(connection, Committed())
             finally:
                 database.close()
@@ -182,6 +191,25 @@ class Folder(FolderReader):
         if self._vectors is not None:
             self._vectors.accept(grown)
         self._committed, self._unsure = after, False
+
+    def settle(self, header: Header, embedder_state: State) -> None:
+        """Fix the columns of a folder whose embedder had to learn from the first items, and keep what it has learned.
+
+        Raises
+        ------
+        ParameterError
+            They are fixed already.
+        """
+        self._need_writable()
+        if self.dim or header.dim < 1:
+            raise ParameterError(f"the rows of {self.path} have {self.dim} columns, {header.dim} were to be fixed")
+        after = replace(self._committed, generation=self._committed.generation + 1)
+        with self._transaction() as connection:
+            write_header(connection, header)
+            write_embedder_state(connection, embedder_state)
+            write_committed(connection, after)
+        self.header, self.dim, self._committed, self._unsure = header, header.dim, after, False
+        self._vectors = self._open_vectors(self.path, [], readonly=False)
 
     def reserve_ids(self, next_id: int) -> None:
         """Let automatic whole numbers go on from `next_id` at least: those below may have been ids of rows that are gone."""

@@ -12,10 +12,11 @@ from nearkin.errors import MEND, ClosedError, CorruptFileError, StateError, Stor
 from nearkin.filters import Filter
 from nearkin.metadata_table import select_positions
 from nearkin.rows import Rows, vectors_not_kept
+from nearkin.state import State
 from nearkin.store.built import Built, BuiltRecord, read_built
 from nearkin.store.database import Database, written_for_all
 from nearkin.store.field_indexes import read_indexed_fields
-from nearkin.store.header import Header, read_committed, read_header, read_mark
+from nearkin.store.header import Header, read_committed, read_embedder_state, read_header, read_mark
 from nearkin.store.row_table import need_sound_metadata, read_ids_and_alive, read_metadata, row_problems
 from nearkin.store.vector_file import SUFFIXES, Block, VectorFile, read_blocks
 
@@ -217,7 +218,8 @@ class FolderReader(Rows):
 
     def _record_problems(self, connection: Any) -> list[str]:
         path = self._database.path
-        read_header(connection, path)
+        if read_header(connection, path).embedder is not None and self.dim:
+            read_embedder_state(connection, path)
         committed = read_committed(connection, path)
         problems = row_problems(connection, path, committed)
         self._read_blocks(connection, path, committed.positions)
@@ -232,6 +234,14 @@ class FolderReader(Rows):
         self._need_open()
         with self._database.reading() as connection:
             return read_mark(connection, name, self._database.path)
+
+    def embedder_state(self) -> State:
+        """What the embedder has learned, verified; empty where there is none, or it has not learned yet."""
+        self._need_open()
+        if self.header.embedder is None or not self.dim:
+            return State()
+        with self._database.reading() as connection:
+            return read_embedder_state(connection, self._database.path)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 

@@ -25,11 +25,12 @@ class Header:
     Attributes
     ----------
     dim
-        Columns of a row as stored: floats, or bytes of packed bits.
+        Columns of a row as stored: floats, or bytes of packed bits; 0 as long as an embedder has to learn from the first items.
     metric
         The metric as users write it, ``"mahalanobis:shrinkage=0.1"``.
     embedder
-        What is known of the embedder that made the vectors; stored, not interpreted.
+        What is known of the embedder that makes the vectors; stored, not interpreted. What it has learned is a fact of its own:
+        `write_embedder_state`.
     budget
         What the index may cost and must give, where its plan is found by measuring; see `nearkin.budgets`.
     library
@@ -77,18 +78,11 @@ class Committed:
 
 def write_header(connection: sqlite3.Connection, header: Header) -> None:
     """Store a header in the place of the one before."""
-    arrays = {name: as_plain(array, name) for name, array in header.metric_state.arrays.items()}
     fixed = {
         each.name: getattr(header, each.name) for each in dataclasses.fields(Header) if each.name != "metric_state"
     }
-    state = {"meta": header.metric_state.meta, "arrays": {name: describe(array) for name, array in arrays.items()}}
-    try:
-        text = json.dumps({**fixed, "metric_state": state}, default=_as_dict).encode()
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"the facts of a collection cannot be written as JSON: {error}") from error
-    _write(connection, "header", text)
-    for name, array in arrays.items():
-        _write(connection, f"metric_state/{name}", bytes(bytes_of(array)))
+    state = _write_arrays(connection, "metric_state", header.metric_state)
+    _write(connection, "header", _as_json({**fixed, "metric_state": state}))
 
 
 def read_header(connection: sqlite3.Connection, path: Path) -> Header:
@@ -101,14 +95,53 @@ def read_header(connection: sqlite3.Connection, path: Path) -> Header:
     """
     try:
         found = json.loads(_read(connection, "header", path))
-        state = found.pop("metric_state")
-        arrays = {
-            name: from_bytes(_read(connection, f"metric_state/{name}", path), described, f"{path}: {name}")
-            for name, described in state["arrays"].items()
-        }
-        return Header(**found, metric_state=State(arrays, state["meta"]))
+        state = _read_arrays(connection, "metric_state", found.pop("metric_state"), path)
+        return Header(**found, metric_state=state)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CorruptFileError(f"{path}: the header cannot be read: {error}") from error
+
+
+def write_embedder_state(connection: sqlite3.Connection, state: State) -> None:
+    """Store what an embedder has learned. It may be large, and is written once, not with every header."""
+    _write(connection, "embedder_state", _as_json(_write_arrays(connection, "embedder_state", state)))
+
+
+def read_embedder_state(connection: sqlite3.Connection, path: Path) -> State:
+    """What was stored of an embedder, verified.
+
+    Raises
+    ------
+    CorruptFileError
+        It is not there, or not what was written.
+    """
+    try:
+        described = json.loads(_read(connection, "embedder_state", path))
+        return _read_arrays(connection, "embedder_state", described, path)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CorruptFileError(f"{path}: what the embedder has learned cannot be read: {error}") from error
+
+
+def _write_arrays(connection: sqlite3.Connection, name: str, state: State) -> dict[str, Any]:
+    """Store the arrays of a state; its meta and their description, which are to be kept elsewhere."""
+    arrays = {each: as_plain(array, each) for each, array in state.arrays.items()}
+    for each, array in arrays.items():
+        _write(connection, f"{name}/{each}", bytes(bytes_of(array)))
+    return {"meta": state.meta, "arrays": {each: describe(array) for each, array in arrays.items()}}
+
+
+def _read_arrays(connection: sqlite3.Connection, name: str, stored: Mapping[str, Any], path: Path) -> State:
+    arrays = {
+        each: from_bytes(_read(connection, f"{name}/{each}", path), described, f"{path}: {each}")
+        for each, described in stored["arrays"].items()
+    }
+    return State(arrays, stored["meta"])
+
+
+def _as_json(facts: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(facts, default=_as_dict).encode()
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"the facts of a collection cannot be written as JSON: {error}") from error
 
 
 def write_committed(connection: sqlite3.Connection, committed: Committed) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from nearkin.errors import MEND, CorruptFileError, ParameterError
 from nearkin.mapped_pages import let_go
+from nearkin.state import State
 from nearkin.store.damaged_database import DatabaseContent, read_damaged
 from nearkin.store.durability import storage_errors
 from nearkin.store.header import Committed, Header, Mark
@@ -77,6 +78,8 @@ class Salvaged:
         Fields that had an index.
     marks
         What was committed together with rows.
+    embedder_state
+        What the embedder has learned; None if there is none, or it cannot be read.
     """
 
     dim: int
@@ -92,6 +95,7 @@ class Salvaged:
     vectors: Callable[[np.ndarray], np.ndarray]
     fields: tuple[str, ...] = ()
     marks: tuple[Mark, ...] = ()
+    embedder_state: State | None = None
 
 
 def salvage(
@@ -150,6 +154,7 @@ def salvage(
         lambda positions: file.rows(dtype)[positions],
         found.fields,
         found.marks,
+        found.embedder_state,
     )
 
 

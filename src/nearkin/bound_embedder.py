@@ -1,0 +1,292 @@
+"""The embedder of a collection: who it is, what it has learned, and the proof that the one at hand is the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from threading import RLock
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nearkin.embedders import Embedder, Role, Takes, Told
+from nearkin.errors import (
+    CorruptFileError,
+    EmbedderMismatchError,
+    FormatVersionError,
+    InputError,
+    NotSupportedError,
+    ParameterError,
+    PluginContractError,
+)
+from nearkin.items import items_in, metadata_of_items
+from nearkin.metrics import Metric
+from nearkin.registry import Registry
+from nearkin.rows import Metadata
+from nearkin.state import State, nested_state, restore_nested
+from nearkin.vectors import as_matrix
+
+VERSION = 1
+"""Of the records that this nearkin writes and knows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedderRecord:
+    """What a collection says of its embedder; JSON-able.
+
+    Attributes
+    ----------
+    text
+        How the registry makes it.
+    takes
+        What its items are.
+    field
+        Name under which the metadata keeps the text of an item; records are their own metadata.
+    identity, fingerprint
+        Of the embedder as it is once it can embed; empty before.
+    canaries
+        Items whose vectors are kept with what it has learned.
+    """
+
+    text: str
+    takes: Takes
+    field: str
+    identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    fingerprint: str = ""
+    canaries: Sequence[Any] = ()
+    version: int = VERSION
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it can embed."""
+        return bool(self.fingerprint)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a folder keeps it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> EmbedderRecord:
+        """The record that a folder keeps.
+
+        Raises
+        ------
+        FormatVersionError
+            A newer nearkin wrote it.
+        CorruptFileError
+            It is none.
+        """
+        version = stored.get("version")
+        if isinstance(version, int) and version > VERSION:
+            raise FormatVersionError(
+                f"the embedder is recorded in form {version}, this nearkin knows forms up to {VERSION}",
+                hint="install a newer nearkin",
+            )
+        try:
+            return cls(**stored)
+        except TypeError as error:
+            raise CorruptFileError(f"the record of the embedder cannot be read: {error}") from error
+
+
+class BoundEmbedder:
+    """An embedder that belongs to a collection. One that was stored is made, and proven to be the same, on first use.
+
+    >>> from nearkin.hashing_embedder import HashingEmbedder
+    >>> bound = BoundEmbedder.of(HashingEmbedder(dim=16), field="text")
+    >>> bound.embed(["compress a file"], "query").shape, bound.record.text
+    ((1, 16), 'hashing:dim=16:ngrams=4')
+    """
+
+    def __init__(self, record: EmbedderRecord, make: Callable[[], Embedder], load: Callable[[], State]) -> None:
+        self.record = record
+        self._make = make
+        self._load = load
+        self._lock = RLock()
+        self._made: Embedder | None = None
+
+    @classmethod
+    def of(cls, embedder: Embedder, field: str) -> BoundEmbedder:
+        """An embedder at hand, as new collections take it."""
+        if not field or "." in field:
+            raise ParameterError(
+                f"field is {field!r}, the name of a field of the metadata expected", hint="such as 'text'"
+            )
+        record, state = EmbedderRecord(embedder.text, embedder.takes, field), State()
+        if embedder.fitted:
+            items = list(embedder.canaries)
+            vectors = embedder.embed(items)
+            record = EmbedderRecord(
+                embedder.text, embedder.takes, field, dict(embedder.identity), embedder.fingerprint, items
+            )
+            state = nested_state(learned=embedder.state(), canaries=State({"vectors": vectors}))
+        bound = cls(record, lambda: embedder, lambda: state)
+        bound._made = embedder
+        return bound
+
+    @classmethod
+    def stored(
+        cls, record: EmbedderRecord, load: Callable[[], State], registry: Registry, given: str | Embedder | None
+    ) -> BoundEmbedder:
+        """The embedder of a folder; `given` one is taken instead of the recorded one, if it is the same.
+
+        Raises
+        ------
+        EmbedderMismatchError
+            The given one is another; one that is an object is compared at once.
+        """
+
+        def make() -> Embedder:
+            return make_embedder(record.text if given is None else given, registry)
+
+        bound = cls(record, make, load)
+        if given is not None:
+            _ = bound.embedder
+        return bound
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder, made, with what it has learned, and compared with what was stored.
+
+        Raises
+        ------
+        EmbedderMismatchError
+            It is not the one that filled the collection: another identity, or canaries that moved.
+        """
+        with self._lock:
+            if self._made is None:
+                self._made = self._proven(self._make())
+            return self._made
+
+    def _proven(self, embedder: Embedder) -> Embedder:
+        if not embedder.fitted and embedder.text != self.record.text:
+            raise self._mismatch(embedder)
+        if not self.record.fitted:
+            return embedder
+        learned = embedder.restore if not embedder.fitted else lambda state: None
+        canaries: dict[str, np.ndarray] = {}
+        restore_nested(self._load(), learned=learned, canaries=lambda state: canaries.update(state.arrays))
+        if embedder.fingerprint != self.record.fingerprint:
+            raise self._mismatch(embedder)
+        embedder.check_canaries(canaries["vectors"], list(self.record.canaries))
+        return embedder
+
+    def _mismatch(self, embedder: Embedder) -> EmbedderMismatchError:
+        there, here, difference = self.record.text, embedder.text, ""
+        if self.record.fitted:
+            there += f" (fingerprint {self.record.fingerprint})"
+        if embedder.fitted:
+            here += f" (fingerprint {embedder.fingerprint})"
+        if self.record.fitted and embedder.fitted:
+            difference = f": {_difference(self.record.identity, dict(embedder.identity))}"
+        return EmbedderMismatchError(
+            f"the collection was filled by {there}, and the embedder at hand is {here}{difference}",
+            hint="use the embedder that filled it, or embed the items again into a new collection",
+        )
+
+    @property
+    def metric(self) -> str:
+        """The metric that its vectors are made for."""
+        return self.embedder.metric
+
+    def need_compared(self, metric: Metric) -> None:
+        """Raise NotSupportedError if a metric compares packed bits, which no embedder gives."""
+        if metric.dtype != "float32":
+            raise NotSupportedError(
+                f"{metric.name} compares packed bits, and embedder {self.record.text} gives numbers",
+                hint=f"choose {self.metric}, or another metric on numbers",
+            )
+
+    def items_in(self, given: Any) -> list[Any] | None:
+        """The items if something given is those; None if it is vectors."""
+        return items_in(given, records=self.record.takes == "record")
+
+    def fitted_to(self, items: Sequence[Any]) -> BoundEmbedder:
+        """The same embedder once it has learned from items."""
+        embedder = self.embedder
+        embedder.fit(items)
+        return BoundEmbedder.of(embedder, self.record.field)
+
+    def embed(self, items: Sequence[Any], role: Role, told: Told | None = None) -> np.ndarray:
+        """(n, dim) vectors of items."""
+        return self.embedder.embed(items, role=role, told=told)
+
+    def learned(self) -> State | None:
+        """What it has learned, and the vectors of its canaries; None as long as it has to learn."""
+        return self._load() if self.record.fitted else None
+
+
+def _difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What differs between two identities, in words.
+
+    >>> _difference({"kind": "hashing", "dim": 16}, {"kind": "hashing", "dim": 32})
+    'dim was 16 and is 32'
+    """
+    names = [name for name in dict.fromkeys([*stored, *now]) if stored.get(name) != now.get(name)]
+    told = [f"{name} was {stored.get(name)!r} and is {now.get(name)!r}" for name in names[:3]]
+    more = f", and {len(names) - 3} more differ" if len(names) > 3 else ""
+    return ", ".join(told) + more
+
+
+def make_embedder(embedder: str | Embedder, registry: Registry) -> Embedder:
+    """The embedder that is meant; one that learns is copied, so that the caller's own stays as it is."""
+    if isinstance(embedder, Embedder):
+        return deepcopy(embedder) if embedder.needs_fit else embedder
+    if not isinstance(embedder, str):
+        raise ParameterError(f"embedder is a {type(embedder).__name__}, a name or an Embedder expected")
+    made: Embedder = registry.make("embedder", embedder)
+    if not isinstance(made, Embedder):
+        raise PluginContractError(
+            f"embedder {embedder!r} was made as a {type(made).__name__}, a nearkin.Embedder expected"
+        )
+    return made
+
+
+class Embedded(NamedTuple):
+    """What is given to a new collection, as vectors."""
+
+    bound: BoundEmbedder | None
+    vectors: Any
+    metadata: Sequence[Metadata] | None
+    queries: Any
+
+
+def embedded(
+    given: Any,
+    embedder: str | Embedder | None,
+    field: str,
+    metadata: Sequence[Metadata] | None,
+    queries: Any,
+    registry: Registry,
+) -> Embedded:
+    """Items and queries of a new collection as vectors, by an embedder that learns from the items if it has to. Vectors stay as
+    they are.
+
+    Raises
+    ------
+    InputError
+        There are items and no embedder.
+    NotTrainedError
+        There are vectors, and an embedder that has to learn from items.
+    VectorError
+        The vectors are not as wide as those of the embedder.
+    """
+    if embedder is None:
+        items = items_in(given)
+        if items is not None:
+            raise InputError(
+                f"these are {len(items):,} texts or records, and no embedder is given to turn them into vectors",
+                hint='pass embedder="lsa" for texts, embedder="table:..." for records (--embedder)',
+            )
+        return Embedded(None, given, metadata, queries)
+    made = make_embedder(embedder, registry)
+    items = items_in(given, records=made.takes == "record")
+    if items is not None:
+        items = made.check_items(items)
+        if not made.fitted:
+            made.fit(items)
+        metadata = metadata_of_items(items, field, metadata)
+    bound = BoundEmbedder.of(made, field)
+    vectors = as_matrix(given, dim=made.dim) if items is None else bound.embed(items, "document")
+    asked = bound.items_in(queries)
+    return Embedded(bound, vectors, metadata, queries if asked is None else bound.embed(asked, "query"))

@@ -1,0 +1,100 @@
+"""Items beside vectors: whether what a user gives is text, records or numbers, and the metadata that an item leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nearkin.errors import InputError, ParameterError
+
+
+class ItemBlock(NamedTuple):
+    """A run of items of a file: what a `nearkin.Block` is for vectors."""
+
+    items: list[Any]
+    ids: list[Any] | None = None
+    """One id an item, whole numbers or text, or None if there are none."""
+    metadata: list[dict[str, Any]] | None = None
+    """One JSON-able dict an item, or None if there is nothing else."""
+
+
+def items_in(given: Any, *, records: bool = False) -> list[Any] | None:
+    """The items as a list if `given` holds texts or dicts; None if it holds numbers.
+
+    With `records`, rows of a data frame are dicts; otherwise a data frame is left to those who read numbers.
+
+    >>> items_in(["a", "b"]), items_in([[1.0, 2.0]])
+    (['a', 'b'], None)
+
+    Raises
+    ------
+    InputError
+        A single item, not in a list.
+    """
+    if isinstance(given, str | bytes):
+        raise InputError(f"this is a single text: {given[:40]!r}, a list of texts expected", hint="pass [text]")
+    if isinstance(given, Mapping):
+        raise InputError("this is a single dict, a list of dicts expected", hint="pass [record]")
+    if hasattr(given, "to_dict") and hasattr(given, "columns"):
+        return _records_of(given) if records else None
+    if isinstance(given, np.ndarray):
+        return given.tolist() if given.dtype.kind in "UTO" and _is_item(_first(given)) else None
+    if isinstance(given, Sequence) or hasattr(given, "tolist"):
+        return list(given) if len(given) and _is_item(_first(given)) else None
+    return None
+
+
+def _first(given: Any) -> Any:
+    return next(iter(given), None)
+
+
+def _is_item(value: Any) -> bool:
+    return isinstance(value, str | Mapping)
+
+
+def _records_of(frame: Any) -> list[Any]:
+    """Rows of a data frame as dicts, missing values as None."""
+    missing = frame.isna().to_numpy()
+    names = [str(each) for each in frame.columns]
+    rows = zip(*(frame.iloc[:, column].tolist() for column in range(len(names))), strict=True)
+    return [
+        {name: None if gone else value for name, value, gone in zip(names, row, gaps, strict=True)}
+        for row, gaps in zip(rows, missing.tolist(), strict=True)
+    ]
+
+
+def metadata_of_items(items: Sequence[Any], field: str, metadata: Sequence[Any] | None) -> list[dict[str, Any]]:
+    """Metadata with the items in it: texts under `field`, records as they are; what was given besides goes before them.
+
+    >>> metadata_of_items(["a text"], "text", [{"page": 3}])
+    [{'text': 'a text', 'page': 3}]
+
+    Raises
+    ------
+    ParameterError
+        Another number of dicts than of items, or something else than dicts.
+    """
+    given = [None] * len(items) if metadata is None else list(metadata)
+    if len(given) != len(items):
+        raise ParameterError(f"{len(given)} metadata dicts were given for {len(items)} items")
+    for row, each in enumerate(given):
+        if each is not None and not isinstance(each, Mapping):
+            raise ParameterError(f"metadata {row} is a {type(each).__name__}, a dict expected")
+    return [{**_plain(item, field), **dict(each or {})} for item, each in zip(items, given, strict=True)]
+
+
+def _plain(item: Any, field: str) -> dict[str, Any]:
+    return (
+        {str(name): plain_value(value) for name, value in item.items()} if isinstance(item, Mapping) else {field: item}
+    )
+
+
+def plain_value(value: Any) -> Any:
+    """A value of a record as JSON has it: numbers of numpy plain, dates as ISO text, NaN and pandas' NA as None."""
+    if hasattr(value, "isoformat"):
+        return None if value != value else value.isoformat()
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and value != value else value

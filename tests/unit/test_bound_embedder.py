@@ -1,0 +1,295 @@
+"""The embedder of a collection: items in and items asked, what is kept of it, and the refusal of every other one."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nearkin as nk
+from nearkin import errors
+from nearkin.embedders import Embedder, Role, digest_of
+from nearkin.hashing_embedder import HashingEmbedder
+from nearkin.hooks import EmbedderSpec, hookimpl
+from nearkin.registry import Registry
+from nearkin.state import State
+from nearkin.store.header import read_header, write_header
+
+TEXTS = ["compress a file", "send a mail", "wrap lines of text", "copy a folder"]
+
+
+class Letters(Embedder):
+    """Shares of the letters that it has learned."""
+
+    name = "letters"
+    needs_fit = True
+
+    def __init__(self, upper: bool = False) -> None:
+        self.upper = upper
+        self.letters = ""
+
+    @property
+    def text(self) -> str:
+        return f"letters:upper={str(self.upper).lower()}"
+
+    @property
+    def fitted(self) -> bool:
+        return bool(self.letters)
+
+    @property
+    def dim(self) -> int:
+        self.need_fitted()
+        return len(self.letters)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"kind": "letters", "upper": self.upper, "letters": digest_of(self.state().arrays)}
+
+    def _fit(self, items: Sequence[Any]) -> None:
+        self.letters = "".join(sorted(set("".join(items)) - {" "}))
+
+    def _embed(self, items: Sequence[Any], role: Role) -> np.ndarray:
+        return np.float32([[each.count(letter) for letter in self.letters] for each in items])
+
+    def state(self) -> State:
+        return State({"letters": np.array([ord(each) for each in self.letters], dtype=np.int32)})
+
+    def restore(self, state: State) -> None:
+        self.letters = "".join(map(chr, state.arrays["letters"].tolist()))
+
+
+@dataclass(frozen=True)
+class LettersParams:
+    """Options of letters."""
+
+    upper: bool = False
+
+
+class LettersPlugin:
+    """The hashing embedder's rival."""
+
+    @hookimpl
+    def nearkin_embedders(self) -> list[EmbedderSpec]:
+        return [EmbedderSpec(name="letters", summary="Letters.", make=Letters, params=LettersParams)]
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    made = Registry(strict=True)
+    made.load_entry_points()
+    made.register(LettersPlugin(), "letters")
+    return made
+
+
+def change_record(folder: Path, **changes: Any) -> None:
+    """What another nearkin, or somebody else, might have written in the record of the embedder."""
+    with sqlite3.connect(folder / "collection.sqlite") as connection:
+        header = read_header(connection, folder)
+        assert header.embedder is not None
+        record = {**header.embedder, **changes}
+        write_header(connection, replace(header, embedder=record))
+
+
+def test_texts_are_added_asked_and_kept(tmp_path: Path) -> None:
+    with nk.create(tmp_path / "docs", embedder="hashing:dim=256") as docs:
+        assert (docs.dim, docs.metric_text) == (256, "cosine")
+        docs.add(TEXTS, ids=["a", "b", "c", "d"], metadata=[{"page": n} for n in range(4)])
+    with nk.open(tmp_path / "docs") as docs:
+        hits = docs.search(["file compression"], k=1)[0]
+        assert hits[0].id == "a"
+        assert docs.get(["a"])[0].metadata == {"text": "compress a file", "page": 0}
+        assert docs.range_search(["compress a file"], 0.01)[0][0].id == "a"
+        docs.upsert(["compress a folder"], ["a"])
+        assert docs.get(["a"])[0].metadata["text"] == "compress a folder"
+        assert docs.exact_search(["compress a folder"], 1).ids.tolist() == [["a"]]
+        own = HashingEmbedder(dim=256).embed(["copy a folder"], role="query")
+        assert docs.search(own, 4).ids.tolist() == docs.search(["copy a folder"], 4).ids.tolist()
+
+
+def test_in_memory_saved_and_compacted(tmp_path: Path) -> None:
+    mine = nk.build(TEXTS, embedder="hashing", field="title")
+    mine.delete([1])
+    wanted = mine.search(["copying folders"], 3).ids.tolist()
+    mine.save(tmp_path / "docs")
+    nk.compact(tmp_path / "docs")
+    with nk.open(tmp_path / "docs") as docs:
+        assert docs.search(["copying folders"], 3).ids.tolist() == wanted
+        assert docs.select("title = 'copy a folder'")[0].id == 3
+
+
+def test_one_that_learns_does_so_from_the_first_items(tmp_path: Path, registry: Registry) -> None:
+    with nk.create(tmp_path / "docs", embedder="letters", registry=registry) as docs:
+        assert docs.dim == 0
+        for call in (lambda: docs.search(["a"]), lambda: docs.add(np.eye(3)), lambda: docs.search(np.eye(3))):
+            with pytest.raises(errors.NotTrainedError, match="letters:upper=false learns from the first items"):
+                call()
+    with nk.open(tmp_path / "docs", registry=registry) as docs:
+        docs.add(TEXTS)
+        assert docs.dim == len(set("".join(TEXTS)) - {" "})
+        with pytest.raises(errors.StateError, match="has learned"):
+            docs.fit_embedder(["more"])
+    with nk.open(tmp_path / "docs", registry=registry) as docs:
+        docs.add(["copying"])
+        docs.optimize()
+        assert docs.search(["copy a folder"], 1).ids.tolist() == [[3]]
+        assert docs.verify() == []
+    with nk.open(tmp_path / "docs", registry=registry, readonly=True) as docs:
+        assert docs.search(["copying"], 1).ids.tolist() == [[4]]
+
+
+def test_it_may_learn_from_more_than_is_added(tmp_path: Path, registry: Registry) -> None:
+    with nk.create(tmp_path / "docs", embedder=Letters(), registry=registry) as docs:
+        docs.fit_embedder(["abc", "xyz"])
+        docs.add(["axe"])
+        assert docs.dim == 6
+
+
+def test_the_callers_own_embedder_is_not_changed(registry: Registry) -> None:
+    mine = Letters()
+    assert nk.build(TEXTS, embedder=mine, registry=registry).dim > 0
+    assert not mine.fitted
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("hashing:dim=128", "dim was 256 and is 128"),
+        ("hashing:dim=256:ngrams=3", "ngrams was 4 and is 3"),
+        (HashingEmbedder(dim=64), "hashing:dim=64:ngrams=4"),
+        ("letters", "the embedder at hand is letters:upper=false"),
+    ],
+)
+def test_another_embedder_is_refused_with_both_named(tmp_path: Path, registry: Registry, given: Any, said: str) -> None:
+    nk.build(TEXTS, embedder="hashing:dim=256").save(tmp_path / "docs")
+    with pytest.raises(errors.StateError, match=said):
+        nk.open(tmp_path / "docs", embedder=given, registry=registry)
+    if isinstance(given, str) and given.startswith("hashing"):
+        with pytest.raises(errors.EmbedderMismatchError, match=r"filled by hashing:dim=256:ngrams=4 \(fingerprint"):
+            nk.open(tmp_path / "docs", embedder=given)
+
+
+def test_other_behaviour_behind_the_same_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nk.build(TEXTS, embedder="hashing").save(tmp_path / "docs")
+    plain = HashingEmbedder._embed
+    monkeypatch.setattr(HashingEmbedder, "_embed", lambda self, items, role: plain(self, items, role)[:, ::-1])
+    with nk.open(tmp_path / "docs") as docs, pytest.raises(errors.EmbedderMismatchError, match=r"canary .* moved"):
+        docs.search(["copy"])
+    with nk.open(tmp_path / "docs") as docs, pytest.raises(errors.EmbedderMismatchError, match=r"canary .* moved"):
+        docs.add(["copy"])
+
+
+def test_a_record_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    nk.build(TEXTS, embedder="hashing").save(tmp_path / "docs")
+    change_record(tmp_path / "docs", version=2)
+    with pytest.raises(errors.FormatVersionError, match="form 2, this nearkin knows forms up to 1; install a newer"):
+        nk.open(tmp_path / "docs")
+
+
+def test_a_fingerprint_of_a_newer_revision_is_refused(tmp_path: Path) -> None:
+    """The next nearkin may hash in another way: the identity says so, and the fingerprint is another."""
+    nk.build(TEXTS, embedder="hashing").save(tmp_path / "docs")
+    identity = {**HashingEmbedder().identity, "revision": 99}
+    change_record(tmp_path / "docs", identity=identity, fingerprint="0123456789abcdef")
+    with (
+        nk.open(tmp_path / "docs") as docs,
+        pytest.raises(errors.EmbedderMismatchError, match="revision was 99 and is 3"),
+    ):
+        docs.search(["copy"])
+
+
+def test_items_without_an_embedder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.InputError, match="4 texts or records, and no embedder"):
+        nk.build(TEXTS)
+    mine = nk.build(np.eye(3))
+    for call in (lambda: mine.search(["a"]), lambda: mine.add(["a"]), lambda: mine.search([{"a": 1}])):
+        with pytest.raises(errors.InputError, match="no embedder to turn them into vectors"):
+            call()
+    mine.save(tmp_path / "vectors")
+    with pytest.raises(errors.NotSupportedError, match="keeps no embedder"):
+        nk.open(tmp_path / "vectors", embedder="hashing")
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "said"),
+    [
+        ({"embedder": "hashin"}, errors.UnknownNameError, "hashing"),
+        ({"embedder": 3}, errors.ParameterError, "embedder is a int, a name or an Embedder expected"),
+        ({"embedder": "hashing", "dim": 3}, errors.ParameterError, "gives 512 columns; leave dim out"),
+        ({"embedder": "hashing", "field": "a.b"}, errors.ParameterError, "field is 'a.b'"),
+        ({}, errors.ParameterError, "dim is not given"),
+        ({"embedder": "hashing", "metric": "hamming"}, errors.NotSupportedError, "hamming compares packed bits"),
+    ],
+)
+def test_wrong_arguments_of_create(tmp_path: Path, given: Any, kind: type, said: str) -> None:
+    with pytest.raises(kind, match=said):
+        nk.create(tmp_path / "docs", **given)
+    assert not (tmp_path / "docs").exists()
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        ("text", r"single text: 'text', a list of texts expected; pass \[text\]"),
+        ({"a": 1}, "single dict"),
+        (["a", 3], "item 1 is of type int, text expected"),
+        ([{"a": 1}], "item 0 is of type dict, text expected"),
+    ],
+)
+def test_wrong_items(items: Any, said: str) -> None:
+    mine = nk.build(TEXTS, embedder="hashing")
+    for call in (mine.add, mine.search):
+        with pytest.raises(errors.InputError, match=said):
+            call(items)
+    assert len(mine) == 4
+
+
+def test_vectors_of_the_embedder_may_be_given_themselves() -> None:
+    own = HashingEmbedder(dim=64)
+    mine = nk.build(own.embed(TEXTS), embedder=own)
+    assert mine.search(["copy a folder"], 1).ids.tolist() == [[3]]
+    with pytest.raises(errors.VectorError, match="3 columns, 64 expected"):
+        nk.build(np.eye(3), embedder=own)
+
+
+def test_what_it_has_learned_is_verified_and_may_be_lost(tmp_path: Path, registry: Registry) -> None:
+    nk.build(TEXTS, embedder="letters", registry=registry).save(tmp_path / "docs")
+    with sqlite3.connect(tmp_path / "docs" / "collection.sqlite") as connection:
+        connection.execute("UPDATE facts SET value = zeroblob(length(value)) WHERE name GLOB 'embedder_state/*'")
+    with nk.open(tmp_path / "docs", registry=registry) as docs:
+        assert "embedder_state" in " ".join(docs.verify())
+        with pytest.raises(errors.CorruptFileError, match="embedder_state"):
+            docs.search(["copy"])
+    done = nk.repair(tmp_path / "docs", registry=registry)
+    assert "has learned is gone" in " ".join(done.notes)
+    with nk.open(tmp_path / "docs", registry=registry) as docs:
+        assert (len(docs), docs.embedder, docs.verify()) == (4, None, [])
+
+
+def test_repair_keeps_a_sound_embedder(tmp_path: Path, registry: Registry) -> None:
+    nk.build(TEXTS, embedder="letters", registry=registry).save(tmp_path / "docs")
+    vectors = tmp_path / "docs" / "vectors" / "000001.f32"
+    content = bytearray(vectors.read_bytes())
+    content[1] ^= 1
+    vectors.write_bytes(content)
+    assert nk.repair(tmp_path / "docs", registry=registry).gone
+    with nk.open(tmp_path / "docs", registry=registry) as docs:
+        assert docs.embedder is not None
+        assert docs.embedder.text == "letters:upper=false"
+
+
+def test_the_record_is_json(tmp_path: Path) -> None:
+    mine = nk.build(TEXTS, embedder="hashing")
+    assert mine.embedder_record is not None
+    again = json.loads(json.dumps(mine.embedder_record.to_dict()))
+    assert (again["text"], again["takes"], again["field"], again["version"]) == (
+        "hashing:dim=512:ngrams=4",
+        "text",
+        "text",
+        1,
+    )
