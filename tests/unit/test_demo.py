@@ -151,21 +151,6 @@ def test_next_commands_of_the_demo_work(tmp_path: Path, monkeypatch: pytest.Monk
         assert result.exit_code == 0, result.output
 
 
-def test_fitted_hashing_embedder_weighs_rare_words_more_and_remembers() -> None:
-    texts = ["read a file", "write a file", "close a file", "compress data"]
-    embedder = HashingEmbedder(dim=1024)
-    plain = embedder.fingerprint
-    before = embedder.embed(["compress a file"]) @ embedder.embed(texts).T
-    embedder.fit(texts)
-    after = embedder.embed(["compress a file"]) @ embedder.embed(texts).T
-    assert after[0, 3] > before[0, 3]
-    assert after[0].argmax() == 3
-    other = HashingEmbedder(dim=1024)
-    other.restore(embedder.state())
-    np.testing.assert_array_equal(other.embed(texts), embedder.embed(texts))
-    assert other.fingerprint == embedder.fingerprint != plain
-
-
 def test_hashing_embedder_of_a_text_does_not_depend_on_its_neighbours() -> None:
     embedder = HashingEmbedder(dim=64)
     together = embedder.embed(["one two", "", "three"])
