@@ -68,7 +68,7 @@ class CollectionReader(CollectionState):
         view = self._view_of(where)
         if type(k) is not int or not 1 <= k <= PADDED:
             k = self._asked(k)
-        prepared = self._metric.prepare_queries(self._checked_queries(queries))
+        prepared = self._metric.prepare_queries(self.checked_queries(queries))
         found = view.search(prepared, k, self._threads_for(threads), params, allow_fewer=allow_fewer)
         return self._result(view.count, found, k, filtered=where is not None)
 
@@ -88,7 +88,7 @@ class CollectionReader(CollectionState):
         self._need_open()
         self._need_vectors("exact_search")
         k = self._asked(k)
-        prepared, allowed = self._metric.prepare_queries(self._checked_queries(queries)), self._allowed(where)
+        prepared, allowed = self._metric.prepare_queries(self.checked_queries(queries)), self._allowed(where)
         found = exact_truth(self._rows, allowed, prepared, k, self._threads_for(threads), self._recipe, cache=cached)
         return self._result(int(np.count_nonzero(allowed)), found, k, filtered=where is not None)
 
@@ -96,7 +96,7 @@ class CollectionReader(CollectionState):
         """(nq, k) distances, float64, computed on the stored rows; +inf where a position is -1."""
         self._need_open()
         self._need_vectors("true_distances")
-        asked = self._checked_queries(queries)
+        asked = self.checked_queries(queries)
         return true_distances(self._metric, self._rows, asked, positions)
 
     def range_search(
@@ -125,7 +125,7 @@ class CollectionReader(CollectionState):
                 f"range search over {self.plan} checks distances on the rows, and they were not kept",
                 hint="build with keep_vectors=True",
             )
-        asked = self._checked_queries(queries)
+        asked = self.checked_queries(queries)
         found = self._margins.range_search(view, asked, limit, self._threads_for(threads), params)
         ids = self._rows.ids.at(found.positions)
         return RangeResult(found.limits, found.positions, found.distances, ids, self._metric.similarity)

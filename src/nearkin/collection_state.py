@@ -218,6 +218,26 @@ class CollectionState:
 
     # ---- for those who build and change it -------------------------------------------------------------------------
 
+    def checked_queries(self, queries: Any) -> np.ndarray:
+        """(nq, dim) queries as the metric takes them, from numbers or from items; the gate that every search sends them through.
+
+        Raises
+        ------
+        VectorError, InputError
+            Another width, values that are not finite; items, and no embedder.
+        EmbedderMismatchError
+            The embedder at hand is not the one that filled the collection.
+        """
+        metric = self._metric
+        if type(queries) is not np.ndarray or queries.dtype.kind not in "fiu":
+            items = self._items_in(queries)
+            if items is not None:
+                bound = self._need_embedder()
+                self._need_settled()
+                queries = bound.embed(items, "query")
+        self._need_settled()
+        return as_vectors(queries, dim=self._rows.dim, dtype=metric.dtype, what="queries", longest=metric.longest_row)
+
     @contextmanager
     def unchanging(self) -> Iterator[None]:
         """Rows and index stay as they are inside: what changes them in other threads waits, and searches do not."""
@@ -268,17 +288,6 @@ class CollectionState:
             self._rows, self._keep_vectors, self._view = ForgottenRows.of(self._rows), False, None
             self._tail = NO_TAIL
             self._margins = RangeMargins(self._metric, self._rows, self._recipe.seed)
-
-    def _checked_queries(self, queries: Any) -> np.ndarray:
-        metric = self._metric
-        if type(queries) is not np.ndarray or queries.dtype.kind not in "fiu":
-            items = self._items_in(queries)
-            if items is not None:
-                bound = self._need_embedder()
-                self._need_settled()
-                queries = bound.embed(items, "query")
-        self._need_settled()
-        return as_vectors(queries, dim=self._rows.dim, dtype=metric.dtype, what="queries", longest=metric.longest_row)
 
     def _asked(self, k: Any) -> int:
         """A right k: beyond all rows the answer is padded, and padding is kept to what fits in memory."""

@@ -66,29 +66,42 @@ def _records_of(frame: Any) -> list[Any]:
 
 
 def metadata_of_items(items: Sequence[Any], field: str, metadata: Sequence[Any] | None) -> list[dict[str, Any]]:
-    """Metadata with the items in it: texts under `field`, records as they are; what was given besides goes before them.
+    """Metadata with the items in it: texts under `field`, records as they are.
 
     >>> metadata_of_items(["a text"], "text", [{"page": 3}])
-    [{'text': 'a text', 'page': 3}]
+    [{'page': 3, 'text': 'a text'}]
 
     Raises
     ------
     ParameterError
-        Another number of dicts than of items, or something else than dicts.
+        Another number of dicts than of items, something else than dicts, or a field of an item that says something else.
     """
     given = [None] * len(items) if metadata is None else list(metadata)
     if len(given) != len(items):
         raise ParameterError(f"{len(given)} metadata dicts were given for {len(items)} items")
-    for row, each in enumerate(given):
-        if each is not None and not isinstance(each, Mapping):
-            raise ParameterError(f"metadata {row} is a {type(each).__name__}, a dict expected")
-    return [{**_plain(item, field), **dict(each or {})} for item, each in zip(items, given, strict=True)]
+    return [
+        _with_item(each, _plain(item, field), row) for row, (item, each) in enumerate(zip(items, given, strict=True))
+    ]
+
+
+def _with_item(metadata: Any, item: dict[str, Any], row: int) -> dict[str, Any]:
+    if metadata is None:
+        return item
+    if not isinstance(metadata, Mapping):
+        raise ParameterError(f"metadata {row} is a {type(metadata).__name__}, a dict expected")
+    for name, value in item.items():
+        if name in metadata and metadata[name] != value:
+            raise ParameterError(
+                f"metadata {row} has {name}={metadata[name]!r}, and that field keeps the item itself",
+                hint="rename it, or keep texts under another name with field=...",
+            )
+    return {**metadata, **item}
 
 
 def _plain(item: Any, field: str) -> dict[str, Any]:
-    return (
-        {str(name): plain_value(value) for name, value in item.items()} if isinstance(item, Mapping) else {field: item}
-    )
+    if not isinstance(item, Mapping):
+        return {field: item}
+    return {str(name): plain_value(value) for name, value in item.items()}
 
 
 def plain_value(value: Any) -> Any:

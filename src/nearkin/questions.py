@@ -15,7 +15,6 @@ from nearkin.filters import Where
 from nearkin.indexes import Found
 from nearkin.quality import Quality
 from nearkin.search_parameters import whole_number
-from nearkin.vectors import as_vectors
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Questions:
     @classmethod
     def of(cls, collection: Collection, queries: Any, k: int, where: Where | None = None) -> Questions:
         """Queries that the collection does not contain, with at most as many neighbours as there are rows that a filter keeps."""
-        asked = as_vectors(queries, dim=collection.dim, dtype=collection.metric.dtype, what="queries")
+        asked = collection.checked_queries(queries)
         if not len(asked):
             raise VectorError("there are no queries to measure with", hint="pass at least one")
         kept = collection.count(where)

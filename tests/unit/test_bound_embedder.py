@@ -293,3 +293,21 @@ def test_the_record_is_json(tmp_path: Path) -> None:
         "text",
         1,
     )
+
+
+def test_metadata_do_not_take_the_place_of_the_item() -> None:
+    mine = nk.build(TEXTS, embedder="hashing")
+    with pytest.raises(errors.ParameterError, match="metadata 0 has text='other', and that field keeps the item"):
+        mine.add(["one"], metadata=[{"text": "other"}])
+    mine.add(["one"], metadata=[{"text": "one", "page": 1}])
+    assert mine.get([4])[0].metadata == {"text": "one", "page": 1}
+    with pytest.raises(errors.ParameterError, match="metadata 0 is a str, a dict expected"):
+        mine.add(["two"], metadata=["page 1"])
+    with pytest.raises(errors.ParameterError, match="2 metadata dicts were given for 1 items"):
+        mine.add(["two"], metadata=[{}, {}])
+
+
+def test_evaluated_with_texts() -> None:
+    mine = nk.build([f"{one} {two}" for one in TEXTS for two in TEXTS], embedder="hashing:dim=64", plan="ivf4")
+    wanted = nk.evaluate(mine, queries=HashingEmbedder(dim=64).embed(TEXTS, role="query"), k=3)
+    assert nk.evaluate(mine, queries=TEXTS, k=3).quality == wanted.quality
