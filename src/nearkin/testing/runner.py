@@ -24,6 +24,7 @@ from nearkin.testing.clusterer_checks import CLUSTERER_CHECKS
 from nearkin.testing.codec_checks import CODEC_CHECKS
 from nearkin.testing.contract import Check, CheckFailed, Checks, NotApplicable, Subject, expect, first_line, options
 from nearkin.testing.embedder_checks import EMBEDDER_CHECKS
+from nearkin.testing.embedder_learning_checks import EMBEDDER_LEARNING_CHECKS
 from nearkin.testing.format_checks import FORMAT_CHECKS
 from nearkin.testing.index_behaviour_checks import BEHAVIOUR_CHECKS
 from nearkin.testing.index_checks import INDEX_CHECKS
@@ -55,6 +56,7 @@ _OWN = (
     INDEX_CHECKS,
     BEHAVIOUR_CHECKS,
     EMBEDDER_CHECKS,
+    EMBEDDER_LEARNING_CHECKS,
     FORMAT_CHECKS,
 )
 
