@@ -90,6 +90,11 @@ class Embedder(ABC):
         return ("Similar things should be close.", "42", "compress a file")
 
     @property
+    def notes(self) -> Sequence[str]:
+        """What it found in learning that a user should know, a sentence each; shown when a collection is filled."""
+        return ()
+
+    @property
     @abstractmethod
     def dim(self) -> int:
         """Columns of the vectors; `need_fitted` first where they depend on what was learned."""

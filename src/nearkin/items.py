@@ -106,6 +106,8 @@ def _plain(item: Any, field: str) -> dict[str, Any]:
 
 def plain_value(value: Any) -> Any:
     """A value of a record as JSON has it: numbers of numpy plain, dates as ISO text, NaN and pandas' NA as None."""
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[us]").item()
     if hasattr(value, "isoformat"):
         return None if value != value else value.isoformat()
     if isinstance(value, np.generic):
