@@ -106,7 +106,7 @@ def _weights_in(text: str) -> list[tuple[str, str]]:
         found = _WEIGHT.match(text, place)
         if found is None:
             raise ParameterError(
-                f"weights is {text!r}, NAME=NUMBER expected at {text[place:]!r}", hint="age=2,hobby=0.5"
+                f"weights is {text!r}, NAME=NUMBER expected at {text[place:]!r}", hint="such as age=2,hobby=0.5"
             )
         pairs.append((_plain_name(found), found["weight"]))
         place = found.end()
