@@ -13,6 +13,8 @@ LEAST_ROWS = 10
 CORRELATED = 0.95
 INFLATED = 10.0
 _MOST_COLUMNS = 300
+_RIDGE = 1e-6
+"""Keeps the inverse finite where a column is a sum of others to the last digit."""
 
 
 def numeric_notes(columns: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> Iterator[str]:
@@ -36,13 +38,17 @@ def numeric_notes(columns: Mapping[str, np.ndarray], weights: Mapping[str, float
             )
     if len(matrix) < 5 * len(names):
         return
-    factors = np.diag(np.linalg.pinv(correlations, hermitian=True))
+    factors = np.diag(np.linalg.inv(correlations + _RIDGE * np.eye(len(names))))
     for name, factor in zip(names, factors.tolist(), strict=True):
         if factor >= INFLATED and name not in told:
             yield (
-                f"column {name!r} is nearly a sum of other columns (variance inflation {factor:.0f}): what they share counts "
+                f"column {name!r} is nearly a sum of other columns (variance inflation {_told(factor)}): what they share counts "
                 f"twice"
             )
+
+
+def _told(factor: float) -> str:
+    return f"{factor:.0f}" if factor < 1000 else "over 1,000"
 
 
 def _varying(columns: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> tuple[list[str], np.ndarray]:

@@ -32,7 +32,8 @@ class Scale(NamedTuple):
         values = self.centre + np.asarray(steps, dtype=np.float64) * self.step
         if not self.step:
             return values
-        digits = 6 - math.ceil(math.log10(self.step * max(1.0, float(np.abs(steps).max(initial=0.0)))))
+        largest = self.step * max(1.0, float(np.abs(steps).max(initial=0.0)))
+        digits = -math.ceil(math.log10(5e-7 * largest))
         return np.round(values, digits) if abs(digits) < 300 else values
 
 
