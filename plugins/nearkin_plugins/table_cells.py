@@ -32,10 +32,12 @@ _QUICK = (int, float, bool, np.floating, np.integer, np.bool_, type(None))
 
 @dataclass(frozen=True)
 class Reading:
-    """How values are read: further texts that mean missing, and whether what cannot be read is refused or missing."""
+    """How values are read: further texts that mean missing, whether what cannot be read is refused or missing, and the number of
+    the first item, for messages."""
 
     missing: frozenset[str] = frozenset()
     refuse: bool = True
+    first: int = 0
 
     def is_missing(self, value: Any) -> bool:
         """Whether a value says that there is none."""
@@ -95,7 +97,7 @@ def _read(cells: Sequence[Any], column: str, reading: Reading, read: Callable[[A
             found.append(value_of(cell))
     except _UnreadableError as error:
         raise InputError(
-            f"item {len(found)}, column {column!r}: {_shown(cells[len(found)])} is no {error}",
+            f"item {reading.first + len(found)}, column {column!r}: {_shown(cells[len(found)])} is no {error}",
             hint=_hint(cells[len(found)]),
         ) from None
     return found

@@ -54,6 +54,10 @@ class TableColumn(ABC):
         """Learn from values; gives (n,) float64 or, of categories, whole numbers, to look for relations in."""
 
     @abstractmethod
+    def check(self, cells: Sequence[Any], reading: Reading) -> None:
+        """Raise InputError if a value cannot be read; nothing needs to be learned for that."""
+
+    @abstractmethod
     def write(self, out: np.ndarray, cells: Sequence[Any], reading: Reading, absent: np.ndarray | None) -> None:
         """Write values into an (n, width) array of zeros; `absent` says in which queries the column does not count."""
 
@@ -124,6 +128,9 @@ class NumericColumn(TableColumn):
         elif not self._scale.step:
             self.notes.append(f"column {self.name!r} is always {self._scale.centre:g}: it counts for nothing")
         return self._scale.apply(values)
+
+    def check(self, cells: Sequence[Any], reading: Reading) -> None:
+        read_numbers(cells, self.name, reading)
 
     def write(self, out: np.ndarray, cells: Sequence[Any], reading: Reading, absent: np.ndarray | None) -> None:
         steps = self._scale.apply(read_numbers(cells, self.name, reading))
@@ -202,6 +209,9 @@ class CategoricalColumn(TableColumn):
         last = self.width - 1
         return np.fromiter((self._codes.get(each, last) for each in texts), dtype=np.int64, count=len(texts))
 
+    def check(self, cells: Sequence[Any], reading: Reading) -> None:
+        read_categories(cells, self.name, reading)
+
     def write(self, out: np.ndarray, cells: Sequence[Any], reading: Reading, absent: np.ndarray | None) -> None:
         texts = read_categories(cells, self.name, reading)
         out[np.arange(len(texts)), self._codes_of(texts)] = _HALF
@@ -268,6 +278,9 @@ class DateColumn(TableColumn):
         if np.isnan(days).all():
             self.notes.append(f"column {self.name!r} has no dates: only whether one is missing counts")
         return self._scale.apply(days)
+
+    def check(self, cells: Sequence[Any], reading: Reading) -> None:
+        read_moments(cells, self.name, reading)
 
     def write(self, out: np.ndarray, cells: Sequence[Any], reading: Reading, absent: np.ndarray | None) -> None:
         moments = read_moments(cells, self.name, reading)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -240,7 +241,9 @@ class TableEmbedder(Embedder):
     # ---- there and back --------------------------------------------------------------------------------------------
 
     def _embed(self, items: Sequence[Any], role: Role) -> np.ndarray:
-        self._need_columns(items, role)
+        _need_columns(items, self.columns)
+        for row, item in enumerate(items if role == "query" else ()):
+            self._need_no_misspelling(row, item)
         out = np.zeros((len(items), self.dim), dtype=np.float32)
         for column, places, factor in self._places():
             cells = column_of(items, column.name)
@@ -256,15 +259,12 @@ class TableEmbedder(Embedder):
             for column, end in zip(self._columns, ends, strict=True)
         ]
 
-    def _need_columns(self, items: Sequence[Any], role: Role) -> None:
-        names = frozenset(self.columns)
-        for row, item in enumerate(items):
-            if names.isdisjoint(item):
-                raise InputError(
-                    f"item {row} has none of the columns {', '.join(self.columns)}", hint=f"it has {_listed(item)}"
-                )
-            if role == "query":
-                self._need_no_misspelling(row, item)
+    def _check(self, items: Sequence[Any], first: int) -> None:
+        columns = self._columns or self._made(self.kinds)
+        if columns:
+            _need_columns(items, [column.name for column in columns], first)
+        for column in columns:
+            column.check(column_of(items, column.name), replace(self.reading, first=first))
 
     def _need_no_misspelling(self, row: int, item: Mapping[str, Any]) -> None:
         """A query may leave columns out, and a misspelt one would be left out in silence."""
@@ -323,6 +323,13 @@ class TableEmbedder(Embedder):
         squares = (both[0] - both[1]) ** 2
         found = {column.name: float(squares[places].sum()) for column, places, _ in self._places()}
         return dict(sorted(found.items(), key=lambda pair: -pair[1]))
+
+
+def _need_columns(items: Sequence[Any], columns: Sequence[str], first: int = 0) -> None:
+    names = frozenset(columns)
+    for row, item in enumerate(items, first):
+        if names.isdisjoint(item):
+            raise InputError(f"item {row} has none of the columns {', '.join(columns)}", hint=f"it has {_listed(item)}")
 
 
 def _one_of(option: str, value: str, known: Sequence[str]) -> str:

@@ -470,6 +470,20 @@ def test_values_that_cannot_be_read(options: dict[str, Any], value: Any, said: s
     assert (lenient.embed(records)[1] == lenient.embed([{"v": None}])[0]).all()
 
 
+def test_values_are_checked_before_anything_is_learned_or_added() -> None:
+    embedder = TableEmbedder(numeric="x", categorical="k")
+    good = [{"x": 1, "k": "a"}, {"x": 2, "k": "b"}]
+    assert embedder.check_items(good) == good
+    with pytest.raises(errors.InputError, match="item 101, column 'x': '3 m' is no number"):
+        embedder.check_items([good[0], {"x": "3 m"}], 100)
+    with pytest.raises(errors.InputError, match="item 101 has none of the columns x, k; it has no columns"):
+        embedder.check_items([good[0], {}], 100)
+    mine = nk.build(good, embedder=embedder)
+    with pytest.raises(errors.InputError, match="item 0, column 'k'"):
+        mine.add([{"k": ["a"]}])
+    assert TableEmbedder().check_items([{"x": "anything"}]) == [{"x": "anything"}]
+
+
 def test_further_texts_may_mean_missing() -> None:
     embedder = fitted([{"x": 1}, {"x": "n/a"}, {"x": " ? "}, {"x": None}], numeric="x", missing="n/a,?")
     vectors = embedder.embed([{"x": "n/a"}, {"x": "?"}, {"x": ""}])
