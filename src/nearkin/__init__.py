@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from nearkin.planning import Choice
     from nearkin.plans import Plan
     from nearkin.quality import Quality
+    from nearkin.reembedding import Reembedding, reembed
     from nearkin.registry import Registry
     from nearkin.repairing import Repair, repair
     from nearkin.reporting.document import Report, report
@@ -117,6 +118,7 @@ _WHERE = {
     "Quality": "quality",
     "RangeFound": "indexes",
     "RangeResult": "results",
+    "Reembedding": "reembedding",
     "Registry": "registry",
     "Repair": "repairing",
     "Report": "reporting.document",
@@ -164,6 +166,7 @@ _WHERE = {
     "predicted_plans": "affording",
     "read_vectors": "files",
     "recall": "accuracy",
+    "reembed": "reembedding",
     "repair": "repairing",
     "report": "reporting.document",
     "verify": "soundness",
@@ -207,6 +210,7 @@ __all__ = [
     "Quality",
     "RangeFound",
     "RangeResult",
+    "Reembedding",
     "Registry",
     "Repair",
     "Report",
@@ -254,6 +258,7 @@ __all__ = [
     "predicted_plans",
     "read_vectors",
     "recall",
+    "reembed",
     "repair",
     "report",
     "verify",

@@ -78,6 +78,7 @@ LAYERS: list[set[str]] = [
         "collection_reader",
         "creation",
         "compaction",
+        "reembedding",
         "adding",
         "exporting",
         "true_distances",

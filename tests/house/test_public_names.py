@@ -16,6 +16,7 @@ Quality RangeFound RangeResult Registry Repair Report Row SearchParameter Search
 TransformSpec VectorFormat Verification as_filter bit_counts build build_folder cluster compact compare convert create
 describe errors evaluate exact_neighbours export health hold_out hookimpl
 ClusterQuality KChoice MethodRow Outliers SearchCost Silhouette Stability Trouble choose_k compare_clusterers
+Reembedding reembed
 RowSource RowsTask StreamingClusterer measure metric open plan predicted_plans read_vectors recall repair report verify
 """
 PUBLIC = PUBLIC_TEXT.split()

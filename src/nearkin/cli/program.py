@@ -43,6 +43,7 @@ COMMANDS = {
     "optimize": Entry("info", "Bring an index up to date with all of its rows."),
     "plan": Entry("plan", "Find the plan for a budget and explain it, without building it."),
     "plugins": Entry("plugins", "List, check and start plugins."),
+    "reembed": Entry("reembed", "Embed the texts or records of an index again, by another embedder."),
     "repair": Entry("damage", "Make a damaged index whole again, and say what is gone."),
     "report": Entry("report", "Measure every plan on your vectors and write a report that recommends one."),
     "search": Entry("search", "Find the nearest rows of each query."),
