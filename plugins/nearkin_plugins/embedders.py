@@ -16,6 +16,32 @@ class HashingParams:
     ngrams: int = 4
 
 
+@dataclass(frozen=True)
+class TableParams:
+    """Options of the table embedder: columns by kind, weights, what a step of a number is, parts of dates, the share below which
+    categories count as one, further texts that mean missing, and what becomes of values that cannot be read."""
+
+    numeric: str = ""
+    categorical: str = ""
+    dates: str = ""
+    weights: str = ""
+    scaling: str = "standard"
+    date_parts: str = "time,year,week,day"
+    rare: float = 0.0
+    missing: str = ""
+    unreadable: str = "refuse"
+
+
+PEOPLE = (
+    {"height": 179, "hobby": "basketball", "born": "1999-03-01"},
+    {"height": 180.5, "hobby": "basketball", "born": "1998-11-20"},
+    {"height": None, "hobby": "news", "born": "1970-06-15"},
+    {"height": "185", "hobby": "", "born": "1971-01-31"},
+    {"height": 160, "hobby": "chess", "born": None},
+)
+"""Records with a number, a category and a date, some of them missing."""
+
+
 @hookimpl
 def nearkin_embedders() -> Iterable[EmbedderSpec]:
     return [
@@ -24,5 +50,16 @@ def nearkin_embedders() -> Iterable[EmbedderSpec]:
             summary="words and character n-grams hashed into columns: no training, no download",
             make="nearkin.hashing_embedder:HashingEmbedder",
             params=HashingParams,
-        )
+        ),
+        EmbedderSpec(
+            name="table",
+            summary="records of a table: numbers in steps of their spread, categories, dates, what is missing; weights",
+            make="nearkin_plugins.table_embedder:TableEmbedder",
+            params=TableParams,
+            items=PEOPLE,
+            examples=(
+                {"numeric": "height", "categorical": "hobby", "dates": "born"},
+                {"numeric": "height", "categorical": "hobby", "weights": "hobby=0.5", "scaling": "robust", "rare": 0.3},
+            ),
+        ),
     ]

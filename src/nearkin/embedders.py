@@ -90,6 +90,11 @@ class Embedder(ABC):
         return ("Similar things should be close.", "42", "compress a file")
 
     @property
+    def notes(self) -> Sequence[str]:
+        """What it found in learning that a user should know, a sentence each; shown when a collection is filled."""
+        return ()
+
+    @property
     @abstractmethod
     def dim(self) -> int:
         """Columns of the vectors; `need_fitted` first where they depend on what was learned."""
@@ -106,6 +111,9 @@ class Embedder(ABC):
 
     def _fit(self, items: Sequence[Any]) -> None:
         raise NotSupportedError(f"embedder {self.name!r} does not learn from items")
+
+    def _check(self, items: Sequence[Any], first: int) -> None:
+        """Raise InputError where an item, numbered from `first` on, is of the right kind and cannot be embedded all the same."""
 
     @property
     def text(self) -> str:
@@ -157,7 +165,7 @@ class Embedder(ABC):
         """
         if role not in ("document", "query"):
             raise ParameterError(f"role is {role!r}, 'document' or 'query' expected")
-        listed = self.check_items(items)
+        listed = self._listed(items)
         self.need_fitted()
         parts = [np.empty((0, self.dim), dtype=np.float32)]
         for start in range(0, len(listed), self.at_once):
@@ -184,7 +192,7 @@ class Embedder(ABC):
         InputError
             No items, or one of another kind.
         """
-        listed = self.check_items(items)
+        listed = self._listed(items)
         if not listed:
             raise InputError(f"embedder {self.name!r} was given no items to learn from")
         self._fit(listed)
@@ -195,8 +203,13 @@ class Embedder(ABC):
         Raises
         ------
         InputError
-            `items` is a single item, or one of them is of another kind than `takes`.
+            `items` is a single item, or one of them is of another kind than `takes`, or cannot be embedded.
         """
+        listed = self._listed(items, first)
+        self._check(listed, first)
+        return listed
+
+    def _listed(self, items: Any, first: int = 0) -> list[Any]:
         wanted: type[Any] = str if self.takes == "text" else Mapping
         expected = "a list of strings" if self.takes == "text" else "a list of dicts"
         if isinstance(items, str | bytes | Mapping):

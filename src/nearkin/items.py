@@ -105,7 +105,13 @@ def _plain(item: Any, field: str) -> dict[str, Any]:
 
 
 def plain_value(value: Any) -> Any:
-    """A value of a record as JSON has it: numbers of numpy plain, dates as ISO text, NaN and pandas' NA as None."""
+    """A value of a record as JSON has it: numbers of numpy plain, dates as ISO text, NaN and pandas' NA as None.
+
+    >>> plain_value(np.float32(0.5)), plain_value(np.datetime64("2024-02-29", "ns")), plain_value(float("nan"))
+    (0.5, '2024-02-29T00:00:00', None)
+    """
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[us]").item()
     if hasattr(value, "isoformat"):
         return None if value != value else value.isoformat()
     if isinstance(value, np.generic):

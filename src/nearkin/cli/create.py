@@ -8,6 +8,7 @@ import click
 
 from nearkin.cli.options import embedder_option, item_metric_option, plan_budget_options, set_option
 from nearkin.cli.session import Session
+from nearkin.cli.table_options import table_options, with_table_columns
 
 if TYPE_CHECKING:
     from nearkin.collection import Collection
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 @click.argument("directory", metavar="DIR")
 @click.option("--dim", type=click.IntRange(min=1), metavar="N", help="Columns of the vectors; an embedder knows them.")
 @embedder_option
+@table_options
 @item_metric_option
 @click.option("--plan", help="Index, codec and refinement; by default flat, or what the budget allows.")
 @plan_budget_options
 @set_option
 @click.pass_obj
-def create(session: Session, /, directory: str, **given: Any) -> None:
+def create(session: Session, /, directory: str, embedder: str | None, table: dict[str, str], **given: Any) -> None:
     """Start an empty index, to add to.
 
     Makes the folder DIR. nearkin add fills it; rows are compared one by one until nearkin optimize builds the index of
@@ -33,6 +35,7 @@ def create(session: Session, /, directory: str, **given: Any) -> None:
 
     \b
     nearkin create indexes/docs --embedder lsa
+    nearkin create indexes/people --embedder table --numeric height,age --categorical hobby --weight age=2
     nearkin create indexes/shop --metric cosine --dim 384
     nearkin create indexes/shop --metric cosine --dim 384 --recall 0.95 --memory 500MB
     """
@@ -40,6 +43,7 @@ def create(session: Session, /, directory: str, **given: Any) -> None:
 
     with create_folder(
         directory,
+        embedder=with_table_columns(embedder, table),
         seed=session.settings.seed,
         threads=session.settings.threads,
         registry=session.registry,

@@ -10,6 +10,7 @@ from nearkin.cli.filter_notes import note_missing_fields
 from nearkin.cli.options import format_option, id_option, json_option, on_bad_option, where_option
 from nearkin.cli.rendering import listed, note, print_json, print_json_lines, short_floats, working
 from nearkin.cli.session import Session
+from nearkin.cli.table_options import telling_what_is_learned
 from nearkin.errors import UnknownIdError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def add(
         session.open(directory) as collection,
         session.source(vectors, session.with_columns(vectors, format, columns)) as (source, named),
         working(f"reading {vectors}") as progress,
+        telling_what_is_learned(collection),
     ):
         added = add_file(
             collection,
