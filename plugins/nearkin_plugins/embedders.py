@@ -54,7 +54,7 @@ def nearkin_embedders() -> Iterable[EmbedderSpec]:
         EmbedderSpec(
             name="table",
             summary="records of a table: numbers in steps of their spread, categories, dates, what is missing; weights",
-            make="nearkin_plugins.table_embedder:TableEmbedder",
+            make="nearkin_plugins.tables.embedder:TableEmbedder",
             params=TableParams,
             items=PEOPLE,
             examples=(

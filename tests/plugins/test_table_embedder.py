@@ -18,7 +18,7 @@ import nearkin as nk
 from nearkin import errors
 from nearkin.registry import Registry
 from nearkin.state import State
-from nearkin_plugins.table_embedder import TableEmbedder
+from nearkin_plugins.tables.embedder import TableEmbedder
 
 
 def fitted(records: list[dict[str, Any]], **options: Any) -> TableEmbedder:

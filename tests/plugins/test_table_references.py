@@ -18,7 +18,7 @@ from tests.plugins.table_data import (
 )
 
 import nearkin as nk
-from nearkin_plugins.table_embedder import TableEmbedder
+from nearkin_plugins.tables.embedder import TableEmbedder
 
 K = 10
 

@@ -16,13 +16,13 @@ from nearkin.errors import InputError, ParameterError
 from nearkin.items import plain_value
 from nearkin.state import State
 from nearkin.vectors import as_vectors
-from nearkin_plugins.table_cells import Reading, absent_in, column_of
-from nearkin_plugins.table_columns import CategoricalColumn, DateColumn, NumericColumn, TableColumn
-from nearkin_plugins.table_dates import PARTS
-from nearkin_plugins.table_kinds import Kinds, found_kinds
-from nearkin_plugins.table_names import joined_names, joined_weights, read_weights, split_names
-from nearkin_plugins.table_relations import categorical_notes, numeric_notes
-from nearkin_plugins.table_scales import SCALINGS, Scale
+from nearkin_plugins.tables.cells import Reading, absent_in, column_of
+from nearkin_plugins.tables.columns import CategoricalColumn, DateColumn, NumericColumn, TableColumn
+from nearkin_plugins.tables.dates import PARTS
+from nearkin_plugins.tables.kinds import Kinds, found_kinds
+from nearkin_plugins.tables.names import joined_names, joined_weights, read_weights, split_names
+from nearkin_plugins.tables.relations import categorical_notes, numeric_notes
+from nearkin_plugins.tables.scales import SCALINGS, Scale
 
 _CANARIES = 3
 _LOOKED_AT = 200

@@ -1,6 +1,6 @@
 """Columns of a table as columns of vectors, and back: numbers in steps, categories one-hot, dates on a line and on circles.
 
-One unit of squared distance is a step of a number (`nearkin_plugins.table_scales`), another category, or a value that is missing
+One unit of squared distance is a step of a number (`nearkin_plugins.tables.scales`), another category, or a value that is missing
 in one of two records only.
 """
 
@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nearkin.errors import InputError
-from nearkin_plugins.table_cells import Reading, read_categories, read_moments, read_numbers
-from nearkin_plugins.table_dates import PARTS, date_texts, day_numbers, turns, wall_texts
-from nearkin_plugins.table_scales import Scale, learn_scale
+from nearkin_plugins.tables.cells import Reading, read_categories, read_moments, read_numbers
+from nearkin_plugins.tables.dates import PARTS, date_texts, day_numbers, turns, wall_texts
+from nearkin_plugins.tables.scales import Scale, learn_scale
 
 MOST_CATEGORIES = 10_000
 FARTHEST = 1e15

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nearkin.errors import InputError
-from nearkin_plugins.table_cells import Absent, Reading, column_of, read_categories, read_moments, read_numbers
+from nearkin_plugins.tables.cells import Absent, Reading, column_of, read_categories, read_moments, read_numbers
 
 FEW = 20
 """Different texts that a column of categories always may have; beyond, one in twenty of its values."""
