@@ -88,8 +88,8 @@ class TakesAString(Right):
 
 
 class TakesAnything(Right):
-    def check_items(self, items: Any, first: int = 0) -> list[Any]:
-        return super().check_items(items if isinstance(items, str | Mapping) else [str(each) for each in items], first)
+    def _listed(self, items: Any, first: int = 0) -> list[Any]:
+        return super()._listed(items if isinstance(items, str | Mapping) else [str(each) for each in items], first)
 
 
 class TellsNothing(Right):
