@@ -52,6 +52,8 @@ class CollectionState:
         embedder: BoundEmbedder | None = None,
     ) -> None:
         self._bound = embedder
+        if embedder is not None:
+            embedder.threads = threads
         self._rows = rows
         self._recipe = recipe
         self._metric = recipe.metric
