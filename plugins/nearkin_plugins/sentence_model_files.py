@@ -55,6 +55,24 @@ def is_folder(model: str) -> bool:
     return path.is_dir() or path.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1
 
 
+def cached_commit(model: str, revision: str | None) -> str | None:
+    """Commit of a model of the hub as this machine keeps it; None for a folder."""
+    if is_folder(model):
+        return None
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    place = os.environ.get("SENTENCE_TRANSFORMERS_HOME")  # as the library does
+    for name in [model] if "/" in model else [f"{_HOME}/{model}", model]:
+        for file in ("modules.json", "config.json"):
+            found = try_to_load_from_cache(name, file, cache_dir=place, revision=revision)
+            if isinstance(found, str):
+                parts = Path(found).parts
+                return parts[parts.index("snapshots") + 1] if "snapshots" in parts else None
+    return None
+
+
 def _library() -> Any:
     try:
         import sentence_transformers

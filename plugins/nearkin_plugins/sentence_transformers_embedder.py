@@ -17,13 +17,16 @@ from nearkin.embedders import Embedder, ModelSize, Role, digest_of
 from nearkin.errors import NotSupportedError, ParameterError
 from nearkin.metrics import unit_rows
 from nearkin.settings import load_settings
-from nearkin_plugins.sentence_model_files import is_folder, load_model, quiet
+from nearkin_plugins.sentence_model_files import cached_commit, is_folder, load_model, quiet
 
 TOLERANCES = {"float32": 1e-5, "float16": 1e-4, "bfloat16": 1e-3, "int8": 1e-2}
 """Precision to the largest cosine distance that other processors' rounding may make; docs/embedders.md has what was measured."""
 
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 """Names that the library looks for, in order, when it embeds documents."""
+
+BATCH_SIZE = 32
+"""The library's own."""
 
 _ONE_AT_A_TIME = RLock()
 """Held while a model works: the number of threads is the whole process's, and tokenizers refuse two callers at once."""
@@ -78,7 +81,7 @@ class SentenceTransformerEmbedder(Embedder):
         precision: str = "float32",
         query_prompt: str | None = None,
         document_prompt: str | None = None,
-        batch_size: int = 32,
+        batch_size: int = BATCH_SIZE,
         device: str | None = None,
         max_length: int | None = None,
     ) -> None:
@@ -89,30 +92,33 @@ class SentenceTransformerEmbedder(Embedder):
         loaded = not isinstance(model, str)
         self._model = _as_given(model, revision, precision, device) if loaded else load_model(model, revision, device)
         self._where = _name_of(self._model) if loaded else _absolute(model)
-        self.revision = getattr(_config(self._model), "_commit_hash", None) or revision
-        self._given = {"batch_size": (batch_size, 32), "device": (device, None), "normalize": (normalize, True)}
-        self.normalize, self.precision, self.batch_size = normalize, precision, batch_size
+        self.revision = cached_commit(self._where, revision) or revision
+        self.normalize, self.precision, self.batch_size, self.device = normalize, precision, batch_size, device
         self.tolerance = TOLERANCES[precision]
         self.cut_texts = 0
         """Texts so far of which the model did not see the end, being longer than `max_length`."""
-        self._own_length = self._model.max_seq_length
         self.max_length = _length(self._model, max_length)
-        self._own_dim = _dim(self._model)
-        self._dim = self._own_dim if dim is None else dim
-        if not 1 <= self._dim <= self._own_dim:
-            raise ParameterError(
-                f"dim is {dim}, and the model gives {self._own_dim} columns: 1 to {self._own_dim} expected"
-            )
+        self._dim = _kept(dim, _dim(self._model))
         self.prompts = {
             "query": _prompt(self._model, ("query",), query_prompt),
             "document": _prompt(self._model, _DOCUMENT_PROMPTS, document_prompt),
         }
-        self._given_prompts = {"query_prompt": query_prompt, "document_prompt": document_prompt}
+        # What the caller changed in a loaded model is not in its files: all of it is written.
+        written = self.prompts if loaded else {"query": query_prompt, "document": document_prompt}
+        self._written = {
+            "dim": self._dim if dim is not None or getattr(self._model, "truncate_dim", None) else None,
+            **{f"{role}_prompt": prompt for role, prompt in written.items()},
+            "max_length": self.max_length if loaded else max_length,
+        }
+        self._take_weights(changeable=not loaded)
+
+    def _take_weights(self, *, changeable: bool) -> None:
+        """Note what the weights are as they were loaded, then bring them into the precision."""
         with quiet():
             self._weights = digest_of(dict(_weights(self._model)))
             self._parameters = sum(each.numel() for each in self._model.parameters())
-            if not loaded:
-                self._model = _in_precision(self._model, precision)
+            if changeable:
+                self._model = _in_precision(self._model, self.precision)
         self._need_working()
 
     @property
@@ -142,16 +148,17 @@ class SentenceTransformerEmbedder(Embedder):
 
     @property
     def text(self) -> str:
-        options: dict[str, Any] = {} if is_folder(self._where) or not self.revision else {"revision": self.revision}
-        if self._dim != self._own_dim:
-            options["dim"] = self._dim
-        if self.precision != "float32":
-            options["precision"] = self.precision
-        if self.max_length != self._own_length:
-            options["max_length"] = self.max_length
-        options |= {name: value for name, value in self._given_prompts.items() if value is not None}
-        options |= {name: value for name, (value, usual) in self._given.items() if value != usual}
-        return str(Part(f"{self.name}:{as_written(self._where)}", options))
+        revision = None if is_folder(self._where) else self.revision
+        options = {
+            "revision": (revision, None),
+            "normalize": (self.normalize, True),
+            "precision": (self.precision, "float32"),
+            "batch_size": (self.batch_size, BATCH_SIZE),
+            "device": (self.device, None),
+            **{name: (value, None) for name, value in self._written.items()},
+        }
+        given = {name: value for name, (value, usual) in options.items() if value != usual}
+        return str(Part(f"{self.name}:{as_written(self._where)}", given))
 
     def size(self) -> ModelSize:
         """Parameters of the weights, and their bytes in the present precision."""
@@ -234,6 +241,13 @@ def _dim(model: Any) -> int:
     if found is None:
         raise ParameterError("the model does not say how many columns its vectors have")
     return int(found)
+
+
+def _kept(dim: int | None, own: int) -> int:
+    """Columns that are kept."""
+    if dim is not None and not 1 <= dim <= own:
+        raise ParameterError(f"dim is {dim}, and the model gives {own} columns: 1 to {own} expected")
+    return own if dim is None else dim
 
 
 def _length(model: Any, wanted: int | None) -> int | None:

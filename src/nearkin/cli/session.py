@@ -85,7 +85,9 @@ class Session:
             lines = format is None and not is_npy(place)
             yield (partial(read_lines, place), None) if lines else (place, format or "npy")
 
-    def open(self, path: str, *, readonly: bool = False, tell: bool = True, embedder: str | None = None) -> Collection:
+    def open(
+        self, path: str, *, readonly: bool = False, tell: bool = True, embedder: Embedder | None = None
+    ) -> Collection:
         """A saved index; with `tell`, what is wrong with it is a note on standard error. A given embedder has to be its own."""
         from nearkin.building import open_collection
 
