@@ -22,6 +22,8 @@ Method = Literal["add", "multiply"]
 METHODS: tuple[Method, ...] = ("add", "multiply")
 EPSILON = 0.001
 """Levy and Goldberg's, which keeps the quotient finite."""
+ROUNDING = 1e-6
+"""Length below which b - a + c is what rounding left."""
 _CLOSE = 3
 
 
@@ -70,7 +72,7 @@ def analogy(collection: Collection, a: Any, b: Any, c: Any, k: int = 10, method:
         raise NotSupportedError(f"{collection.metric.name} compares packed bits, and analogies are of numbers")
     three = _vectors(collection, [a, b, c])
     known = collection.rows.ids.positions([a, b, c])
-    if method == "add" and not (three[1] - three[0] + three[2]).any():
+    if method == "add" and np.linalg.norm(three[1] - three[0] + three[2]) < ROUNDING:
         raise ParameterError("b - a + c is zero, which has no direction", hint="choose three other rows")
     if method == "add" and collection.metric.name == "cosine":
         return _by_index(collection, three, known, wanted)

@@ -200,7 +200,7 @@ def test_swapped_weights_are_refused_on_first_use(copied: Path, tmp_path: Path) 
             errors.EmbedderMismatchError, match=r"weights was '\w{16}' and is '\w{16}'; use the embedder"
         ):
             docs.search(["rotate a key"])
-    with pytest.raises(errors.EmbedderMismatchError, match="canary .* moved by a cosine distance"):
+    with pytest.raises(errors.EmbedderMismatchError, match=r"canary .* moved by a cosine distance"):
         made(f"sentence-transformers:{copied}").check_canaries(canaries)
 
 
@@ -253,7 +253,7 @@ def test_int8_without_an_engine_is_refused(monkeypatch: Any) -> None:
     import torch
 
     monkeypatch.setattr(torch.backends, "quantized", SimpleNamespace(engine="none"))
-    with pytest.raises(errors.NotSupportedError, match="int8 needs torch's dynamic quantization.*float32, bfloat16"):
+    with pytest.raises(errors.NotSupportedError, match=r"int8 needs torch's dynamic quantization.*float32, bfloat16"):
         made(f"{NAME}:precision=int8")
 
 

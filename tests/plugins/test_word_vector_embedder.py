@@ -36,7 +36,7 @@ TOKENS = [
 def file(tmp_path: Path) -> Path:
     """Words and vectors as GloVe writes them, with every bit of them."""
     path = tmp_path / "words.txt"
-    lines = (f"{word} {' '.join('%.9g' % x for x in row)}" for word, row in zip(WORDS, VECTORS.tolist(), strict=True))
+    lines = (f"{word} {' '.join(f'{x:.9g}' for x in row)}" for word, row in zip(WORDS, VECTORS.tolist(), strict=True))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -46,7 +46,7 @@ def test_the_mean_of_the_words(file: Path) -> None:
     wanted = [np.mean([TABLE[word] for word in tokens], axis=0) for tokens in TOKENS]
     np.testing.assert_allclose(embedder.embed(TEXTS), wanted, rtol=1e-6, atol=1e-7)
     assert (embedder.dim, embedder.words, embedder.fitted) == (5, len(WORDS), True)
-    assert not embedder.embed(["", "unheard-of words", "\ud800"]).any()
+    assert not embedder.embed(["", "unheard-by anyone", "\ud800"]).any()
 
 
 def test_idf_is_scikit_learns(file: Path) -> None:
@@ -56,7 +56,7 @@ def test_idf_is_scikit_learns(file: Path) -> None:
     with pytest.raises(errors.NotTrainedError):
         embedder.embed(TEXTS)
     embedder.fit(TEXTS)
-    theirs = TfidfVectorizer(analyzer=list, vocabulary=WORDS, norm=None).fit(TOKENS)
+    theirs = TfidfVectorizer(analyzer=list, lowercase=False, vocabulary=WORDS, norm=None).fit(TOKENS)
     for text, tokens in zip([*TEXTS, "Überall zero 42"], [*TOKENS, ["überall", "zero", "42"]], strict=True):
         weights = theirs.transform([tokens]).toarray()[0]  # counts times idf
         wanted = weights @ VECTORS.astype(np.float64) / weights.sum()
@@ -113,7 +113,7 @@ def test_a_text_without_known_words_is_refused_under_cosine(file: Path) -> None:
     docs = nk.build(TEXTS, embedder=f"word-vectors:{file}")
     assert docs.metric_text == "cosine"
     with pytest.raises(errors.VectorError, match="length zero"):
-        docs.add(["nothing known"])
+        docs.add(["nothing to be found"])
 
 
 @given(
