@@ -17,6 +17,32 @@ class HashingParams:
 
 
 @dataclass(frozen=True)
+class SentenceTransformersParams:
+    """Options of sentence-transformers: the model (folder, or name of the hub) and its revision; columns to keep; scaling to length
+    one; precision; prompts by role; texts in a batch; device; tokens that count."""
+
+    model: str
+    revision: str | None = None
+    dim: int | None = None
+    normalize: bool = True
+    precision: str = "float32"
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    batch_size: int = 32
+    device: str | None = None
+    max_length: int | None = None
+
+
+@dataclass(frozen=True)
+class WordVectorsParams:
+    """Options of word vectors: the file; how words are weighted, mean or idf; the file's format where its name does not tell."""
+
+    path: str
+    weighting: str = "mean"
+    format: str | None = None
+
+
+@dataclass(frozen=True)
 class TableParams:
     """Options of the table embedder: columns by kind, weights, what a step of a number is, parts of dates, the share below which
     categories count as one, further texts that mean missing, and what becomes of values that cannot be read."""
@@ -50,6 +76,24 @@ def nearkin_embedders() -> Iterable[EmbedderSpec]:
             summary="words and character n-grams hashed into columns: no training, no download",
             make="nearkin.hashing_embedder:HashingEmbedder",
             params=HashingParams,
+        ),
+        EmbedderSpec(
+            name="sentence-transformers",
+            summary="models that know what sentences mean, of a folder or of the Hugging Face hub",
+            make="nearkin_plugins.sentence_transformers_embedder:SentenceTransformerEmbedder",
+            params=SentenceTransformersParams,
+            leading="model",
+            needs=("sentence_transformers",),
+            extra="text",
+            examples=(),  # there is no model that every machine has
+        ),
+        EmbedderSpec(
+            name="word-vectors",
+            summary="mean of the vectors of a text's words, of a GloVe or word2vec file",
+            make="nearkin_plugins.word_vector_embedder:WordVectorEmbedder",
+            params=WordVectorsParams,
+            leading="path",
+            examples=(),  # nor a file of words
         ),
         EmbedderSpec(
             name="table",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nearkin import errors
     from nearkin.accuracy import recall
     from nearkin.affording import plan, predicted_plans
+    from nearkin.analogies import analogy
     from nearkin.bits import bit_counts
     from nearkin.building import build
     from nearkin.building import open_collection as open
@@ -140,6 +141,7 @@ _WHERE = {
     "Trouble": "clustering.trouble",
     "VectorFormat": "formats",
     "Verification": "soundness",
+    "analogy": "analogies",
     "as_filter": "filters",
     "bit_counts": "bits",
     "build": "building",
@@ -232,6 +234,7 @@ __all__ = [
     "Trouble",
     "VectorFormat",
     "Verification",
+    "analogy",
     "as_filter",
     "bit_counts",
     "build",

@@ -104,6 +104,8 @@ class BoundEmbedder:
         self._load = load
         self._lock = RLock()
         self._made: Embedder | None = None
+        self.threads = 0
+        """Threads that embedding may use; 0 for the setting."""
 
     @classmethod
     def of(cls, embedder: Embedder, field: str) -> BoundEmbedder:
@@ -204,12 +206,17 @@ class BoundEmbedder:
     def fitted_to(self, items: Sequence[Any]) -> BoundEmbedder:
         """The same embedder once it has learned from items."""
         embedder = self.embedder
+        embedder.threads = self.threads
         embedder.fit(items)
-        return BoundEmbedder.of(embedder, self.record.field)
+        bound = BoundEmbedder.of(embedder, self.record.field)
+        bound.threads = self.threads
+        return bound
 
     def embed(self, items: Sequence[Any], role: Role, told: Told | None = None) -> np.ndarray:
         """(n, dim) vectors of items."""
-        return self.embedder.embed(items, role=role, told=told)
+        embedder = self.embedder
+        embedder.threads = self.threads
+        return embedder.embed(items, role=role, told=told)
 
     def learned(self) -> State | None:
         """What it has learned, and the vectors of its canaries; None as long as it has to learn."""
@@ -258,6 +265,7 @@ def embedded(
     metadata: Sequence[Metadata] | None,
     queries: Any,
     registry: Registry,
+    threads: int = 0,
 ) -> Embedded:
     """Items and queries of a new collection as vectors, by an embedder that learns from the items if it has to. Vectors stay as
     they are.
@@ -280,6 +288,7 @@ def embedded(
             )
         return Embedded(None, given, metadata, queries)
     made = make_embedder(embedder, registry)
+    made.threads = threads
     items = items_in(given, records=made.takes == "record")
     if items is not None:
         items = made.check_items(items)
@@ -287,6 +296,7 @@ def embedded(
             made.fit(items)
         metadata = metadata_of_items(items, field, metadata)
     bound = BoundEmbedder.of(made, field)
+    bound.threads = threads
     vectors = as_matrix(given, dim=made.dim) if items is None else bound.embed(items, "document")
     asked = bound.items_in(queries)
     return Embedded(bound, vectors, metadata, queries if asked is None else bound.embed(asked, "query"))

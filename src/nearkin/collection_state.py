@@ -52,6 +52,8 @@ class CollectionState:
         embedder: BoundEmbedder | None = None,
     ) -> None:
         self._bound = embedder
+        if embedder is not None:
+            embedder.threads = threads
         self._rows = rows
         self._recipe = recipe
         self._metric = recipe.metric
@@ -173,7 +175,10 @@ class CollectionState:
         return self._index
 
     def predicted_bytes(self) -> dict[str, int]:
-        """Bytes by component of the index over the present rows, as predicted before building."""
+        """Bytes by component of the index over the present rows, as predicted before building; empty as long as the embedder has
+        to learn how many columns there are."""
+        if not self.dim:
+            return {}
         recipe = self._recipe.filled_in(self.plan)
         return dict(recipe.predicted(self.dim, max(1, len(self)), self._rows if self._keep_vectors else None))
 

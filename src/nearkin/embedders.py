@@ -75,14 +75,17 @@ class Embedder(ABC):
         Largest cosine distance at which a canary still counts as unchanged: room for another processor's rounding.
     at_once
         Items that `_embed` gets at most in one call.
+    threads
+        Threads that embedding may use, which a collection sets; 0 for the setting.
     """
 
     name: ClassVar[str]
     takes: ClassVar[Takes] = "text"
     metric: ClassVar[str] = "cosine"
-    needs_fit: ClassVar[bool] = False
-    tolerance: ClassVar[float] = 1e-4
-    at_once: ClassVar[int] = 4096
+    needs_fit: bool = False
+    tolerance: float = 1e-4
+    at_once: int = 4096
+    threads: int = 0
 
     @property
     def canaries(self) -> Sequence[Any]:

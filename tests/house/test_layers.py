@@ -76,6 +76,8 @@ LAYERS: list[set[str]] = [
         "bound_embedder",
         "collection_state",
         "collection_reader",
+        "analogies",
+        "model_measurement",
         "creation",
         "compaction",
         "reembedding",

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nearkin.cli.options import json_option
+from nearkin.cli.options import embedder_option, json_option
 from nearkin.cli.rendering import (
     note,
     parameters,
     print_facts,
     print_json,
     print_memory,
+    print_table,
     process_memory,
     seconds,
     size,
@@ -23,26 +24,46 @@ from nearkin.cli.session import Session
 
 if TYPE_CHECKING:
     from nearkin.collection import Collection
+    from nearkin.model_measurement import Loaded
 
 
 @click.command()
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="[DIR]", required=False)
+@embedder_option
 @json_option
 @click.pass_obj
-def info(session: Session, directory: str, as_json: bool) -> None:
+def info(session: Session, directory: str | None, embedder: str | None, as_json: bool) -> None:
     """Show what an index is, what it costs, and whether it is sound.
 
     Reads the index DIR and prints its rows (those deleted and those that the built index does not cover yet, too),
-    metric, plan, search defaults, bytes of each component in memory and on disk, versions, and problems found in the
+    metric, plan, embedder, search defaults, bytes of each component in memory and on disk, versions, and problems found in the
     built index; nearkin verify reads all of the rest, too.
+
+    With --embedder, loads that embedder and prints its parameters, their bytes by precision, layers, columns, longest
+    text, items in a second and fingerprint. With both, first compares it with the one that filled DIR, and refuses
+    another.
 
     \b
     nearkin info indexes/mine
     nearkin info indexes/mine --json
+    nearkin info --embedder sentence-transformers:all-MiniLM-L6-v2
     """
-    with session.open(directory, readonly=True, tell=False) as collection:
-        facts = _facts(collection, directory)
-    print_json(facts) if as_json else _print_facts(facts)
+    if directory is None and embedder is None:
+        raise click.UsageError("info takes the folder of an index, or --embedder, or both")
+    loaded = None if embedder is None else _loaded(session, embedder)
+    facts: dict[str, Any] = {}
+    if directory is not None:
+        given = loaded and loaded.embedder
+        with session.open(directory, readonly=True, tell=False, embedder=given) as collection:
+            facts = _facts(collection, directory)
+    model = None if loaded is None else _model_facts(session, loaded)
+    if as_json:
+        print_json(facts if model is None else {**facts, "model": model})
+        return
+    if facts:
+        _print_facts(facts)
+    if model is not None:
+        _print_model(model, apart=bool(facts))
 
 
 @click.command()
@@ -116,8 +137,60 @@ def _facts(collection: Collection, directory: str) -> dict[str, Any]:
         "bytes": memory_of(collection),
         "process": process_memory(resident_bytes(), None),
         "versions": {"nearkin": __version__, "numpy": numpy.__version__, "faiss": faiss.__version__},
+        "embedder": None if collection.embedder_record is None else collection.embedder_record.to_dict(),
         "problems": collection.problems,
     }
+
+
+def _loaded(session: Session, embedder: str) -> Loaded:
+    from nearkin.model_measurement import load_measured
+
+    with working(f"loading {embedder}"):
+        return load_measured(embedder, session.registry)
+
+
+def _model_facts(session: Session, loaded: Loaded) -> dict[str, Any]:
+    from nearkin.model_measurement import measure_model
+
+    with working(f"measuring {loaded.embedder.text}"):
+        return measure_model(loaded, session.settings.cores).to_dict()
+
+
+def _print_model(model: dict[str, Any], *, apart: bool) -> None:
+    if apart:
+        click.echo()
+    learns = "has still to learn from the first items"
+    rate = model["items_per_second"]
+    print_facts(
+        {
+            "embedder": model["embedder"],
+            "takes": f"{model['takes']}s",
+            "fingerprint": model["fingerprint"] or learns,
+            "columns": learns if model["dim"] is None else f"{model['dim']:,}",
+            "parameters": f"{model['parameters']:,}",
+            "layers": "none" if model["layers"] is None else f"{model['layers']}",
+            "longest": "all of a text counts" if model["max_length"] is None else f"{model['max_length']:,} tokens",
+            "speed": learns
+            if rate is None
+            else f"{rate:,.0f} items/s (median of {model['rounds']} rounds of {model['items']} items, "
+            f"{model['threads']} thread{'' if model['threads'] == 1 else 's'})",
+        }
+    )
+    click.echo()
+    sizes = model["bytes"]
+    rows = [
+        [f"parameters as {name}" if name != "loaded" else "parameters as loaded", size(sizes[name])] for name in sizes
+    ]
+    if model["resident"] is not None:
+        rows.append(["process grew by, with libraries", size(model["resident"])])
+    print_table(("model", "bytes"), rows, right=("bytes",))
+
+
+def _embedder_line(record: dict[str, Any]) -> str:
+    known = (
+        f"fingerprint {record['fingerprint']}" if record["fingerprint"] else "has still to learn from the first items"
+    )
+    return f"{record['text']} ({known})"
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
@@ -129,6 +202,7 @@ def _print_facts(facts: dict[str, Any]) -> None:
             "uncovered": f"{facts['uncovered']:,}"
             + (" (nearkin optimize takes them in)" if facts["uncovered"] else ""),
             "metric": f"{facts['metric']}, similarity = {facts['similarity']}",
+            **({} if facts["embedder"] is None else {"embedder": _embedder_line(facts["embedder"])}),
             "plan": facts["plan"],
             "search": parameters(facts["search"]),
             "vectors": "kept" if facts["keeps_vectors"] else "not kept: nothing can be added, checked or built anew",

@@ -22,6 +22,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "add": Entry("rows", "Add the rows of a file to an index, replacing those that it has."),
+    "analogy": Entry("analogy", "Answer: A is to B as C is to what?"),
     "build": Entry("build", "Build an index from a file of vectors and save it."),
     "cluster": Entry("cluster", "Divide rows into clusters, and say how good they are."),
     "compact": Entry("info", "Write an index anew without the rows that were deleted."),

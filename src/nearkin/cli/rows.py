@@ -117,7 +117,7 @@ def delete(
     if bool(ids or more_ids) == (where is not None):
         raise click.UsageError("delete takes ids or --where, exactly one of them")
     with session.open(directory) as collection:
-        given = None if where is not None else _ids_from_text(collection, (*ids, *more_ids))
+        given = None if where is not None else ids_from_text(collection, (*ids, *more_ids))
         count = collection.delete(given, where=where)
         if not count:
             note_missing_fields(collection, where)
@@ -144,11 +144,11 @@ def get(session: Session, directory: str, ids: tuple[str, ...], more_ids: tuple[
     if not ids and not more_ids:
         raise click.UsageError("get takes at least one id")
     with session.open(directory, readonly=True) as collection:
-        rows = collection.get(_ids_from_text(collection, (*ids, *more_ids)))
+        rows = collection.get(ids_from_text(collection, (*ids, *more_ids)))
         print_json_lines(as_dict(row, vectors=True) for row in rows)
 
 
-def _ids_from_text(collection: Collection, texts: tuple[str, ...]) -> list[Any]:
+def ids_from_text(collection: Collection, texts: tuple[str, ...]) -> list[Any]:
     """Ids as this collection has them: whole numbers or strings."""
     from nearkin.cli.standard_input import read_ids_from_stdin
 

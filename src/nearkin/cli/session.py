@@ -15,6 +15,7 @@ from nearkin.errors import ParameterError
 
 if TYPE_CHECKING:
     from nearkin.collection import Collection
+    from nearkin.embedders import Embedder
     from nearkin.files import Loaded
     from nearkin.registry import Registry
     from nearkin.settings import Settings
@@ -84,11 +85,15 @@ class Session:
             lines = format is None and not is_npy(place)
             yield (partial(read_lines, place), None) if lines else (place, format or "npy")
 
-    def open(self, path: str, *, readonly: bool = False, tell: bool = True) -> Collection:
-        """A saved index; with `tell`, what is wrong with it is a note on standard error."""
+    def open(
+        self, path: str, *, readonly: bool = False, tell: bool = True, embedder: Embedder | None = None
+    ) -> Collection:
+        """A saved index; with `tell`, what is wrong with it is a note on standard error. A given embedder has to be its own."""
         from nearkin.building import open_collection
 
-        collection = open_collection(path, readonly=readonly, threads=self.threads, registry=self.registry)
+        collection = open_collection(
+            path, readonly=readonly, threads=self.threads, registry=self.registry, embedder=embedder
+        )
         for problem in collection.problems if tell else ():
             note(f"{problem}; rows are searched one by one until you run nearkin optimize {path}")
         return collection
