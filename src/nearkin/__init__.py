@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nearkin import errors
     from nearkin.accuracy import recall
+    from nearkin.adding import add_files
     from nearkin.affording import plan, predicted_plans
     from nearkin.bits import bit_counts
     from nearkin.building import build
@@ -138,6 +139,7 @@ _WHERE = {
     "Trouble": "clustering.trouble",
     "VectorFormat": "formats",
     "Verification": "soundness",
+    "add_files": "adding",
     "as_filter": "filters",
     "bit_counts": "bits",
     "build": "building",
@@ -228,6 +230,7 @@ __all__ = [
     "Trouble",
     "VectorFormat",
     "Verification",
+    "add_files",
     "as_filter",
     "bit_counts",
     "build",

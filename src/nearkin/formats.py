@@ -33,7 +33,6 @@ from nearkin.errors import (
 )
 from nearkin.mapped_pages import let_go
 
-
 WITH_RECORDS = "csv, tsv, jsonl, parquet and arrow"
 """Built-in formats whose rows have named values."""
 

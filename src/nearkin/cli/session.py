@@ -63,14 +63,11 @@ class Session:
 
     def with_columns(self, path: str, format: str | None, columns: dict[str, str | None]) -> str | None:
         """A format with the columns that options name."""
-        from nearkin.files import name_of_format
+        from nearkin.files import with_columns
 
-        given = [f"{name}={column}" for name, column in columns.items() if column is not None]
-        if not given:
-            return format
-        if format is None and path == "-":
+        if format is None and path == "-" and any(column is not None for column in columns.values()):
             raise ParameterError("columns of standard input need its format", hint="for example --format csv")
-        return ":".join([format or name_of_format(path, self.registry), *given])
+        return with_columns(path, self.registry, format, columns)
 
     @contextmanager
     def source(self, path: str, format: str | None = None) -> Iterator[tuple[Any, str | None]]:
