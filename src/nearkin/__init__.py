@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     )
     from nearkin.index_health import Health, health
     from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
+    from nearkin.item_building import build_items
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
@@ -144,6 +145,7 @@ _WHERE = {
     "bit_counts": "bits",
     "build": "building",
     "build_folder": "folder_building",
+    "build_items": "item_building",
     "choose_k": "clustering.number_of_clusters",
     "cluster": "clustering.running",
     "compact": "compaction",
@@ -235,6 +237,7 @@ __all__ = [
     "bit_counts",
     "build",
     "build_folder",
+    "build_items",
     "choose_k",
     "cluster",
     "compact",

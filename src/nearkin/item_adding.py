@@ -304,8 +304,9 @@ def _chunk_of(block: ItemBlock, at: int) -> tuple[str, int] | None:
     if block.ids is None or block.metadata is None:
         return None
     document, number = block.metadata[at].get("document"), block.metadata[at].get("chunk")
-    is_chunk = isinstance(document, str) and isinstance(number, int) and block.ids[at] == f"{document}#{number}"
-    return (document, number) if is_chunk else None
+    if isinstance(document, str) and isinstance(number, int) and block.ids[at] == f"{document}#{number}":
+        return document, number
+    return None
 
 
 def _empty(items: Sequence[Any]) -> list[int]:

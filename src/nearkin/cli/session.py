@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,20 +73,27 @@ class Session:
     @contextmanager
     def source(self, path: str, format: str | None = None) -> Iterator[tuple[Any, str | None]]:
         """What `nearkin.build_folder` reads, and its format; standard input is kept in a file for as long as this lasts."""
-        from nearkin.cli.standard_input import is_npy, read_lines, stdin_in_a_file
+        from nearkin.cli.standard_input import stdin_in_a_file
 
         if path != "-":
             yield path, format
             return
         with stdin_in_a_file() as place:
-            lines = format is None and not is_npy(place)
-            yield (partial(read_lines, place), None) if lines else (place, format or "npy")
+            yield self.source_in_file(place, format)
 
-    def open(self, path: str, *, readonly: bool = False, tell: bool = True) -> Collection:
+    def source_in_file(self, place: Path, format: str | None) -> tuple[Any, str | None]:
+        """What `source` gives for standard input that was kept in a file."""
+        from nearkin.cli.standard_input import is_npy, read_lines
+
+        lines = format is None and not is_npy(place)
+        return (partial(read_lines, place), None) if lines else (place, format or "npy")
+
+    def open(self, path: str, *, readonly: bool = False, tell: bool = True, embedder: str | None = None) -> Collection:
         """A saved index; with `tell`, what is wrong with it is a note on standard error."""
         from nearkin.building import open_collection
 
-        collection = open_collection(path, readonly=readonly, threads=self.threads, registry=self.registry)
+        given: dict[str, Any] = {"threads": self.threads, "registry": self.registry, "embedder": embedder}
+        collection = open_collection(path, readonly=readonly, **given)
         for problem in collection.problems if tell else ():
             note(f"{problem}; rows are searched one by one until you run nearkin optimize {path}")
         return collection
