@@ -118,35 +118,39 @@ def build_items(
     budget = Budget.of(recall, memory, latency, optimize, fixed=plan is not None)
     registry = registry or default_registry()
     settings = load_settings({"seed": seed, "threads": threads})
-    made = make_embedder(embedder, registry)
+    made, parsed = make_embedder(embedder, registry), as_plan("flat" if plan is None else plan, search, registry)
     source = open_items(files, made.takes, field, ItemOptions(text, id, chunk, overlap, format), registry=registry)
     given = {"embedder": made, "metric": metric, "field": field, "seed": settings.seed, "registry": registry}
-    as_plan("flat" if plan is None else plan, search, registry)
     work = _Work(Path(path), source, given, overwrite=overwrite)
     work.prepare()
-    collection = open_collection(
-        work.place,
-        metric=metric if isinstance(metric, Metric) else None,
-        embedder=made,
-        threads=threads,
-        registry=registry,
-        unfinished=True,
-    )
+    asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress}
+    return work.in_place(_built(work, parsed, budget, on_bad, threads, told, asked), threads)
+
+
+def _built(
+    work: _Work,
+    plan: Plan,
+    budget: Budget,
+    on_bad: OnBad,
+    threads: int | None,
+    told: Told | None,
+    asked: Mapping[str, Any],
+) -> Collection:
+    """The folder with all rows and the index, no longer unfinished."""
+    collection = work.opened(work.place, threads, unfinished=True)
     try:
         start = time.perf_counter()
-        done = add_items(collection, source, on_bad=on_bad, told=told, keeper=work.keeper)
+        done = add_items(collection, work.source, on_bad=on_bad, told=told, keeper=work.keeper)
         read = time.perf_counter() - start
-        parsed = as_plan("flat" if plan is None else plan, search, registry)
-        recipe = Recipe(parsed, collection.metric, registry, settings.seed)
-        asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress}
-        _index(collection, recipe, budget, asked)
+        before = collection.recipe
+        _index(collection, Recipe(plan, collection.metric, before.registry, before.seed), budget, asked)
         collection.timings = replace(collection.timings, read=read)
         collection.notes += _notes(done)
         collection._folder("a mark").commit(mark=Mark(BUILDING, None))
     except BaseException:
         collection.close()
         raise
-    return work.in_place(collection, made, threads)
+    return collection
 
 
 def _index(collection: Collection, recipe: Recipe, budget: Budget, asked: Mapping[str, Any]) -> None:
@@ -183,6 +187,7 @@ class _Work:
 
     def __init__(self, path: Path, source: ItemSource, given: Mapping[str, Any], *, overwrite: bool) -> None:
         self._path = real_path(path)
+        self.source = source
         self._given = given
         self._overwrite = overwrite
         metric = given["metric"]
@@ -211,6 +216,18 @@ class _Work:
             )
         self._begin(overwrite=True)
 
+    def opened(self, place: Path, threads: int | None, *, unfinished: bool = False) -> Collection:
+        """The collection in a folder, with what is given of it."""
+        metric, embedder = self._given["metric"], self._given["embedder"]
+        return open_collection(
+            place,
+            metric=metric if isinstance(metric, Metric) else None,
+            embedder=embedder,
+            threads=threads,
+            registry=self._given["registry"],
+            unfinished=unfinished,
+        )
+
     def _begin(self, *, overwrite: bool) -> None:
         def fill(folder: Path) -> None:
             with create(folder, **self._given) as made:
@@ -218,7 +235,7 @@ class _Work:
 
         write_folder(self.place, fill, overwrite=overwrite)
 
-    def in_place(self, collection: Collection, embedder: Embedder, threads: int | None) -> Collection:
+    def in_place(self, collection: Collection, threads: int | None) -> Collection:
         """The collection at the path that was asked for."""
         if not self._replaces:
             return collection
@@ -231,14 +248,7 @@ class _Work:
 
         write_folder(self._path, fill, overwrite=True)
         shutil.rmtree(self.place, ignore_errors=True)
-        metric = self._given["metric"]
-        opened = open_collection(
-            self._path,
-            metric=metric if isinstance(metric, Metric) else None,
-            embedder=embedder,
-            threads=threads,
-            registry=self._given["registry"],
-        )
+        opened = self.opened(self._path, threads)
         opened.notes, opened.timings, opened.choice = told
         return opened
 

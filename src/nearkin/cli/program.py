@@ -21,8 +21,8 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "add": Entry("add", "Add files to an index: vectors, or texts and tables through its embedder."),
-    "build": Entry("build", "Build an index from vectors, or from texts and tables, and save it."),
+    "add": Entry("add", "Add files to an index, replacing rows that it has."),
+    "build": Entry("build", "Build an index from a file of vectors, or from texts and tables, and save it."),
     "cluster": Entry("cluster", "Divide rows into clusters, and say how good they are."),
     "compact": Entry("info", "Write an index anew without the rows that were deleted."),
     "count": Entry("listing", "Count the rows of an index, or those that a filter keeps."),
