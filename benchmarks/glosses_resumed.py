@@ -60,6 +60,10 @@ def in_a_process(embedder: str, texts: list[str]) -> tuple[float, float]:
     answer: Any = context.Queue()
     process = context.Process(target=directly, args=(embedder, texts, answer))
     process.start()
+    while process.is_alive() and answer.empty():
+        time.sleep(0.05)
+    if answer.empty():
+        sys.exit(f"{embedder} could not be measured by itself")
     found: tuple[float, float] = answer.get()
     process.join()
     return found
