@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nearkin import errors
     from nearkin.accuracy import recall
+    from nearkin.adding import add_files
     from nearkin.affording import plan, predicted_plans
     from nearkin.analogies import analogy
     from nearkin.bits import bit_counts
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     )
     from nearkin.index_health import Health, health
     from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
+    from nearkin.item_building import build_items
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
@@ -141,11 +143,13 @@ _WHERE = {
     "Trouble": "clustering.trouble",
     "VectorFormat": "formats",
     "Verification": "soundness",
+    "add_files": "adding",
     "analogy": "analogies",
     "as_filter": "filters",
     "bit_counts": "bits",
     "build": "building",
     "build_folder": "folder_building",
+    "build_items": "item_building",
     "choose_k": "clustering.number_of_clusters",
     "cluster": "clustering.running",
     "compact": "compaction",
@@ -234,11 +238,13 @@ __all__ = [
     "Trouble",
     "VectorFormat",
     "Verification",
+    "add_files",
     "analogy",
     "as_filter",
     "bit_counts",
     "build",
     "build_folder",
+    "build_items",
     "choose_k",
     "cluster",
     "compact",

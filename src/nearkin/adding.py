@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 
 from nearkin.collection import Collection
-from nearkin.errors import VectorError
+from nearkin.documents import kind_of
+from nearkin.errors import ParameterError, VectorError
+from nearkin.files import with_columns
 from nearkin.formats import Block
 from nearkin.ids import need_distinct
 from nearkin.intake import gate_of
+from nearkin.item_adding import FilesAdded, add_items
+from nearkin.item_files import ItemOptions, open_items
 from nearkin.parts import stored_bytes
 from nearkin.sources import Blocks, Source, open_source
 from nearkin.staging import screened
@@ -98,6 +102,100 @@ def add_file(
         )
     run = _Run(collection, found, on_bad, replace, None if callable(source) else _name_of(Path(source), format, on_bad))
     return run.finish(run.check(), told)
+
+
+def add_files(
+    collection: Collection,
+    files: Sequence[str | os.PathLike[str]],
+    *,
+    text: str | None = None,
+    id: str | None = None,
+    chunk: int | None = None,
+    overlap: int | None = None,
+    vectors: str | None = None,
+    format: str | None = None,
+    on_bad: OnBad = "fail",
+    replace: bool = True,
+    told: Told | None = None,
+) -> FilesAdded:
+    """Add files to a collection: texts and tables through its embedder, or vectors; rows whose ids are there are replaced.
+
+    For an embedder of texts, text files (.txt, .md, .rst, and others that no format reads) are documents, cut into chunks with ids
+    such as ``"notes/a.md#3"``; a document that is added again replaces its chunks. Of tables (csv, tsv, jsonl, parquet, arrow), one
+    column is the text and the others become metadata. For an embedder of records, all columns make the record. Everything is
+    checked before anything is added, and added part by part: a run that was interrupted goes on where it stopped when it is
+    started again on the same files, and embeds nothing twice. An embedder that has to learn does so first, from all of the files.
+
+    Parameters
+    ----------
+    files
+        Paths; a folder stands for the text files below it.
+    text
+        Column of the texts; None for one that is called like the field of the collection, or text, or is the only one.
+    id
+        Column of the ids; None for one that is called id, if there is one, else whole numbers go on from the last.
+    chunk, overlap
+        Words in a chunk, at most, and words that it shares with the one before; None for 200 and 40 where a document is cut, while
+        the texts of a column are cut only if `chunk` is given.
+    vectors
+        Column of vectors that the embedder made, which are added as they are.
+    format
+        Format of the files, such as ``"csv:delimiter=semicolon"``; None for those of their names.
+    on_bad
+        ``"fail"`` refuses empty texts, and vectors that cannot be stored; ``"skip"`` leaves them out.
+    replace
+        False refuses ids that are there already.
+    told
+        Called after each part.
+
+    Raises
+    ------
+    InputError, ParameterError, VectorError
+        As for `Collection.add`; and a column that is not there, with those that are.
+    NotSupportedError
+        The files hold something else than the embedder takes.
+    StorageError, CorruptFileError
+        A file cannot be read, or its text is not UTF-8; parts before were added.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import nearkin as nk
+    >>> with tempfile.TemporaryDirectory() as home, nk.create(f"{home}/faq", embedder="hashing") as faq:
+    ...     _ = pathlib.Path(f"{home}/faq.csv").write_text("id,question,topic\\nq1,How do I rotate a key?,keys\\n")
+    ...     done = add_files(faq, [f"{home}/faq.csv"], text="question")
+    ...     done.added, faq.get(["q1"])[0].metadata
+    (1, {'text': 'How do I rotate a key?', 'topic': 'keys'})
+    """
+    if isinstance(files, str | os.PathLike):
+        raise ParameterError(f"files is the single path {os.fspath(files)!r}, a list expected", hint="pass [path]")
+    registry, record = collection.recipe.registry, collection.embedder_record
+    kinds = {path: "vectors" if vectors is not None else kind_of(path, registry, format) for path in files}
+    numbers = [path for path, kind in kinds.items() if kind == "vectors" or record is None]
+    if numbers and (text is not None or chunk is not None or overlap is not None):
+        raise ParameterError(
+            f"text, chunk and overlap (--text, --chunk, --overlap) are for texts, and {numbers[0]} is read as vectors",
+            hint=None if record else "this collection has no embedder: create one with embedder=... (--embedder)",
+        )
+    done = FilesAdded()
+    for path in numbers:
+        named = with_columns(path, registry, format, {"vectors": vectors, "id": id})
+        found = add_file(collection, path, format=named, on_bad=on_bad, replace=replace, told=told)
+        left_out = [f"row {row:,} of {path}" for row in found.skipped.tolist()]
+        done += FilesAdded(found.added, found.replaced, 0, left_out, found.resumed)
+    others = [path for path in kinds if path not in numbers]
+    if others and record is not None:
+        options = ItemOptions(text, id, chunk, overlap, format)
+        source = open_items(
+            others, record.takes, record.field, options, registry=registry, text_ids=has_text_ids(collection)
+        )
+        done += add_items(collection, source, on_bad=on_bad, replace=replace, told=told)
+    return done
+
+
+def has_text_ids(collection: Collection) -> bool:
+    """Whether ids that come in are texts: those that are there are."""
+    return len(collection.rows) > 0 and collection.rows.ids.kind == "str"
 
 
 def _name_of(path: Path, format: str | None, on_bad: str) -> str:

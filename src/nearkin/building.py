@@ -34,6 +34,7 @@ from nearkin.plans import Plan, as_plan
 from nearkin.registry import Registry, default_registry
 from nearkin.rows import MemoryRows, Metadata
 from nearkin.settings import load_settings
+from nearkin.store.header import BUILDING
 from nearkin.vectors import OnBad, Screened, as_matrix
 
 if TYPE_CHECKING:
@@ -209,6 +210,7 @@ def open_collection(
     metric: Metric | None = None,
     embedder: str | Embedder | None = None,
     readonly: bool = False,
+    unfinished: bool = False,
     threads: int | None = None,
     registry: Registry | None = None,
 ) -> Collection:
@@ -228,6 +230,8 @@ def open_collection(
         another. Left out, the recorded one is loaded, and compared, when items are first added or asked with.
     readonly
         Refuse changes, and take no lock.
+    unfinished
+        Open a folder, too, whose building was interrupted (`nearkin.build_items`).
 
     Raises
     ------
@@ -237,6 +241,8 @@ def open_collection(
         A file does not hold what was written, or comes from a newer nearkin.
     EmbedderMismatchError
         `embedder` is not the one that filled it.
+    StateError
+        It is unfinished.
     LockedError
         Another process is writing to it.
     """
@@ -247,6 +253,8 @@ def open_collection(
     place = find_folder(path, settings.indexes)
     rows = Folder.open(place, readonly=readonly)
     try:
+        if not unfinished:
+            _need_finished(rows)
         header = rows.header
         made, text = metric_of(header, metric, registry)
         made.restore(header.metric_state)
@@ -268,6 +276,16 @@ def open_collection(
         rows.close()
         raise
     return collection
+
+
+def _need_finished(rows: Folder) -> None:
+    mark = rows.mark(BUILDING)
+    if mark is not None:
+        files = ", ".join(mark.get("from", ()))
+        raise StateError(
+            f"{rows.path} is unfinished, {mark.get('items', 0):,} items of {files} are in it",
+            hint="run the same nearkin build (nearkin.build_items) again, which goes on, or delete the folder",
+        )
 
 
 def metric_of(header: Header, given: Metric | None, registry: Registry) -> tuple[Metric, str]:

@@ -237,8 +237,10 @@ class Collection(CollectionReader):
         *,
         replace: bool = False,
         mark: Mark | None = None,
+        gone: Sequence[Any] = (),
     ) -> Added:
-        """What `add` does after `screen`; rows that share memory with what they were `given` as are copied."""
+        """What `add` does after `screen`; rows that share memory with what they were `given` as are copied. Those with the ids of
+        `gone` are deleted in the same commit."""
         with self.unchanging():
             extra = metadata_of_kept(metadata, screened)
             chosen = ids_of_kept(ids, screened)
@@ -246,17 +248,21 @@ class Collection(CollectionReader):
             old = self._rows.ids.existing(new) if replace else np.empty(0, dtype=np.int64)
             marked: dict[str, Any] = {} if mark is None else {"mark": mark}
             vectors = owned(screened.vectors, given)
+            delete = np.union1d(old, self._rows.ids.existing(gone)) if gone else old
             with self._lock:
-                self._rows.commit(delete=old, vectors=vectors, ids=new, metadata=extra, **marked)
+                self._rows.commit(delete=delete, vectors=vectors, ids=new, metadata=extra, **marked)
                 self._view = None
         return Added(new, screened.skipped, len(old))
 
-    def _take_block(self, screened: Screened, block: Block, *, replace: bool, mark: Mark | None) -> Added:
-        """Add the rows of a block that passed the gate, and keep a mark in the same commit (in a folder only)."""
+    def _take_block(
+        self, screened: Screened, block: Block, *, replace: bool, mark: Mark | None, gone: Sequence[Any] = ()
+    ) -> Added:
+        """Add the rows of a block that passed the gate, and in the same commit keep a mark (in a folder only) and delete others."""
         with self.unchanging():
             self._need_writable()
             self._need_vectors("add")
-            return self._store(screened, block.vectors, block.ids, block.metadata, replace=replace, mark=mark)
+            given = block.vectors, block.ids, block.metadata
+            return self._store(screened, *given, replace=replace, mark=mark, gone=gone)
 
     def _mark(self, name: str) -> dict[str, Any] | None:
         """What was kept under a name together with rows; None if nothing was."""

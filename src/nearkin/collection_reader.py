@@ -11,6 +11,8 @@ from nearkin.collection_state import CollectionState
 from nearkin.errors import NotSupportedError
 from nearkin.fields import FieldFacts, summarize_fields
 from nearkin.filters import Where, as_filter
+from nearkin.grouping import Ask, Groups, nearest_groups, why_fewer_groups
+from nearkin.indexes import Found
 from nearkin.intake import PADDED, real_number
 from nearkin.results import RangeResult, SearchResult
 from nearkin.rows import Row
@@ -32,6 +34,7 @@ class CollectionReader(CollectionState):
         k: int = 10,
         *,
         where: Where | None = None,
+        group_by: str | None = None,
         allow_fewer: bool = False,
         threads: int | None = None,
         **params: int,
@@ -44,11 +47,14 @@ class CollectionReader(CollectionState):
         Parameters
         ----------
         queries
-            (nq, dim) numbers; for one vector pass ``vector[None, :]``.
+            (nq, dim) numbers; for one vector pass ``vector[None, :]``. Or items, where there is an embedder: texts, or dicts.
         k
             Neighbours wanted. Where there are fewer, the result is padded and says why.
         where
             Only rows that a filter on their metadata keeps: ``'price < 50 and tags has "new"'``, or the same as a dict.
+        group_by
+            A field of the metadata: k of its values are found instead of k rows, each by its nearest row, such as the best passage
+            of each document. Rows without the field count by themselves.
         allow_fewer
             Leave it at what the plan reaches; the result says where that is fewer than there are.
         threads
@@ -69,8 +75,25 @@ class CollectionReader(CollectionState):
         if type(k) is not int or not 1 <= k <= PADDED:
             k = self._asked(k)
         prepared = self._metric.prepare_queries(self.checked_queries(queries))
-        found = view.search(prepared, k, self._threads_for(threads), params, allow_fewer=allow_fewer)
+        cores = self._threads_for(threads)
+        if group_by is not None:
+
+            def ask(some: np.ndarray, depth: int) -> Found:
+                return view.search(prepared[some], depth, cores, params, allow_fewer=allow_fewer)
+
+            return self._grouped(ask, group_by, len(prepared), k, view.count, filtered=where is not None)
+        found = view.search(prepared, k, cores, params, allow_fewer=allow_fewer)
         return self._result(view.count, found, k, filtered=where is not None)
+
+    def _grouped(self, ask: Ask, group_by: str, queries: int, k: int, rows: int, *, filtered: bool) -> SearchResult:
+        """The best rows of k groups, and why there are fewer."""
+        found, exhausted = nearest_groups(ask, Groups(self._rows, group_by), queries, k, rows)
+        return self._result(
+            rows,
+            found,
+            k,
+            explain=lambda count: why_fewer_groups(count, k, group_by, filtered=filtered, exhausted=exhausted),
+        )
 
     def exact_search(
         self,
@@ -78,10 +101,13 @@ class CollectionReader(CollectionState):
         k: int = 10,
         *,
         where: Where | None = None,
+        group_by: str | None = None,
         threads: int | None = None,
         cached: bool = False,
     ) -> SearchResult:
         """The k nearest rows by comparing every row, block by block, whatever the plan; needs the rows to be kept.
+
+        `group_by` is that of `search`.
 
         With `cached`, an answer that took long is kept in the user's cache folder and found there again (`nearkin.truths`).
         """
@@ -89,8 +115,14 @@ class CollectionReader(CollectionState):
         self._need_vectors("exact_search")
         k = self._asked(k)
         prepared, allowed = self._metric.prepare_queries(self.checked_queries(queries)), self._allowed(where)
-        found = exact_truth(self._rows, allowed, prepared, k, self._threads_for(threads), self._recipe, cache=cached)
-        return self._result(int(np.count_nonzero(allowed)), found, k, filtered=where is not None)
+        rows, cores = int(np.count_nonzero(allowed)), self._threads_for(threads)
+
+        def ask(some: np.ndarray, depth: int) -> Found:
+            return exact_truth(self._rows, allowed, prepared[some], depth, cores, self._recipe, cache=cached)
+
+        if group_by is not None:
+            return self._grouped(ask, group_by, len(prepared), k, rows, filtered=where is not None)
+        return self._result(rows, ask(np.arange(len(prepared)), k), k, filtered=where is not None)
 
     def true_distances(self, queries: Any, positions: np.ndarray) -> np.ndarray:
         """(nq, k) distances, float64, computed on the stored rows; +inf where a position is -1."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -298,14 +298,16 @@ class CollectionState:
         """A right k: beyond all rows the answer is padded, and padding is kept to what fits in memory."""
         return whole_number("k", k, 1, max(len(self._rows), PADDED))
 
-    def _result(self, rows: int, found: Found, k: int, *, filtered: bool = False) -> SearchResult:
+    def _result(
+        self, rows: int, found: Found, k: int, *, filtered: bool = False, explain: Callable[[int], str] | None = None
+    ) -> SearchResult:
         return SearchResult(
             found.positions,
             self._metric.finish(found.distances),
             k,
             self._rows.ids.table,
             self._metric.similarity,
-            lambda count: why_fewer(count, k, rows, self.search_defaults, filtered=filtered),
+            explain or (lambda count: why_fewer(count, k, rows, self.search_defaults, filtered=filtered)),
         )
 
     def _threads_for(self, threads: int | None) -> int:

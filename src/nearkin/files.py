@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from nearkin.components import as_written
 from nearkin.errors import AmbiguousNameError, CorruptFileError, NotSupportedError, StorageError, UnknownNameError
 from nearkin.formats import Block, FileSummary, VectorFormat
 from nearkin.hooks import FormatSpec, Spec
@@ -98,6 +99,12 @@ def name_of_format(path: PathLike, formats: Formats) -> str:
     place = Path(path)
     # a folder that may not be looked into is for the reader to tell of
     return _name_in_folder(place, formats) if os.path.isdir(place) else _name_by_suffix(place, formats)
+
+
+def with_columns(path: PathLike, formats: Formats, format: str | None, columns: Mapping[str, str | None]) -> str | None:
+    """A format with the columns that are named, such as ``csv:id=sku``; None for that of the file's name, if none is."""
+    given = [f"{name}={as_written(column)}" for name, column in columns.items() if column is not None]
+    return ":".join([format or name_of_format(path, formats), *given]) if given else format
 
 
 def read_vectors(path: PathLike, *, registry: Formats | None = None, format: str | None = None) -> Loaded:

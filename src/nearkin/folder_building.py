@@ -59,7 +59,7 @@ def build_folder(
 
     The rows go to the folder block by block, and the index is trained on a sample of them and filled block by block. So
     memory is needed for some blocks, the sample, the ids and the index, however long the file. A metric that is fitted
-    reads the file twice. The folder appears complete or not at all.
+    reads the file twice. The folder appears complete or not at all. Texts and tables are built by `nearkin.build_items`.
 
     Parameters
     ----------

@@ -33,6 +33,9 @@ from nearkin.errors import (
 )
 from nearkin.mapped_pages import let_go
 
+WITH_RECORDS = "csv, tsv, jsonl, parquet and arrow"
+"""Built-in formats whose rows have named values."""
+
 
 class Block(NamedTuple):
     """A run of rows of a file."""
@@ -76,6 +79,8 @@ class VectorFormat(ABC):
     dtypes
         numpy dtype names that a round trip returns unchanged. Others are written as float32, or, where the format has
         no float32, as its only dtype: rounded to fewer digits if that is a float, refused if a whole number would change.
+    reads_records
+        Whether `records` works: rows of named values, whether or not some of them are vectors.
     """
 
     name: ClassVar[str]
@@ -83,6 +88,7 @@ class VectorFormat(ABC):
     writable: ClassVar[bool] = True
     keeps: ClassVar[frozenset[str]] = frozenset()
     dtypes: ClassVar[frozenset[str]] = frozenset({"float32"})
+    reads_records: ClassVar[bool] = False
 
     # ---- what an author writes -------------------------------------------------------------------------------------
 
@@ -107,6 +113,10 @@ class VectorFormat(ABC):
 
     def _memory_map(self, path: Path) -> np.ndarray | None:
         return None
+
+    def _records(self, path: Path, rows: int) -> Iterator[list[dict[str, Any]]]:
+        """Lists of at most `rows` records, every value under its name; None where there is none."""
+        raise PluginContractError(f"format {self.name!r} says it reads records but has no _records")
 
     # ---- what the base class makes of it ---------------------------------------------------------------------------
 
@@ -134,6 +144,37 @@ class VectorFormat(ABC):
         if rows < 1:
             raise ParameterError(f"a block of {rows} rows was asked for, at least 1 is needed")
         return self._checked(Path(path), rows)
+
+    def records(self, path: str | os.PathLike[str], *, rows: int = 8192) -> Iterator[list[dict[str, Any]]]:
+        """Read the rows of a file as dicts of named values, JSON-able, in lists of at most `rows`; no vectors are looked for.
+
+        Text stays text: whether it means a number is for those to say who use it. What is missing is None.
+
+        Raises
+        ------
+        ParameterError
+            `rows` is not positive.
+        NotSupportedError
+            Files of this format have no named values.
+        StorageError, CorruptFileError
+            While iterating: the file cannot be read, or is not of this format.
+        """
+        if rows < 1:
+            raise ParameterError(f"a block of {rows} rows was asked for, at least 1 is needed")
+        if not self.reads_records:
+            raise NotSupportedError(
+                f"{path} is a {self.name} file, which has no columns with names", hint=f"{WITH_RECORDS} files have"
+            )
+        return self._checked_records(Path(path), rows)
+
+    def _checked_records(self, path: Path, rows: int) -> Iterator[list[dict[str, Any]]]:
+        with _reading(self.name, path):
+            for some in self._records(path, rows):
+                if len(some) > rows or not all(isinstance(each, dict) for each in some):
+                    raise PluginContractError(
+                        f"format {self.name!r} gave {len(some)} records, at most {rows} dicts expected"
+                    )
+                yield some
 
     def memory_map(self, path: str | os.PathLike[str]) -> np.ndarray | None:
         """The whole file as one read-only memory-mapped array; None if its format or byte order does not allow it."""

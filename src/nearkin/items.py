@@ -18,6 +18,20 @@ class ItemBlock(NamedTuple):
     """One id an item, whole numbers or text, or None if there are none."""
     metadata: list[dict[str, Any]] | None = None
     """One JSON-able dict an item, or None if there is nothing else."""
+    origin: str = ""
+    """The file that they are from."""
+    first: int = 0
+    """Number of the first one in that file."""
+
+    def part(self, start: int, stop: int | None = None) -> ItemBlock:
+        """Some of the items.
+
+        >>> ItemBlock(["a", "b", "c"], first=7).part(1, 2)
+        ItemBlock(items=['b'], ids=None, metadata=None, origin='', first=8)
+        """
+        some = slice(start, stop)
+        ids, metadata = self.ids and self.ids[some], self.metadata and self.metadata[some]
+        return ItemBlock(self.items[some], ids, metadata, self.origin, self.first + start)
 
 
 def items_in(given: Any, *, records: bool = False) -> list[Any] | None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,7 @@ class PartsFormat(VectorFormat):
         self.name = part.name  # type: ignore[misc]
         self.suffixes = part.suffixes  # type: ignore[misc]
         self.keeps = part.keeps  # type: ignore[misc]
+        self.reads_records = part.reads_records  # type: ignore[misc]
 
     def describe(self, path: str | os.PathLike[str]) -> FileSummary:
         first: FileSummary | None = None
@@ -76,6 +78,10 @@ class PartsFormat(VectorFormat):
                     yield block._replace(metadata=[{} for _ in range(len(block.vectors))])
                 else:
                     yield block
+
+    def _checked_records(self, path: Path, rows: int) -> Iterator[list[dict[str, Any]]]:
+        for part in self._parts(path):
+            yield from self.part.records(part, rows=rows)
 
     def _describe(self, path: Path) -> FileSummary:
         return self.describe(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -143,3 +143,30 @@ class Reservoir:
         taken = np.flatnonzero(places < self._most)
         self._kept[places[taken]] = many[taken]  # of two for one place, numpy keeps the later one
         self._seen += len(rows)
+
+
+class ItemReservoir:
+    """A random sample of items whose number is not known before, as `Reservoir` is of rows.
+
+    >>> sample = ItemReservoir(2, seed=0)
+    >>> sample.add(["a", "b"])
+    >>> sample.items
+    ['a', 'b']
+    """
+
+    def __init__(self, most: int, seed: int) -> None:
+        self._most = most
+        self._rng = np.random.default_rng(seed)
+        self._seen = 0
+        self.items: list[Any] = []
+
+    def add(self, items: Sequence[Any]) -> None:
+        """Offer items: each is as likely to be in the sample as any before."""
+        few = max(0, self._most - self._seen)
+        self.items += items[:few]
+        many = items[few:]
+        places = self._rng.integers(0, self._seen + min(few, len(items)) + np.arange(1, len(many) + 1))
+        for place, item in zip(places.tolist(), many, strict=True):
+            if place < self._most:
+                self.items[place] = item
+        self._seen += len(items)

@@ -13,7 +13,8 @@ ALL_AXIOMS Block Choice Clusterer ClustererSpec Clustering Codec CodecSpec Colle
 Evaluation FileSummary Filter FormatSpec Found Health Index IndexSpec KMeans Layout Mask Metric MetricSpec NativeCodec NearkinError
 Partition Plan
 Quality RangeFound RangeResult Registry Repair Report Row SearchParameter SearchResult Settings Space State Task Transform
-TransformSpec VectorFormat Verification analogy as_filter bit_counts build build_folder cluster compact compare convert create
+TransformSpec VectorFormat Verification add_files analogy as_filter bit_counts build build_folder build_items cluster compact
+compare convert create
 describe errors evaluate exact_neighbours export health hold_out hookimpl
 ClusterQuality KChoice MethodRow Outliers SearchCost Silhouette Stability Trouble choose_k compare_clusterers
 Reembedding reembed

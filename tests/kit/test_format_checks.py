@@ -62,6 +62,31 @@ def line_of(block: Block, row: int) -> dict[str, Any]:
     }
 
 
+class NamedValues(Lines):
+    """Right: gives its rows as records, too."""
+
+    reads_records = True
+
+    def _records(self, path: Path, rows: int) -> Iterator[list[dict[str, Any]]]:
+        for block in self._read(path, rows):
+            yield [{"id": id, **extra} for id, extra in zip(block.ids or (), block.metadata or (), strict=True)]
+
+
+class RecordsWithoutMetadata(NamedValues):
+    def _records(self, path: Path, rows: int) -> Iterator[list[dict[str, Any]]]:
+        yield from ([{"id": each["id"]} for each in some] for some in super()._records(path, rows))
+
+
+class RecordsOfOneBlock(NamedValues):
+    def _records(self, path: Path, rows: int) -> Iterator[list[dict[str, Any]]]:
+        yield from list(super()._records(path, rows))[:1]
+
+
+class RecordsOfVectors(Lines):
+    def records(self, path: Any, *, rows: int = 8192) -> Iterator[list[dict[str, Any]]]:
+        yield []
+
+
 class IntegerIds(Lines):
     """Right: refuses text ids."""
 
@@ -199,6 +224,9 @@ BROKEN: list[tuple[str, Callable[..., Any]]] = [
     ("ids-kept", NumbersTheRows),
     ("text-ids-refused", CountsTextIds),
     ("metadata-kept", StripsMetadata),
+    ("records-agree", RecordsWithoutMetadata),
+    ("records-agree", RecordsOfOneBlock),
+    ("records-agree", RecordsOfVectors),
     ("small-blocks", BlocksOfTen),
     ("describe-agrees", CountsTheIdAsColumn),
     ("memory-map-agrees", MapsWritable),
@@ -223,7 +251,7 @@ class ReadOnly(Lines):
     writable = False
 
 
-@pytest.mark.parametrize("make", [Lines, IntegerIds, ReadOnly, NpyFormat])
+@pytest.mark.parametrize("make", [Lines, NamedValues, IntegerIds, ReadOnly, NpyFormat])
 def test_a_right_format_passes(failed: Callable[..., dict[str, str]], make: Callable[..., Any]) -> None:
     assert failed(spec_of(make)) == {}
 

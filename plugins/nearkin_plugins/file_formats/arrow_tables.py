@@ -22,6 +22,7 @@ from nearkin_plugins.file_formats.columns import (
     Layout,
     Table,
     metadata_columns,
+    need_different,
     need_known_fields,
 )
 from nearkin_plugins.file_formats.plain_matrices import LARGEST_DIM
@@ -54,6 +55,7 @@ class ArrowTableFormat(VectorFormat):
     """
 
     keeps = frozenset({"ids", "metadata"})
+    reads_records = True
     dtypes = frozenset(
         {"float16", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
     )
@@ -89,6 +91,14 @@ class ArrowTableFormat(VectorFormat):
                     start += batch.num_rows
             if not start:
                 yield Block(np.empty((0, dim), dtype))
+
+    def _records(self, path: Path, rows: int) -> Iterator[list[dict[str, Any]]]:
+        with self._open(path) as table:
+            names = table.schema.names
+            need_different(str(path), names)
+            for batch in table.batches(rows):
+                values = [[_plain_value(each) for each in column.to_pylist()] for column in batch.columns]
+                yield [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
     def _dtype(self, schema: Any, layout: Layout) -> np.dtype[Any]:
         """The type that holds every component, and NaN where numbers may be missing."""

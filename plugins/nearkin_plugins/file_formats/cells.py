@@ -155,6 +155,26 @@ def look_at(rows: Sequence[Sequence[str]], header: bool | None) -> Columns:
     )
 
 
+def names_for_records(rows: Sequence[Sequence[str]], header: bool | None) -> tuple[bool, tuple[str, ...]]:
+    """Whether the first row names the columns, and their names, for rows that need not hold numbers.
+
+    A first row without numbers and without the same name twice is a header, which text above text would not show otherwise. A
+    column without a name is called by its number.
+
+    >>> names_for_records([["text", ""], ["where is my card", "x"]], None)
+    (True, ('text', 'column2'))
+    >>> names_for_records([["A11", "6"], ["A12", "48"]], None)
+    (False, ('column1', 'column2'))
+    """
+    first = [cell.strip() for cell in rows[0]]
+    if header is None:
+        below = list(zip(*rows[1:], strict=True)) if len(rows) > 1 else [()] * len(first)
+        named = [cell for cell in first if cell]
+        texts = bool(named) and len(set(named)) == len(named) and not any(reads_as(read_list, cell) for cell in named)
+        header = texts or _is_header(first, below)
+    return header, tuple((cell if header else "") or f"column{number}" for number, cell in enumerate(first, 1))
+
+
 def _is_header(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Whether a first row names columns: it has a known name, or text above numbers.
 

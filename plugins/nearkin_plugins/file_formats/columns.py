@@ -81,9 +81,7 @@ class Table:
         >>> table.lay_out(None, None)
         Layout(id='id', vectors=('x', 'y'), as_list=False, metadata=('color',))
         """
-        twice = sorted({name for name in self.columns if self.columns.count(name) > 1})
-        if twice:
-            raise CorruptFileError(f"{self.what} has {self.columns.count(twice[0])} columns called {twice[0]!r}")
+        need_different(self.what, self.columns)
         key = self._id(id)
         chosen = tuple(self._named(vectors) if vectors is not None else self._guessed(key))
         as_list = chosen[0] in self.lists
@@ -145,6 +143,13 @@ class Table:
 def _listed(names: Sequence[str]) -> str:
     more = f", ... ({len(names)} in all)" if len(names) > 12 else ""
     return ", ".join(repr(name) for name in names[:12]) + more
+
+
+def need_different(what: str, names: Sequence[str]) -> None:
+    """Raise CorruptFileError if two columns of a file have one name."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise CorruptFileError(f"{what} has {names.count(twice[0])} columns called {twice[0]!r}")
 
 
 def metadata_columns(rows: Iterable[Mapping[str, Any]], reserved: Collection[str], format: str) -> list[str]:

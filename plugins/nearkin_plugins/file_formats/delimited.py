@@ -22,6 +22,7 @@ from nearkin.vectors import block_rows
 from nearkin_plugins.file_formats.cells import (
     Columns,
     look_at,
+    names_for_records,
     read_list,
     read_number,
     read_number_or_nan,
@@ -34,6 +35,7 @@ from nearkin_plugins.file_formats.columns import (
     Layout,
     Table,
     metadata_columns,
+    need_different,
     need_known_fields,
     numbered,
 )
@@ -72,6 +74,7 @@ class DelimitedFormat(VectorFormat):
     """
 
     keeps = frozenset({"ids", "metadata"})
+    reads_records = True
     default_delimiter: ClassVar[str]
 
     def __init__(
@@ -101,6 +104,21 @@ class DelimitedFormat(VectorFormat):
             step = min(rows, block_rows(NUMBER_BYTES * reader.dim))
             while run := list(islice(lines, step)):
                 yield reader.block(run)
+
+    def _records(self, path: Path, rows: int) -> Iterator[list[dict[str, Any]]]:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = _rows(file, self.delimiter, path)
+            sample = _sample(lines)
+            if not sample:
+                raise CorruptFileError(f"{path} is empty, rows of values expected")
+            has_header, names = names_for_records([row.cells for row in sample], self.header)
+            need_different(str(path), names)
+            body = sample[1:] if has_header else sample
+            if not body:
+                raise CorruptFileError(f"{path} has a header and no rows")
+            lines = chain(body, lines)
+            while run := list(islice(lines, rows)):
+                yield [{name: cell or None for name, cell in zip(names, row.cells, strict=True)} for row in run]
 
     @contextmanager
     def _open(self, path: Path) -> Iterator[tuple[_RowReader, Iterator[Row]]]:

@@ -64,6 +64,7 @@ class JsonLinesFormat(VectorFormat):
     name = "jsonl"
     suffixes = (".jsonl", ".ndjson")
     keeps = frozenset({"ids", "metadata"})
+    reads_records = True
 
     def __init__(self, id: str = "id", vectors: str | None = None) -> None:
         self.id = id
@@ -78,6 +79,19 @@ class JsonLinesFormat(VectorFormat):
             step = min(rows, block_rows(NUMBER_BYTES * reader.dim))
             while run := list(islice(lines, step)):
                 yield reader.block(run)
+
+    def _records(self, path: Path, rows: int) -> Iterator[list[dict[str, Any]]]:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            lines = _parsed(file, path)
+            first = True
+            while run := list(islice(lines, rows)):
+                for line in run:
+                    if not isinstance(line.value, dict):
+                        _fail(path, line.number, f"{json.dumps(line.value)[:40]} is not an object with named values")
+                yield [_flat(line.value) for line in run]
+                first = False
+            if first:
+                raise CorruptFileError(f"{path} is empty, lines of JSON expected")
 
     @contextmanager
     def _open(self, path: Path) -> Iterator[tuple[_LineReader, Iterator[Line]]]:

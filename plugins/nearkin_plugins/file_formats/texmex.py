@@ -25,11 +25,11 @@ class TexmexFormat(VectorFormat):
     value: ClassVar[str]
 
     def _describe(self, path: Path) -> FileSummary:
-        records = self._records(path)
+        records = self._whole_rows(path)
         return FileSummary(rows=len(records), dim=records.dtype["row"].shape[0], dtype=np.dtype(self.value).name)
 
     def _read(self, path: Path, rows: int) -> Iterator[Block]:
-        records = self._records(path)
+        records = self._whole_rows(path)
         step = min(rows, block_rows(records.itemsize))
         for start in range(0, len(records), step):
             run = records[start : start + step]
@@ -37,7 +37,7 @@ class TexmexFormat(VectorFormat):
             yield Block(np.asarray(run["row"]))
 
     def _memory_map(self, path: Path) -> np.ndarray:
-        records = self._records(path)
+        records = self._whole_rows(path)
         step = block_rows(records.itemsize)
         for start in range(0, len(records), step):
             self._check_dims(records[start : start + step], start, path)
@@ -59,7 +59,7 @@ class TexmexFormat(VectorFormat):
     def _record(self, dim: int) -> np.dtype[Any]:
         return np.dtype([("dim", "<i4"), ("row", self.value, (dim,))])
 
-    def _records(self, path: Path) -> np.ndarray:
+    def _whole_rows(self, path: Path) -> np.ndarray:
         """The whole file, memory-mapped, once its first dimension and its length agree."""
         size = path.stat().st_size
         with path.open("rb") as file:

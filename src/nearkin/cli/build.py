@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nearkin.cli.options import budget_options, format_option, json_option, metric_option, on_bad_option, set_option
+from nearkin.cli.add import rate_of_items
+from nearkin.cli.options import (
+    budget_options,
+    embedder_option,
+    format_option,
+    item_metric_option,
+    item_options,
+    json_option,
+    on_bad_option,
+    set_option,
+)
 from nearkin.cli.plan import choice_facts
 from nearkin.cli.rendering import (
     listed,
@@ -21,6 +31,7 @@ from nearkin.cli.rendering import (
     working,
 )
 from nearkin.cli.session import Session
+from nearkin.cli.table_options import table_options, with_table_columns
 from nearkin.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -29,8 +40,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("vectors")
-@metric_option
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@embedder_option
+@table_options
+@item_options
+@item_metric_option
 @click.option("--plan", help="Index, codec and refinement; by default flat, or what the budget allows.")
 @budget_options
 @click.option("-o", "--output", required=True, metavar="DIR", help="Folder to write.")
@@ -44,21 +58,24 @@ if TYPE_CHECKING:
 def build(
     session: Session,
     /,
-    vectors: str,
+    files: tuple[str, ...],
     output: str,
-    format: str | None,
-    overwrite: bool,
+    embedder: str | None,
+    table: dict[str, str],
     no_vectors: bool,
     as_json: bool,
-    queries: str | None,
     **given: Any,
 ) -> None:
-    """Build an index from a file of vectors and save it.
+    """Build an index from a file of vectors, or from texts and tables, and save it.
 
-    Reads VECTORS (npy, npz, fvecs, csv, parquet, ...; - for standard input) with the ids and further columns that it
-    has, builds, and writes the folder DIR. Rows go there block by block: the file may be larger than memory. Prints the
-    plan with every number filled in, the seconds, and the bytes of each component, predicted and real. --set stores
-    search parameters as defaults of the index.
+    Reads FILE (npy, npz, fvecs, csv, parquet, ...; - for standard input) with the ids and further columns that it has,
+    builds, and writes the folder DIR. Rows go there block by block: the file may be larger than memory. Prints the plan
+    with every number filled in, the seconds, and the bytes of each component, predicted and real. --set stores search
+    parameters as defaults of the index.
+
+    With --embedder, each FILE is a text, or a table with texts in the column --text, or records for an embedder of
+    records, as nearkin add reads them. They are embedded part by part, and what was interrupted goes on where it
+    stopped when the same command is started again, embedding nothing twice.
 
     With --recall, --memory or --latency the plan is found by measuring, and its recall is shown on queries that had no
     say in the choice; see nearkin plan. With --plan besides, only its search parameters are found.
@@ -67,33 +84,80 @@ def build(
     nearkin build vectors.npy --metric cosine --recall 0.95 --memory 200MB -o indexes/mine
     nearkin build vectors.npy --metric cosine --plan ivf,pq,refine-f16 -o indexes/mine
     nearkin build shop.csv --format csv:id=sku --plan hnsw32,int8 --set ef_search=80 -o indexes/shop
+    nearkin build glosses.tsv --embedder lsa --text definition --id synset --recall 0.95 -o indexes/glosses
+    nearkin build notes/*.md --embedder lsa -o indexes/notes
+    nearkin build people.csv --embedder table --numeric height,age --categorical hobby --id name -o indexes/people
     """
-    from nearkin.folder_building import build_folder
     from nearkin.resident_memory import resident_bytes, watch_peak
 
-    _check_output(output, overwrite=overwrite)
-    with (
-        session.source(vectors, format) as (source, named),
-        working(f"building an index from {vectors}") as progress,
-        watch_peak() as peak,
-    ):
-        collection = build_folder(
-            source,
-            output,
-            format=named,
-            queries=None if queries is None else session.read(queries).vectors,
-            keep_vectors=not no_vectors,
-            overwrite=overwrite,
-            seed=session.settings.seed,
-            threads=session.settings.threads,
-            registry=session.registry,
-            progress=progress,
-            **given,
-        )
+    embedder = with_table_columns(embedder, table)
+    settings = {"seed": session.settings.seed, "threads": session.settings.threads, "registry": session.registry}
+    with working(f"building an index from {files[0]}") as progress, watch_peak() as peak:
+        options = {**given, **settings, "progress": progress}
+        if embedder is None:
+            collection = _of_vectors(session, files, output, no_vectors, options)
+        else:
+            collection = _of_items(session, files, output, embedder, no_vectors, options)
     with collection:
         report, choice = _report(collection, output), collection.choice
         report["process"] = process_memory(resident_bytes(), peak.bytes, since_start=peak.since_start)
     print_json(report) if as_json else _print_report(report, choice)
+
+
+def _of_vectors(
+    session: Session, files: tuple[str, ...], output: str, no_vectors: bool, options: dict[str, Any]
+) -> Collection:
+    from nearkin.folder_building import build_folder
+
+    if len(files) > 1:
+        raise ParameterError(
+            f"{len(files)} files are given, and vectors are built from one",
+            hint="add the others with nearkin add, or pass --embedder if they are texts",
+        )
+    for name in ("text_column", "chunk", "overlap"):
+        if options.pop(name) is not None:
+            raise ParameterError(
+                f"--{name.partition('_')[0]} is for texts, and {files[0]} is read as vectors",
+                hint="say what turns the texts into vectors: --embedder",
+            )
+    _check_output(output, overwrite=options["overwrite"])
+    queries, metric = options.pop("queries"), options.pop("metric") or "euclidean"
+    given_format = session.with_columns(files[0], options.pop("format"), {"id": options.pop("id_column")})
+    with session.source(files[0], given_format) as (source, named):
+        return build_folder(
+            source,
+            output,
+            format=named,
+            metric=metric,
+            queries=None if queries is None else session.read(queries).vectors,
+            keep_vectors=not no_vectors,
+            **options,
+        )
+
+
+def _of_items(
+    session: Session,
+    files: tuple[str, ...],
+    output: str,
+    embedder: str,
+    no_vectors: bool,
+    options: dict[str, Any],
+) -> Collection:
+    from nearkin.bound_embedder import EmbedderRecord, make_embedder
+    from nearkin.cli.queries import queries_of_file
+    from nearkin.item_building import build_items
+
+    if no_vectors:
+        raise ParameterError("--no-vectors is for files of vectors", hint="leave it out, or build without --embedder")
+    if not output:
+        raise ParameterError("the name of the folder to write is empty", hint="for example -o indexes/mine")
+    queries, text = options.pop("queries"), options.pop("text_column")
+    if queries is not None:
+        made = make_embedder(embedder, session.registry)
+        queries = queries_of_file(session, EmbedderRecord(made.text, made.takes, "text"), queries).queries
+    named = {"text": text, "id": options.pop("id_column"), "queries": queries}
+    told = rate_of_items(options["progress"])
+    return build_items(files, output, embedder=embedder, told=told, **named, **options)
 
 
 def _check_output(output: str, *, overwrite: bool) -> None:
@@ -121,7 +185,7 @@ def _report(collection: Collection, output: str) -> dict[str, Any]:
         "plan": collection.plan,
         "search": collection.search_defaults,
         "choice": None if collection.choice is None else collection.choice.to_dict(),
-        "notes": collection.notes,
+        "notes": [*collection.notes, *(collection.embedder.notes if collection.embedder is not None else ())],
         "skipped": collection.skipped.tolist(),
         "bytes": memory_of(collection),
         "seconds": {"read": took.read, "build": took.total, "save": took.save},

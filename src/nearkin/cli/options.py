@@ -37,6 +37,33 @@ embedder_option = click.option(
     metavar="NAME[:OPTIONS]",
     help="What turns texts or records into vectors, such as lsa or sentence-transformers:all-MiniLM-L6-v2.",
 )
+same_embedder_option = click.option(
+    "--embedder",
+    metavar="NAME[:OPTIONS]",
+    help="Where the embedder that filled the index is to be had now, if it has moved.",
+)
+_item_options = (
+    click.option(
+        "--text", "text_column", metavar="COLUMN", help="Column of the texts; by default text, or the only one."
+    ),
+    click.option("--id", "id_column", metavar="COLUMN", help="Column of the ids; by default id, if there is one."),
+    click.option(
+        "--chunk", type=click.IntRange(min=1), metavar="WORDS", help="Words in a chunk, at most.  [documents: 200]"
+    ),
+    click.option(
+        "--overlap",
+        type=click.IntRange(min=0),
+        metavar="WORDS",
+        help="Words shared with the chunk before.  [a fifth, up to 40]",
+    ),
+)
+
+
+def item_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How texts and records are read from files."""
+    return _with(_item_options, command)
+
+
 on_bad_option = click.option(
     "--on-bad",
     type=click.Choice(["fail", "skip"]),

@@ -1,4 +1,4 @@
-"""``nearkin add``, ``delete`` and ``get``: rows of a saved index."""
+"""``nearkin delete`` and ``get``: rows of a saved index."""
 
 from __future__ import annotations
 
@@ -7,91 +7,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nearkin.cli.filter_notes import note_missing_fields
-from nearkin.cli.options import format_option, id_option, json_option, on_bad_option, where_option
-from nearkin.cli.rendering import listed, note, print_json, print_json_lines, short_floats, working
+from nearkin.cli.options import id_option, where_option
+from nearkin.cli.rendering import print_json_lines, short_floats
 from nearkin.cli.session import Session
-from nearkin.cli.table_options import telling_what_is_learned
 from nearkin.errors import UnknownIdError
 
 if TYPE_CHECKING:
-    from nearkin.adding import FileAdded
     from nearkin.collection import Collection
     from nearkin.rows import Row
 
 
-@click.command()
-@click.argument("directory", metavar="DIR")
-@click.argument("vectors")
-@click.option("--vectors", "vector_column", metavar="COLUMN", help="Column of VECTORS that holds the vectors.")
-@click.option("--id", "id_column", metavar="COLUMN", help="Column of VECTORS that holds the ids.")
-@click.option("--only-new", is_flag=True, help="Refuse ids that are there already, instead of replacing their rows.")
-@format_option
-@on_bad_option
-@json_option
-@click.pass_obj
-def add(
-    session: Session,
-    directory: str,
-    vectors: str,
-    vector_column: str | None,
-    id_column: str | None,
-    only_new: bool,
-    format: str | None,
-    on_bad: Any,
-    as_json: bool,
-) -> None:
-    """Add the rows of a file to an index, replacing those that it has.
-
-    Reads VECTORS (any format; - for standard input) with the ids and further columns that it has, which become
-    metadata; without ids, whole numbers go on from the last. All rows are checked before any is added, and then added
-    part by part: what was interrupted goes on where it stopped when it is started again on the same file. Rows are
-    found by the next search; nearkin optimize takes them into the index.
-
-    \b
-    nearkin add indexes/mine more.npy
-    nearkin add indexes/shop products.parquet --vectors embedding --id sku
-    """
-    from nearkin.adding import add_file
-
-    columns = {"vectors": vector_column, "id": id_column}
-    with (
-        session.open(directory) as collection,
-        session.source(vectors, session.with_columns(vectors, format, columns)) as (source, named),
-        working(f"reading {vectors}") as progress,
-        telling_what_is_learned(collection),
-    ):
-        added = add_file(
-            collection,
-            source,
-            format=named,
-            on_bad=on_bad,
-            replace=not only_new,
-            told=lambda done, total: progress(f"added {done:,} of {total:,} rows"),
-        )
-        total, uncovered = len(collection), collection.uncovered
-    if as_json:
-        counts = {"added": added.added, "replaced": added.replaced, "resumed": added.resumed}
-        print_json({**counts, "skipped": added.skipped.tolist(), "rows": total, "uncovered": uncovered})
-        return
-    _tell(added, directory, total, uncovered)
-
-
-def _tell(added: FileAdded, directory: str, total: int, uncovered: int) -> None:
-    if added.replaced and not added.added:
-        click.echo(f"replaced {_rows(added.replaced)} of {directory}, which has {total:,}")
-    else:
-        replaced = f", and replaced {added.replaced:,}" if added.replaced else ""
-        click.echo(f"added {_rows(added.added)} to {directory}, which now has {total:,}{replaced}")
-    if added.resumed:
-        note(f"went on after the first {added.resumed:,} rows, which an interrupted run had added")
-    if len(added.skipped):
-        note(f"{_rows(len(added.skipped))} left out: {listed(added.skipped.tolist())} (--json lists all)")
-    if uncovered:
-        are = "row is" if uncovered == 1 else "rows are"
-        note(f"{uncovered:,} {are} searched one by one until you run nearkin optimize {directory}")
-
-
-def _rows(count: int) -> str:
+def count_of_rows(count: int) -> str:
+    """A number of rows in words."""
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 
@@ -122,7 +49,7 @@ def delete(
         if not count:
             note_missing_fields(collection, where)
         total = len(collection)
-    click.echo(f"deleted {_rows(count)} from {directory}, which now has {total:,}")
+    click.echo(f"deleted {count_of_rows(count)} from {directory}, which now has {total:,}")
 
 
 @click.command()

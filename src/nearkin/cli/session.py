@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,36 +65,38 @@ class Session:
 
     def with_columns(self, path: str, format: str | None, columns: dict[str, str | None]) -> str | None:
         """A format with the columns that options name."""
-        from nearkin.files import name_of_format
+        from nearkin.files import with_columns
 
-        given = [f"{name}={column}" for name, column in columns.items() if column is not None]
-        if not given:
-            return format
-        if format is None and path == "-":
+        if format is None and path == "-" and any(column is not None for column in columns.values()):
             raise ParameterError("columns of standard input need its format", hint="for example --format csv")
-        return ":".join([format or name_of_format(path, self.registry), *given])
+        return with_columns(path, self.registry, format, columns)
 
     @contextmanager
     def source(self, path: str, format: str | None = None) -> Iterator[tuple[Any, str | None]]:
         """What `nearkin.build_folder` reads, and its format; standard input is kept in a file for as long as this lasts."""
-        from nearkin.cli.standard_input import is_npy, read_lines, stdin_in_a_file
+        from nearkin.cli.standard_input import stdin_in_a_file
 
         if path != "-":
             yield path, format
             return
         with stdin_in_a_file() as place:
-            lines = format is None and not is_npy(place)
-            yield (partial(read_lines, place), None) if lines else (place, format or "npy")
+            yield self.source_in_file(place, format)
+
+    def source_in_file(self, place: Path, format: str | None) -> tuple[Any, str | None]:
+        """What `source` gives for standard input that was kept in a file."""
+        from nearkin.cli.standard_input import is_npy, read_lines
+
+        lines = format is None and not is_npy(place)
+        return (partial(read_lines, place), None) if lines else (place, format or "npy")
 
     def open(
-        self, path: str, *, readonly: bool = False, tell: bool = True, embedder: Embedder | None = None
+        self, path: str, *, readonly: bool = False, tell: bool = True, embedder: str | Embedder | None = None
     ) -> Collection:
         """A saved index; with `tell`, what is wrong with it is a note on standard error. A given embedder has to be its own."""
         from nearkin.building import open_collection
 
-        collection = open_collection(
-            path, readonly=readonly, threads=self.threads, registry=self.registry, embedder=embedder
-        )
+        given: dict[str, Any] = {"threads": self.threads, "registry": self.registry, "embedder": embedder}
+        collection = open_collection(path, readonly=readonly, **given)
         for problem in collection.problems if tell else ():
             note(f"{problem}; rows are searched one by one until you run nearkin optimize {path}")
         return collection

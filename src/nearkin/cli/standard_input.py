@@ -9,11 +9,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from nearkin.bound_embedder import EmbedderRecord
+    from nearkin.files import Formats
+    from nearkin.item_files import ItemOptions, ItemSource
 
 from nearkin.errors import CorruptFileError, InputError
 from nearkin.files import Loaded
@@ -47,6 +53,43 @@ def is_npy(path: Path) -> bool:
     """Whether a file begins as .npy files do."""
     with path.open("rb") as file:
         return file.read(len(NPY_MAGIC)) == NPY_MAGIC
+
+
+def items_in_file(
+    path: Path, record: EmbedderRecord, options: ItemOptions, formats: Formats, *, text_ids: bool = False
+) -> ItemSource | None:
+    """Texts or records of standard input that was kept in a file; None if they are vectors.
+
+    Without a format it is JSON lines where the first one is an object, unless that has a vector and no text; else a text a line.
+    """
+    from nearkin.documents import kind_of
+    from nearkin.item_files import lines_of, named_afresh, open_items
+
+    kind: str = "vectors" if options.format is None else kind_of(path, formats, options.format)
+    if options.format is None and not is_npy(path):
+        kind = _kind_of_lines(path, options.text or record.field)
+    if kind == "vectors":
+        return None
+    if kind == "lines":
+        return lines_of(path, "standard input")
+    chosen = replace(options, format=options.format or "jsonl")
+    found = open_items([path], record.takes, record.field, chosen, registry=formats, text_ids=text_ids)
+    return named_afresh(found)
+
+
+def _kind_of_lines(path: Path, field: str) -> str:
+    with path.open("rb") as file:
+        first = next((line.strip() for line in file if line.strip()), b"")
+    if first[:1] not in b"{[" or not first:
+        return "lines"
+    try:
+        value = json.loads(first)
+    except (ValueError, RecursionError):
+        return "lines"
+    if isinstance(value, list):
+        return "vectors" if all(type(each) in (int, float) for each in value) else "lines"
+    has_text = any(name in value for name in (field, "text"))
+    return "vectors" if isinstance(value.get("vector"), list) and not has_text else "records"
 
 
 def read_lines(path: Path) -> Iterator[Block]:

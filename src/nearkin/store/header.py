@@ -166,6 +166,10 @@ class Mark(NamedTuple):
     facts: Mapping[str, Any] | None
 
 
+BUILDING = "building"
+"""Mark of a folder that is being built; what it holds is not whole yet."""
+
+
 def write_mark(connection: sqlite3.Connection, mark: Mark) -> None:
     """Keep a mark in the place of the one of its name, or take that away."""
     if mark.facts is None:

@@ -175,6 +175,29 @@ def _numbered(block: Block) -> Block:
 
 
 @FORMAT_CHECKS.add
+def records_agree(subject: Subject) -> None:
+    """A format that says it reads records gives a dict for every row, in order, with the metadata in it, in lists no longer than
+    asked; one that does not raises NotSupportedError."""
+    made = _format(subject)
+    with _folder() as folder:
+        path = _path(folder, made)
+        if not made.reads_records:
+            expect_error(NotSupportedError, "records", lambda: list(made.records(path)))
+            return
+        block = _block(subject, _writable(subject))
+        made.write(path, [block])
+        for rows in (1000, 7):
+            lists = list(made.records(path, rows=rows))
+            longest = max(map(len, lists), default=0)
+            expect(longest <= rows, f"a list of {longest} records was given, at most {rows} were asked for")
+            found = [each for some in lists for each in some]
+            expect(len(found) == _ROWS, f"{_ROWS} rows were written, {len(found)} records came back")
+            for row, wanted in enumerate(block.metadata or ()):
+                got = {name: found[row].get(name) for name in wanted}
+                expect(got == wanted, f"record {row} has {got!r}, {wanted!r} was written")
+
+
+@FORMAT_CHECKS.add
 def small_blocks(subject: Subject) -> None:
     """Blocks are never larger than asked, and read row by row they give the same file."""
     made = _writable(subject)
