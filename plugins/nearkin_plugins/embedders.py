@@ -16,6 +16,16 @@ class HashingParams:
     ngrams: int = 4
 
 
+@dataclass(frozen=True)
+class LsaParams:
+    """Options of LSA: columns, lengths of the character n-grams, and how many words, and as many n-grams, are kept."""
+
+    dim: int = 256
+    shortest: int = 2
+    longest: int = 4
+    features: int = 50_000
+
+
 @hookimpl
 def nearkin_embedders() -> Iterable[EmbedderSpec]:
     return [
@@ -24,5 +34,13 @@ def nearkin_embedders() -> Iterable[EmbedderSpec]:
             summary="words and character n-grams hashed into columns: no training, no download",
             make="nearkin.hashing_embedder:HashingEmbedder",
             params=HashingParams,
-        )
+        ),
+        EmbedderSpec(
+            name="lsa",
+            summary="words and character n-grams in the columns of a truncated SVD: learns from the texts themselves, no download",
+            make="nearkin_plugins.lsa:LsaEmbedder",
+            params=LsaParams,
+            needs=("sklearn",),
+            examples=({}, {"dim": 4, "shortest": 3, "longest": 3, "features": 100}),
+        ),
     ]
