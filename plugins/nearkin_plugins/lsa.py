@@ -28,18 +28,15 @@ FEW_ITEMS = 1000
 
 _OVERSAMPLES = 10
 _ITERATIONS = 2
-_POWER = 0.25
-"""Columns are weighted by their singular values to this power: a little more for what many texts share."""
 
 
 class LsaEmbedder(Embedder):
     """Words and character n-grams, weighted by how rare they are, in the columns that a truncated SVD of all texts finds.
 
     Counts are damped (1 + log) and multiplied by log((1 + n) / (1 + df)) + 1, where df of n texts have the word; words and n-grams
-    of a text have length one each; and the text is what the leading right singular vectors make of it, each weighted by the
-    fourth root of its singular value. Words that occur in the same texts come to lie close, and so do spellings that share
-    n-grams. Words of any script count: Chinese and Japanese by characters and pairs of them. Text without any word that was
-    learned is a row of zeros, which the cosine metric refuses.
+    of a text have length one each; and the text is what the leading right singular vectors make of it. Words that occur in the
+    same texts come to lie close, and so do spellings that share n-grams. Words of any script count: Chinese and Japanese by
+    characters and pairs of them. Text without any word that was learned is a row of zeros, which the cosine metric refuses.
 
     Sources: S. Deerwester et al., "Indexing by latent semantic analysis" (1990); N. Halko et al., "Finding structure with
     randomness" (2011), for the decomposition, which is scikit-learn's; weights as scikit-learn's TfidfTransformer has them.
@@ -297,7 +294,7 @@ def _damped(counts: csr_array, weights: np.ndarray) -> csr_array:
 
 
 def _components(matrix: csr_array, dim: int) -> np.ndarray:
-    """(features, columns) right singular vectors of the largest singular values, weighted; without those that are rounding.
+    """(features, columns) right singular vectors of the largest singular values; without those that are rounding.
 
     Values are those of float16, in which they are kept.
     """
@@ -305,6 +302,5 @@ def _components(matrix: csr_array, dim: int) -> np.ndarray:
 
     columns = min(dim, *matrix.shape)
     _, values, vectors = randomized_svd(matrix, columns, n_oversamples=_OVERSAMPLES, n_iter=_ITERATIONS, random_state=0)
-    shares = values / values[0]
-    found = (vectors * (shares**_POWER)[:, None])[: int((shares > 1e-5).sum())].T
+    found = vectors[: int((values > 1e-5 * values[0]).sum())].T
     return np.ascontiguousarray(found.astype(np.float16), dtype=np.float32)

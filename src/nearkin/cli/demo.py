@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from nearkin.demo import Answer, Demo
 
 NEXT = """\
-Try next, with texts of your own, in Python:
+Try next, with texts of your own (lines with >>> in Python):
   nearkin create faq --embedder lsa
   >>> import nearkin as nk
   >>> faq = nk.open("faq")
   >>> faq.add(["how do I rotate a key", "where are the logs"])
   >>> faq.search(["rotating keys"], k=1)[0][0].id
 
-With a file of your own (npy, csv, parquet, fvecs, ...):
+With a file of vectors (npy, csv, parquet, fvecs, ...):
   nearkin describe vectors.npy
   nearkin build vectors.npy --metric cosine --plan ivf,pq,refine-f16 -o mine
   nearkin search mine queries.npy -k 10"""
