@@ -167,7 +167,7 @@ class LsaEmbedder(Embedder):
         if not len(self._weights):
             return State()
         features = [each.encode("utf-8", "surrogatepass") for each in (*self._words, *self._grams)]
-        arrays = {
+        arrays: dict[str, np.ndarray] = {
             "features": np.frombuffer(b"".join(features), dtype=np.uint8),
             "ends": np.cumsum([len(each) for each in features], dtype=np.int64),
             "weights": self._weights,
