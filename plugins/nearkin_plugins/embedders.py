@@ -17,6 +17,16 @@ class HashingParams:
 
 
 @dataclass(frozen=True)
+class LsaParams:
+    """Options of LSA: columns, lengths of the character n-grams, and how many words, and as many n-grams, are kept."""
+
+    dim: int = 256
+    shortest: int = 2
+    longest: int = 4
+    features: int = 50_000
+
+
+@dataclass(frozen=True)
 class SentenceTransformersParams:
     """Options of sentence-transformers: the model (folder, or name of the hub) and its revision; columns to keep; scaling to length
     one; precision; prompts by role; texts in a batch; device; tokens that count."""
@@ -76,6 +86,14 @@ def nearkin_embedders() -> Iterable[EmbedderSpec]:
             summary="words and character n-grams hashed into columns: no training, no download",
             make="nearkin.hashing_embedder:HashingEmbedder",
             params=HashingParams,
+        ),
+        EmbedderSpec(
+            name="lsa",
+            summary="words and character n-grams in the columns of a truncated SVD: learns from the texts themselves, no download",
+            make="nearkin_plugins.lsa:LsaEmbedder",
+            params=LsaParams,
+            needs=("sklearn",),
+            examples=({}, {"dim": 4, "shortest": 3, "longest": 3, "features": 100}),
         ),
         EmbedderSpec(
             name="sentence-transformers",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
-
+from nearkin.bound_embedder import make_embedder
 from nearkin.building import build
 from nearkin.collection import Collection
+from nearkin.embedders import Embedder
 from nearkin.errors import ParameterError
-from nearkin.hashing_embedder import HashingEmbedder
 from nearkin.measurement import Measurement, hold_out, measure_collection
-from nearkin.registry import Registry
+from nearkin.registry import Registry, default_registry
 from nearkin.standard_library import Docstring, read_docstrings
 
 QUESTIONS = (
@@ -28,9 +28,11 @@ QUESTIONS = (
 
 T = TypeVar("T")
 
-DIM = 1024
+EMBEDDER = "lsa:dim=512"
+"""Objects are told apart by few words, for which the usual columns are too few."""
+
 METRIC = "cosine"
-PLAN = "ivf,pq512x4,refine-f16"
+PLAN = "ivf,pq,refine-f16"
 SEARCH: Mapping[str, int] = {"nprobe": 48, "rerank": 300}
 HELD_OUT = 500
 
@@ -101,21 +103,23 @@ def run_demo(
     if empty or not questions:
         raise ParameterError("a question is empty", hint="ask in a few words, such as 'compress a file'")
     steps = _Steps(progress)
+    registry = registry or default_registry()
     with_docs = steps("read", "reading docstrings", lambda: list(docstrings or read_docstrings()))
-    embedder = HashingEmbedder(DIM)
-    vectors = steps("embed", "embedding docstrings", lambda: _embedded(embedder, with_docs))
+    embedder = steps("learn", "learning from docstrings", lambda: _learned(with_docs, registry))
+    texts = [_text(each) for each in with_docs]
 
-    def build_over(rows: np.ndarray, ids: list[str] | None) -> Collection:
+    def build_over(rows: Any, **more: Any) -> Collection:
         return build(
-            rows, metric=METRIC, plan=PLAN, ids=ids, search=SEARCH, seed=seed, threads=threads, registry=registry
+            rows, metric=METRIC, plan=PLAN, search=SEARCH, seed=seed, threads=threads, registry=registry, **more
         )
 
-    collection = steps("build", f"building {PLAN}", lambda: build_over(vectors, [each.name for each in with_docs]))
-    answers = steps("ask", "asking", lambda: _answers(collection, embedder, questions, with_docs, k))
+    ids = [each.name for each in with_docs]
+    collection = steps("build", f"building {PLAN}", lambda: build_over(texts, embedder=embedder, ids=ids))
+    answers = steps("ask", "asking", lambda: _answers(collection, questions, with_docs, k))
 
     def measured() -> Measurement:
-        split = hold_out(vectors, HELD_OUT, seed=seed)
-        return measure_collection(build_over(split.vectors, None), split.queries, held_out=True)
+        split = hold_out(embedder.embed(texts), HELD_OUT, seed=seed)
+        return measure_collection(build_over(split.vectors), split.queries, held_out=True)
 
     measurement = steps("measure", "measuring recall on docstrings held out", measured)
     modules = len({each.name.partition(".")[0] for each in with_docs})
@@ -137,20 +141,29 @@ class _Steps:
         return result
 
 
-def _embedded(embedder: HashingEmbedder, docstrings: Sequence[Docstring]) -> np.ndarray:
-    """The name says as much as the sentence, and longer text would drown both."""
-    texts = [f"{each.name} {each.first_sentence}" for each in docstrings]
-    return embedder.embed(texts)
+_PARTS_OF_NAME = re.compile(r"[._]+|(?<=[a-z0-9])(?=[A-Z])")
+
+
+def _text(docstring: Docstring) -> str:
+    """What is embedded: the words of the name say as much as the sentence, and longer text would drown both.
+
+    >>> _text(Docstring("zipfile.ZipFile.read_all", "Read it. And more."))
+    'zipfile Zip File read all Read it.'
+    """
+    return f"{_PARTS_OF_NAME.sub(' ', docstring.name)} {docstring.first_sentence}"
+
+
+def _learned(docstrings: Sequence[Docstring], registry: Registry) -> Embedder:
+    """An embedder that knows which words go together from the whole of the documentation."""
+    embedder = make_embedder(EMBEDDER, registry)
+    embedder.fit([f"{_text(each)} {each.whole}" for each in docstrings])
+    return embedder
 
 
 def _answers(
-    collection: Collection,
-    embedder: HashingEmbedder,
-    questions: Sequence[str],
-    docstrings: Sequence[Docstring],
-    k: int,
+    collection: Collection, questions: Sequence[str], docstrings: Sequence[Docstring], k: int
 ) -> dict[str, tuple[Answer, ...]]:
-    found = collection.search(embedder.embed(questions, role="query"), k)
+    found = collection.search(list(questions), k)
     sentences = {each.name: each.first_sentence for each in docstrings}
     return {
         question: tuple(Answer(hit.id, hit.similarity, sentences[hit.id]) for hit in hits)

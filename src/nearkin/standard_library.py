@@ -24,7 +24,7 @@ _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Docstring:
-    """The first paragraph of one documented object.
+    """The documentation of one object.
 
     >>> Docstring("bisect.insort_right", "Insert item x in list a. Keep it sorted.").first_sentence
     'Insert item x in list a.'
@@ -33,6 +33,9 @@ class Docstring:
     name: str
     """Qualified, as in ``shutil.copytree`` or ``zipfile.ZipFile.extract``."""
     paragraph: str
+    """The first paragraph."""
+    whole: str = ""
+    """Everything, on one line."""
 
     @property
     def first_sentence(self) -> str:
@@ -101,7 +104,7 @@ def _documented(node: _Documented, name: str) -> Iterator[Docstring]:
     text = ast.get_docstring(node, clean=False)
     paragraph = _first_paragraph(text) if text else ""
     if paragraph and name:
-        yield Docstring(name, paragraph)
+        yield Docstring(name, paragraph, " ".join((text or "").split()))
     if isinstance(node, ast.Module | ast.ClassDef):
         for inner in _definitions(node.body):
             if not inner.name.startswith("_"):

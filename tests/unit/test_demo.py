@@ -116,7 +116,7 @@ def test_measurement_is_held_out_and_whole(demo: Demo, some: list[Docstring]) ->
     assert found.recall.low <= found.recall.mean <= found.recall.high
     assert found.recall.mean > 0.9
     assert sum(found.allocated.values()) < found.float32_bytes
-    assert set(demo.seconds) == {"read", "embed", "build", "ask", "measure"}
+    assert set(demo.seconds) == {"read", "learn", "build", "ask", "measure"}
 
 
 def test_own_questions(some: list[Docstring], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,10 +145,19 @@ def test_next_commands_of_the_demo_work(tmp_path: Path, monkeypatch: pytest.Monk
     np.save("vectors.npy", rows)
     np.save("queries.npy", rows[:3])
     commands = [line.split()[1:] for line in NEXT.splitlines() if line.startswith("  nearkin ")]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         result = CliRunner().invoke(nearkin, command)
         assert result.exit_code == 0, result.output
+    lines = [line.removeprefix("  >>> ") for line in NEXT.splitlines() if line.startswith("  >>> ")]
+    assert eval_last(lines) == 0
+
+
+def eval_last(lines: list[str]) -> object:
+    """The value of the last of some lines of Python."""
+    names: dict[str, object] = {}
+    exec("\n".join([*lines[:-1], f"found = {lines[-1]}"]), names)
+    return names["found"]
 
 
 def test_hashing_embedder_of_a_text_does_not_depend_on_its_neighbours() -> None:

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from nearkin.demo import Answer, Demo
 
 NEXT = """\
-Try next, with a file of your own (npy, csv, parquet, fvecs, ...):
+Try next, with texts of your own (lines with >>> in Python):
+  nearkin create faq --embedder lsa
+  >>> import nearkin as nk
+  >>> faq = nk.open("faq")
+  >>> faq.add(["how do I rotate a key", "where are the logs"])
+  >>> faq.search(["rotating keys"], k=1)[0][0].id
+
+With a file of vectors (npy, csv, parquet, fvecs, ...):
   nearkin describe vectors.npy
   nearkin build vectors.npy --metric cosine --plan ivf,pq,refine-f16 -o mine
   nearkin search mine queries.npy -k 10"""
@@ -30,9 +37,9 @@ Try next, with a file of your own (npy, csv, parquet, fvecs, ...):
 def demo(session: Session, questions: tuple[str, ...], k: int) -> None:
     """Index the documentation of Python's standard library and ask it questions.
 
-    Needs no download and no account: docstrings are read from the source of this Python, embedded by hashing their
-    words, indexed, asked and measured. Prints the answers, bytes of memory beside float32, measured recall and speed,
-    and what to try next.
+    Needs no download and no account: docstrings are read from the source of this Python; the embedder lsa learns from
+    them which words go together; they are indexed, asked and measured. Prints the answers, bytes of memory beside
+    float32, measured recall and speed, and what to try next.
 
     \b
     nearkin demo
