@@ -81,6 +81,8 @@ class VectorFormat(ABC):
         no float32, as its only dtype: rounded to fewer digits if that is a float, refused if a whole number would change.
     reads_records
         Whether `records` works: rows of named values, whether or not some of them are vectors.
+    untyped
+        Whether all values of records are text, as in csv: columns that read as numbers are then taken for numbers.
     """
 
     name: ClassVar[str]
@@ -89,6 +91,7 @@ class VectorFormat(ABC):
     keeps: ClassVar[frozenset[str]] = frozenset()
     dtypes: ClassVar[frozenset[str]] = frozenset({"float32"})
     reads_records: ClassVar[bool] = False
+    untyped: ClassVar[bool] = False
 
     # ---- what an author writes -------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from nearkin.embedders import Takes
 from nearkin.errors import CorruptFileError, InputError, NotSupportedError, ParameterError
 from nearkin.files import Formats, find_format
 from nearkin.formats import WITH_RECORDS
-from nearkin.items import ItemBlock
+from nearkin.items import ItemBlock, plain_number
 from nearkin.parts import stored_bytes
 
 READ_ROWS = 4096
@@ -202,6 +202,7 @@ class _Table:
         self._reader = find_format(path, registry=registry, format=options.format)
         self._as_text = getattr(self._reader, "text_ids", False) or bool(text_ids)
         self._whole_ids = False
+        self._numbers: set[str] = set()
         self._first = 0
 
     def read(self) -> Iterator[ItemBlock]:
@@ -212,12 +213,27 @@ class _Table:
                 key, column = self._key(names), self._column(names) if self._takes == "text" else None
                 self._whole_ids = key is not None and not self._as_text and _all_whole(some, key)
             ids = None if key is None else [self._id(each, key, row) for row, each in enumerate(some, self._first)]
+            self._read_numbers(some, first=not self._first, but={key, column})
             if column is None:
                 kept = [{name: value for name, value in each.items() if name != key} for each in some]
                 yield ItemBlock(kept, ids, None, str(self._path), self._first)
             else:
                 yield from self._texts(some, ids, key, column)
             self._first += len(some)
+
+    def _read_numbers(self, some: list[dict[str, Any]], *, first: bool, but: set[str | None]) -> None:
+        """Of a format in which all is text: columns whose every filled cell of the first rows is a number hold numbers."""
+        if not self._reader.untyped:
+            return
+        if first:
+            cells = [(name, value) for each in some for name, value in each.items() if name not in but]
+            filled = [(name, plain_number(value)) for name, value in cells if not _is_missing(value)]
+            self._numbers = {name for name, _ in filled} - {name for name, number in filled if number is None}
+        for each in some:
+            for name in self._numbers:
+                value = each.get(name)
+                number = None if value is None else plain_number(value)
+                each[name] = number if number is not None or _is_missing(value) else value
 
     def _key(self, names: Sequence[str]) -> str | None:
         wanted = self._options.id or getattr(self._reader, "id", None)
@@ -296,6 +312,11 @@ def need_column(what: str, name: str, names: Sequence[str]) -> None:
         close = difflib.get_close_matches(name, names, n=1)
         meant = f" (did you mean {close[0]!r}?)" if close else ""
         raise ParameterError(f"{what} has no column {name!r}{meant}; it has {_listed(names)}")
+
+
+def _is_missing(cell: str | None) -> bool:
+    """Whether a cell of a column of numbers says that there is none."""
+    return cell is None or cell.strip().lower() in ("", "na", "n/a", "nan", "null", "none")
 
 
 def _listed(names: Sequence[str]) -> str:

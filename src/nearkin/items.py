@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +34,27 @@ class ItemBlock(NamedTuple):
         some = slice(start, stop)
         ids, metadata = self.ids and self.ids[some], self.metadata and self.metadata[some]
         return ItemBlock(self.items[some], ids, metadata, self.origin, self.first + start)
+
+
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_LEADING_ZERO = re.compile(r"[+-]?0[0-9]")
+
+
+def plain_number(text: str) -> int | float | None:
+    """A whole number or a decimal one; None for anything else, such as a code with leading zeros.
+
+    >>> plain_number("42"), plain_number("0.5"), plain_number("007"), plain_number("1_000")
+    (42, 0.5, None, None)
+    """
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    if _LEADING_ZERO.match(text) or "_" in text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
 
 
 def items_in(given: Any, *, records: bool = False) -> list[Any] | None:

@@ -161,7 +161,7 @@ def test_rows_with_the_id_of_a_chunk_are_no_chunks(docs: nk.Collection) -> None:
 def test_texts_of_a_table_in_chunks(docs: nk.Collection) -> None:
     add_files(docs, [write("a.csv", "id,text,n\nx,one two three four,5\ny,six,6\n")], chunk=2, overlap=0)
     assert docs.ids.tolist() == ["x#0", "x#1", "y#0"]
-    assert docs.get(["x#1"])[0].metadata == {"text": "three four", "document": "x", "chunk": 1, "start": 8, "n": "5"}
+    assert docs.get(["x#1"])[0].metadata == {"text": "three four", "document": "x", "chunk": 1, "start": 8, "n": 5}
 
 
 class Killed(Exception):
@@ -277,3 +277,37 @@ def test_a_plan_that_does_not_fit_can_be_changed(tmp_path: Path, monkeypatch: py
         made.add(["four"])
         made.optimize()
         assert made.plan == "ivf2"
+
+
+def test_numbers_of_a_csv_are_numbers_for_filters(tmp_path):
+    (tmp_path / "faq.csv").write_text("id,question,stock,zip,price\n1,copy a file,5,01234,0.5\n2,send mail,12,99999,\n")
+    with nk.create(tmp_path / "faq", embedder="hashing") as faq:
+        nk.add_files(faq, [tmp_path / "faq.csv"], text="question")
+        assert faq.count("stock > 5") == 1
+        assert faq.get([1])[0].metadata == {"text": "copy a file", "stock": 5, "zip": "01234", "price": 0.5}
+        assert faq.get([2])[0].metadata == {"text": "send mail", "stock": 12, "zip": "99999"}
+
+
+def test_texts_that_are_numbers_stay_texts(tmp_path):
+    (tmp_path / "codes.csv").write_text("id,text\na,1e3\nb,2\n")
+    with nk.create(tmp_path / "codes", embedder="hashing") as codes:
+        nk.add_files(codes, [tmp_path / "codes.csv"])
+        assert [row.metadata["text"] for row in codes.get(["a", "b"])] == ["1e3", "2"]
+
+
+def test_records_of_a_csv(tmp_path):
+    (tmp_path / "people.csv").write_text("name,height,hobby\nA,179,chess\nB,180,chess\nC,NA,news\nD,,news\n")
+    with nk.create(tmp_path / "people", embedder="table:numeric=height:categorical=hobby") as people:
+        done = nk.add_files(people, [tmp_path / "people.csv"], id="name")
+        assert (done.added, done.learned_from) == (4, 4)
+        assert people.count("height > 179") == 1
+        near = people.search([{"height": 179.4, "hobby": "chess"}], 2)
+        assert near.ids.tolist() == [["A", "B"]]
+        wanted = nk.build(
+            [
+                {"height": h, "hobby": hobby}
+                for h, hobby in ((179, "chess"), (180, "chess"), (None, "news"), (None, "news"))
+            ],
+            embedder="table:numeric=height:categorical=hobby",
+        )
+        np.testing.assert_allclose(people.rows.take(np.arange(4)), wanted.rows.take(np.arange(4)), rtol=1e-6)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from nearkin.items import plain_number
 from nearkin_plugins.file_formats.columns import ID_COLUMN, VECTOR_COLUMNS
 
 Kind = Literal["number", "list", "text"]
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
-_LEADING_ZERO = re.compile(r"[+-]?0[0-9]")
 _BRACKETS = {"[": "]", "(": ")"}
 
 
@@ -70,13 +70,9 @@ def read_whole(text: str) -> int:
 
 def read_plain(text: str) -> int | float:
     """A whole number or a decimal one; a code with leading zeros is not taken for a number."""
-    if _WHOLE.fullmatch(text):
-        return int(text)
-    if _LEADING_ZERO.match(text):
-        raise ValueError(f"{text!r} is a code, not a number")
-    number = read_number(text)
-    if number - number != 0:
-        raise ValueError(f"{text!r} is not finite")
+    number = plain_number(text)
+    if number is None:
+        raise ValueError(f"{text!r} is not a plain number")
     return number
 
 

@@ -75,6 +75,7 @@ class DelimitedFormat(VectorFormat):
 
     keeps = frozenset({"ids", "metadata"})
     reads_records = True
+    untyped = True
     default_delimiter: ClassVar[str]
 
     def __init__(

@@ -270,7 +270,7 @@ def check_plugin(name: str, registry: Registry, *, seed: int = 0) -> list[Report
     --------
     >>> from nearkin.registry import default_registry
     >>> [report.component for report in check_plugin("embedders", default_registry())]
-    ['hashing', 'lsa', 'sentence-transformers', 'table', 'word-vectors']
+    ['hashing', 'lsa', 'sentence-transformers', 'word-vectors', 'table']
     """
     if name not in registry.plugins:
         failed = {failure.name: failure for failure in registry.failures}
