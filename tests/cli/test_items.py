@@ -116,3 +116,25 @@ def test_an_unfinished_folder_is_gone_on_with_by_the_same_command(run: Run, tmp_
     assert done.exit_code == 0
     assert "1 item left out: 'y' of a.csv" in done.output
     assert lines(run("search", "made", "words", "--nl"))[0]["id"] == "x"
+
+
+def test_rows_wait_for_optimize_only_where_the_plan_does_not_compare_all(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "note.md").write_text("A card that is lost is blocked at once.")
+    for plan, waits in (("flat", False), ("ivf2", True)):
+        assert run("create", plan, "--embedder", "hashing", "--plan", plan).exit_code == 0
+        done = run("add", plan, "note.md")
+        assert ("searched one by one" in done.stderr) == waits, done.stderr
+
+
+def test_records_from_build_to_search(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("name,height,hobby\nA,179,chess\nB,180,chess\nC,NA,news\nD,,news\n")
+    columns = ["--embedder", "table", "--numeric", "height", "--categorical", "hobby", "--id", "name"]
+    built = run("build", "people.csv", *columns, "-o", "people")
+    assert built.exit_code == 0, built.output
+    hits = lines(run("search", "people", '{"height": 179.4, "hobby": "chess"}', "-k", "2", "--nl"))
+    assert [each["id"] for each in hits] == ["A", "B"]
+    tall = lines(run("list", "people", "--where", "height > 179"))
+    assert [each["id"] for each in tall] == ["B"]
+    wrong = run("search", "people", '{"heigth": 179.4, "hobby": "chess"}')
+    assert wrong.exit_code == 2
+    assert "did you mean 'height'?" in wrong.stderr

@@ -66,6 +66,8 @@ def add(
     nearkin add indexes/docs notes/*.md
     nearkin add indexes/docs faq.csv --text question --id id
     """
+    from nearkin.plans import compares_all
+
     with session.open(directory, embedder=embedder) as collection, working(f"reading {files[0]}") as progress:
         what = "rows" if collection.embedder_record is None else "items"
         options = {**given, "replace": not only_new, "told": rate_of_items(progress, what)}
@@ -81,10 +83,11 @@ def add(
             "rows": len(collection),
             "uncovered": collection.uncovered,
         }
+        waits = collection.budget is not None or not compares_all(collection.recipe.plan, session.registry)
     if as_json:
         print_json(report)
         return
-    _tell(done, directory, report)
+    _tell(done, directory, report, waits=waits)
 
 
 def rate_of_items(progress: Callable[[str], None], what: str = "items") -> Callable[[int, int], None]:
@@ -136,7 +139,7 @@ def _add_standard_input(session: Session, collection: Collection, options: dict[
         return FilesAdded(found.added, found.replaced, 0, left_out, found.resumed)
 
 
-def _tell(done: FilesAdded, directory: str, report: dict[str, Any]) -> None:
+def _tell(done: FilesAdded, directory: str, report: dict[str, Any], *, waits: bool) -> None:
     total, uncovered = report["rows"], report["uncovered"]
     if done.replaced and not done.added:
         click.echo(f"replaced {count_of_rows(done.replaced)} of {directory}, which has {total:,}")
@@ -144,7 +147,7 @@ def _tell(done: FilesAdded, directory: str, report: dict[str, Any]) -> None:
         replaced = f", and replaced {done.replaced:,}" if done.replaced else ""
         click.echo(f"added {count_of_rows(done.added)} to {directory}, which now has {total:,}{replaced}")
     tell_more(done)
-    if uncovered:
+    if uncovered and waits:
         are = "row is" if uncovered == 1 else "rows are"
         note(f"{uncovered:,} {are} searched one by one until you run nearkin optimize {directory}")
 
