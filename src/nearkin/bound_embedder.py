@@ -161,17 +161,31 @@ class BoundEmbedder:
             return self._made
 
     def _proven(self, embedder: Embedder) -> Embedder:
-        if not embedder.fitted and embedder.text != self.record.text:
-            raise self._mismatch(embedder)
+        other = embedder.text.partition(":")[0] != self.record.text.partition(":")[0]
         if not self.record.fitted:
+            if embedder.fitted or embedder.text != self.record.text:
+                raise self._mismatch(embedder)
             return embedder
-        learned = embedder.restore if not embedder.fitted else lambda state: None
-        canaries: dict[str, np.ndarray] = {}
-        restore_nested(self._load(), learned=learned, canaries=lambda state: canaries.update(state.arrays))
+        if other and not embedder.fitted:
+            raise self._mismatch(embedder)
+        canaries = self._restored(embedder)
         if embedder.fingerprint != self.record.fingerprint:
             raise self._mismatch(embedder)
-        embedder.check_canaries(canaries["vectors"], list(self.record.canaries))
+        embedder.check_canaries(canaries, list(self.record.canaries))
         return embedder
+
+    def _restored(self, embedder: Embedder) -> np.ndarray:
+        """Vectors of the canaries; one that has to learn is given back what was learned."""
+        kept: dict[str, np.ndarray] = {}
+        try:
+            restore_nested(
+                self._load(),
+                learned=(lambda state: None) if embedder.fitted else embedder.restore,
+                canaries=lambda state: kept.update(state.arrays),
+            )
+        except (LookupError, ValueError, TypeError) as error:  # what another one has learned
+            raise self._mismatch(embedder) from error
+        return kept["vectors"]
 
     def _mismatch(self, embedder: Embedder) -> EmbedderMismatchError:
         there, here, difference = self.record.text, embedder.text, ""

@@ -20,9 +20,11 @@ from nearkin.embedders import Told
 from nearkin.errors import NotSupportedError, ParameterError, StateError
 from nearkin.filters import Where
 from nearkin.forks import process_generation
+from nearkin.ids import read_ids
 from nearkin.indexing import Built, Recipe
 from nearkin.intake import Added, gate_of, ids_of_kept, metadata_of_kept, owned
 from nearkin.items import metadata_of_items
+from nearkin.metadata_text import metadata_text
 from nearkin.planning import Choice, chooser_of
 from nearkin.renewal import decide, renew
 from nearkin.rows import MemoryRows, Metadata
@@ -185,7 +187,10 @@ class Collection(CollectionReader):
             self._need_vectors("add")
             items = self._items_in(vectors)
             if items is not None:
+                self._rows.ids.next_ids(None if ids is None else read_ids(ids), len(items), replace=replace)
                 vectors, metadata = self._embedded(items, metadata)
+                if on_bad == "fail":
+                    self.need_known(vectors, items, "item")
             self._need_settled()
             return self._store(self.screen(vectors, on_bad), vectors, ids, metadata, replace=replace)
 
@@ -196,6 +201,8 @@ class Collection(CollectionReader):
         bound = self._need_embedder()
         listed = bound.embedder.check_items(items)
         extra = metadata_of_items(listed, bound.record.field, metadata)
+        for row, each in enumerate(extra):
+            metadata_text(each, row)
         if not bound.record.fitted:
             self.fit_embedder(listed)
         return self._need_embedder().embed(listed, "document", told), extra
@@ -222,11 +229,12 @@ class Collection(CollectionReader):
                 raise StateError(f"the embedder {bound.record.text} of this collection has learned, or does not learn")
             bound = bound.fitted_to(bound.items_in(items) or items)
             self._recipe.make(bound.embedder.dim, 1)
+            folder = self._folder("an embedder that learns later")
+            header = replace(self._header(self._recipe), dim=bound.embedder.dim, embedder=bound.record.to_dict())
             with self._lock:
-                folder, self._bound = self._folder("an embedder that learns later"), bound
-                header = replace(self._header(self._recipe), dim=bound.embedder.dim)
                 folder.settle(header, bound.learned() or State())
-                self._view = None
+                self._view = None  # before the embedder, without which no search looks for a view
+                self._bound = bound
 
     def _store(
         self,

@@ -26,7 +26,7 @@ def _other_items(subject: Subject) -> list[Any]:
 
 @EMBEDDER_LEARNING_CHECKS.add
 def not_fitted(subject: Subject) -> None:
-    """Before fit, it is not fitted, and embed raises NotTrainedError (and dim, if it is not known yet); no items raise InputError."""
+    """Before fit, it is not fitted, and embed raises NotTrainedError, as does dim if it is not known; no items raise InputError."""
     _need_learning(subject)
     fresh: Embedder = subject.make()
     expect(not fresh.fitted, "it says that it is fitted before fit")
