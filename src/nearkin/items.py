@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -81,18 +81,24 @@ def items_in(given: Any, *, records: bool = False) -> list[Any] | None:
     if hasattr(given, "isna") and hasattr(given, "columns"):
         return _records_of(given) if records else None
     if isinstance(given, np.ndarray):
-        return given.tolist() if given.dtype.kind in "UTO" and _is_item(_first(given)) else None
+        return given.tolist() if given.dtype.kind in "UTO" and _are_items(given) else None
     if isinstance(given, Sequence) or hasattr(given, "tolist"):
-        return list(given) if len(given) and _is_item(_first(given)) else None
+        return list(given) if _are_items(given) else None
     return None
 
 
-def _first(given: Any) -> Any:
-    return next(iter(given), None)
+def _are_items(given: Iterable[Any]) -> bool:
+    """By the first that is not missing."""
+    return isinstance(next((each for each in given if not is_missing(each)), None), str | Mapping)
 
 
-def _is_item(value: Any) -> bool:
-    return isinstance(value, str | Mapping)
+def is_missing(item: Any) -> bool:
+    """Whether there is none: None, NaN, or pandas' NA.
+
+    >>> [is_missing(each) for each in (None, float("nan"), "", 0.5)]
+    [True, True, False, False]
+    """
+    return item is None or (isinstance(item, float) and item != item) or type(item).__name__ == "NAType"
 
 
 def _records_of(frame: Any) -> list[Any]:
@@ -148,7 +154,7 @@ def _differ(one: Any, other: Any) -> bool:
 
 def _plain(item: Any, field: str) -> dict[str, Any]:
     if not isinstance(item, Mapping):
-        return {field: item}
+        return {field: None if is_missing(item) else item}
     return {str(name): plain_value(value) for name, value in item.items()}
 
 

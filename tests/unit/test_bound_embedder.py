@@ -427,3 +427,21 @@ def test_what_can_be_read_once_is_refused() -> None:
         mine.add(text for text in TEXTS)
     with pytest.raises(errors.ParameterError, match="that field keeps the item itself"):
         mine.add(["one"], metadata=[{"text": np.array([1, 2])}])
+
+
+def test_items_that_are_missing_are_left_out_when_asked() -> None:
+    pandas = pytest.importorskip("pandas")
+    given = [None, *TEXTS, float("nan"), "", pandas.NA]
+    mine = nk.build(given, embedder="lsa", on_bad="skip")
+    assert (len(mine), mine.skipped.tolist()) == (4, [0, 5, 6, 7])
+    assert mine.search(["copy a folder"], 1)[0][0].id == 4
+    assert mine.add(pandas.Series(["a file", None]), on_bad="skip").skipped.tolist() == [1]
+    with pytest.raises(errors.InputError, match="item 0 is of type NoneType, text expected"):
+        nk.build(given, embedder="lsa")
+    with pytest.raises(errors.InputError, match="item 1 is of type int, text expected"):
+        nk.build([None, 3, "a"], embedder="hashing", on_bad="skip")
+    frame = pandas.DataFrame({"n": [1, 2], "title": ["a", "b"]})
+    with pytest.raises(
+        errors.InputError, match=r"data frame, a list of texts expected; pass one column of it: frame\['title'\]"
+    ):
+        nk.build(frame, embedder="hashing")
