@@ -434,7 +434,7 @@ def test_items_that_are_missing_are_left_out_when_asked() -> None:
     given = [None, *TEXTS, float("nan"), "", pandas.NA]
     mine = nk.build(given, embedder="lsa", on_bad="skip")
     assert (len(mine), mine.skipped.tolist()) == (4, [0, 5, 6, 7])
-    assert mine.search(["copy a folder"], 1)[0][0].id == 4
+    assert mine.search(["copy a folder"], 1)[0][0].id == 3
     assert mine.add(pandas.Series(["a file", None]), on_bad="skip").skipped.tolist() == [1]
     with pytest.raises(errors.InputError, match="item 0 is of type NoneType, text expected"):
         nk.build(given, embedder="lsa")
