@@ -94,7 +94,7 @@ class Groups:
                 self._known[some] = [
                     self._number(*each) for each in zip(some.tolist(), self._rows.metadata(some), strict=True)
                 ]
-            return self._known[positions]
+            return np.asarray(self._known[positions])
 
     def _number(self, position: int, metadata: Any) -> int:
         value = _value(metadata, self._keys)
@@ -152,7 +152,8 @@ def nearest_groups(ask: Ask, groups: GroupsOf, queries: int, k: int, rows: int, 
             if len(best) < k and len(there) >= depth < rows:
                 again.append(query)
         waiting, depth = np.array(again, dtype=np.int64), min(rows, DEEPER * depth)
-    for start in range(0, len(waiting) if scan is not None else 0, QUERIES_AT_ONCE):
+    for start in range(0, len(waiting), QUERIES_AT_ONCE):
+        assert scan is not None  # without it, none is left waiting
         some = waiting[start : start + QUERIES_AT_ONCE]
         found.positions[some], found.distances[some] = _of_all_rows(scan(some), groups, len(some), k)
         exhausted[some] = True
