@@ -12,7 +12,7 @@ from nearkin.cli.options import format_option, item_options, json_option, on_bad
 from nearkin.cli.rendering import listed, note, print_json, working
 from nearkin.cli.rows import count_of_rows
 from nearkin.cli.session import Session
-from nearkin.cli.table_options import telling_what_is_learned
+from nearkin.cli.table_options import telling_what_is_found
 
 if TYPE_CHECKING:
     from nearkin.collection import Collection
@@ -71,7 +71,7 @@ def add(
     with session.open(directory, embedder=embedder) as collection, working(f"reading {files[0]}") as progress:
         what = "rows" if collection.embedder_record is None else "items"
         options = {**given, "replace": not only_new, "told": rate_of_items(progress, what)}
-        with telling_what_is_learned(collection):
+        with telling_what_is_found(collection):
             done = _add(session, collection, files, options)
         report = {
             "added": done.added,
