@@ -71,8 +71,9 @@ def run(asked: dict[str, Any]) -> None:
     """Build a folder of a file, or add the file to one."""
     item_adding.ITEMS_A_COMMIT = PART
     file, path, embedder = Path(asked["file"]), Path(asked["path"]), Counting(Path(asked["log"]))
-    if asked["how"] == "build":
-        nk.build_items([file], path, embedder=embedder, plan="ivf2").close()
+    if asked["how"] in ("build", "overwrite"):
+        given = {"plan": "ivf2", "overwrite": asked["how"] == "overwrite"}
+        nk.build_items([file], path, embedder=embedder, **given).close()
         return
     if not path.exists():
         nk.create(path, embedder=Counting()).close()

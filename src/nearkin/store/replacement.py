@@ -86,6 +86,25 @@ def write_folder(
     shutil.rmtree(replaced_name(place), ignore_errors=True)
 
 
+def put_in_place(made: Path, path: str | os.PathLike[str], *, kind: FolderKind = COLLECTION) -> None:
+    """Rename a folder that is whole, on the disk and beside `path` into it, where another one of its kind may be.
+
+    Raises
+    ------
+    ParameterError
+        Something is at `path` that may not be replaced.
+    LockedError
+        The collection that is there is being written.
+    StorageError
+        Renaming failed; both are as they were.
+    """
+    place = real_path(path)
+    check_place(place, overwrite=True, kind=kind)
+    with _locked(place), storage_errors(place, "written"):
+        _swap(made, place)
+    shutil.rmtree(replaced_name(place), ignore_errors=True)
+
+
 def check_place(path: str | os.PathLike[str], *, overwrite: bool = False, kind: FolderKind = COLLECTION) -> None:
     """Refuse a place that `write_folder` would refuse, before any work is done.
 
