@@ -18,12 +18,14 @@ class HashingParams:
 
 @dataclass(frozen=True)
 class LsaParams:
-    """Options of LSA: columns, lengths of the character n-grams, and how many words, and as many n-grams, are kept."""
+    """Options of LSA: columns, lengths of the character n-grams, how many words, and as many n-grams, are kept, and how much the
+    words count."""
 
-    dim: int = 256
-    shortest: int = 2
-    longest: int = 4
+    dim: int = 384
+    shortest: int = 3
+    longest: int = 5
     features: int = 50_000
+    words: float = 1.5
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,11 @@ _ITERATIONS = 2
 class LsaEmbedder(Embedder):
     """Words and character n-grams, weighted by how rare they are, in the columns that a truncated SVD of all texts finds.
 
-    Counts are damped (1 + log) and multiplied by log((1 + n) / (1 + df)) + 1, where df of n texts have the word; words and n-grams
-    of a text have length one each; and the text is what the leading right singular vectors make of it. Words that occur in the
-    same texts come to lie close, and so do spellings that share n-grams. Words of any script count: Chinese and Japanese by
-    characters and pairs of them. Text without any word that was learned is a row of zeros, which the cosine metric refuses.
+    Counts are damped (1 + log) and multiplied by log((1 + n) / (1 + df)) + 1, where df of n texts have the word; the words of a text
+    have length `words` together, its n-grams length 1; and the text is what the leading right singular vectors make of it. Words
+    that occur in the same texts come to lie close, and so do spellings that share n-grams. Words of any script count: Chinese and
+    Japanese by characters and pairs of them. Text without any word that was learned is a row of zeros, which the cosine metric
+    refuses.
 
     Sources: S. Deerwester et al., "Indexing by latent semantic analysis" (1990); N. Halko et al., "Finding structure with
     randomness" (2011), for the decomposition, which is scikit-learn's; weights as scikit-learn's TfidfTransformer has them.
@@ -49,6 +50,8 @@ class LsaEmbedder(Embedder):
         Lengths of the character n-grams, which are taken of each word and its two borders.
     features
         Words, and as many n-grams, that are kept at most: those in most texts.
+    words
+        How much the words of a text count beside its n-grams. With 1, short queries find words that are merely spelled alike.
 
     Examples
     --------
@@ -64,7 +67,9 @@ class LsaEmbedder(Embedder):
     needs_fit = True
     at_once = 8192
 
-    def __init__(self, dim: int = 256, shortest: int = 2, longest: int = 4, features: int = 50_000) -> None:
+    def __init__(
+        self, dim: int = 384, shortest: int = 3, longest: int = 5, features: int = 50_000, words: float = 1.5
+    ) -> None:
         if not 1 <= dim <= 4096:
             raise ParameterError(f"dim is {dim}, 1 to 4096 expected")
         if not 1 <= shortest <= longest <= 10:
@@ -73,7 +78,10 @@ class LsaEmbedder(Embedder):
             )
         if features < 1:
             raise ParameterError(f"features is {features}, 1 or more expected")
+        if not 0 <= words <= 100:
+            raise ParameterError(f"words is {words}, 0 to 100 expected")
         self.columns = dim
+        self.words = float(words)
         self.shortest = shortest
         self.longest = longest
         self.features = features
@@ -85,9 +93,8 @@ class LsaEmbedder(Embedder):
 
     @property
     def text(self) -> str:
-        return (
-            f"{self.name}:dim={self.columns}:shortest={self.shortest}:longest={self.longest}:features={self.features}"
-        )
+        lengths = f"shortest={self.shortest}:longest={self.longest}"
+        return f"{self.name}:dim={self.columns}:{lengths}:features={self.features}:words={self.words!r}"
 
     @property
     def fitted(self) -> bool:
@@ -107,6 +114,7 @@ class LsaEmbedder(Embedder):
             "shortest": self.shortest,
             "longest": self.longest,
             "features": self.features,
+            "words": self.words,
             "learned": self._learned,
         }
 
@@ -149,8 +157,8 @@ class LsaEmbedder(Embedder):
         from scipy.sparse import hstack
 
         split = len(self._words)
-        parts = [_damped(counts, self._weights[:split]), _damped(spelled, self._weights[split:])]
-        return hstack(parts, format="csr")
+        words = _damped(counts, self._weights[:split]) * np.float32(self.words)
+        return hstack([words, _damped(spelled, self._weights[split:])], format="csr")
 
     # ---- embedding -------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ QUESTIONS = (
 
 T = TypeVar("T")
 
-EMBEDDER = "lsa:dim=512"
+EMBEDDER = "lsa:dim=512:shortest=2:longest=4:words=1"
 """Objects are told apart by few words, for which the usual columns are too few."""
 
 METRIC = "cosine"

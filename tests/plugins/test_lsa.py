@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import nearkin as nk
 import nearkin_plugins.lsa as lsa
-from nearkin.errors import InputError, ParameterError, VectorError
+from nearkin.errors import InputError, ParameterError
 from nearkin.hashing_embedder import HashingEmbedder
 from nearkin.state import State
 from nearkin_plugins.lsa import LsaEmbedder
@@ -41,10 +41,14 @@ def features_by_scikit_learn(texts: list[str], asked: list[str]) -> tuple[np.nda
     """Dense float64 features of what is learned from, and of what is asked."""
     parts = [
         TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+"),
-        TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 4)),
+        TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(3, 5)),
     ]
-    learned = np.hstack([part.fit_transform(texts).toarray() for part in parts])
-    return learned, np.hstack([part.transform(asked).toarray() for part in parts])
+    learned = np.hstack(
+        [count * part.fit_transform(texts).toarray() for count, part in zip((1.5, 1), parts, strict=True)]
+    )
+    return learned, np.hstack(
+        [count * part.transform(asked).toarray() for count, part in zip((1.5, 1), parts, strict=True)]
+    )
 
 
 @pytest.mark.parametrize("dim", [2, 4, 6])
@@ -92,7 +96,7 @@ def test_text_without_a_known_word_is_told_by_its_row() -> None:
     embedder = fitted(TEXTS)
     assert not embedder.embed(["日本", "", "?!"]).any()
     mine = nk.build(TEXTS, embedder=embedder)
-    with pytest.raises(VectorError, match="1 of 2 rows"):
+    with pytest.raises(InputError, match="item 1 has nothing that the embedder knows: '日本'"):
         mine.add(["mail", "日本"])
     assert mine.add(["mail", "日本"], on_bad="skip").skipped.tolist() == [1]
     assert len(mine) == len(TEXTS) + 1
