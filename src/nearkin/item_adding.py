@@ -19,7 +19,7 @@ from nearkin.item_files import ItemSource
 from nearkin.items import ItemBlock, metadata_of_items
 from nearkin.metadata_text import metadata_text
 from nearkin.resuming import Keeper, Progress, keeper_of
-from nearkin.staging import ItemReservoir
+from nearkin.staging import ItemReservoir, one_after_another
 from nearkin.vectors import OnBad, Screened
 
 ITEMS_A_COMMIT = 2048
@@ -358,12 +358,9 @@ def _parts(blocks: Iterator[ItemBlock], items: int) -> Iterator[tuple[ItemBlock,
 def _joined(blocks: list[ItemBlock]) -> ItemBlock:
     if len(blocks) == 1:
         return blocks[0]
-    ids = None if blocks[0].ids is None else [each for block in blocks for each in block.ids or ()]
-    metadata = None
-    if any(block.metadata for block in blocks):
-        metadata = [each for block in blocks for each in block.metadata or [{} for _ in block.items]]
-    chunks = None
-    if any(block.chunks for block in blocks):
-        chunks = [each for block in blocks for each in block.chunks or [None for _ in block.items]]
+    counts = [len(block.items) for block in blocks]
+    ids = one_after_another([block.ids for block in blocks], counts, None)
+    metadata = one_after_another([block.metadata for block in blocks], counts, {})
+    chunks = one_after_another([block.chunks for block in blocks], counts, None)
     items = [each for block in blocks for each in block.items]
     return ItemBlock(items, ids, metadata, blocks[0].origin, blocks[0].first, chunks)

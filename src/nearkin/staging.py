@@ -101,11 +101,21 @@ def _grouped(parts: Iterator[Part]) -> Iterator[Part]:
 def _joined(parts: list[Part]) -> Part:
     if len(parts) == 1:
         return parts[0]
-    ids = None if parts[0].ids is None else [each for part in parts for each in part.ids or ()]
-    metadata = None
-    if any(part.metadata for part in parts):
-        metadata = [each for part in parts for each in part.metadata or [None] * len(part.vectors)]
+    counts = [len(part.vectors) for part in parts]
+    ids = one_after_another([part.ids for part in parts], counts, None)
+    metadata = one_after_another([part.metadata for part in parts], counts, None)
     return Part(np.concatenate([part.vectors for part in parts]), ids, metadata)
+
+
+def one_after_another(lists: Sequence[list[Any] | None], counts: Sequence[int], missing: Any) -> list[Any] | None:
+    """Lists of parts as one, with `missing` for each row of a part that has none; None if no part has one.
+
+    >>> one_after_another([["a"], None], [1, 2], "-")
+    ['a', '-', '-']
+    """
+    if not any(lists):
+        return None
+    return [each for some, count in zip(lists, counts, strict=True) for each in some or [missing] * count]
 
 
 class Reservoir:
@@ -134,7 +144,7 @@ class Reservoir:
     def add(self, rows: np.ndarray) -> None:
         """Offer (n, dim) rows: each is as likely to be in the sample as any before."""
         if self._kept is None:
-            self._kept = np.empty((self._most, rows.shape[1]), dtype=rows.dtype)
+            self._kept = np.empty((self._most, *rows.shape[1:]), dtype=rows.dtype)
         few = rows[: max(0, self._most - self._seen)]
         self._kept[self._seen : self._seen + len(few)] = few
         many = rows[len(few) :]
@@ -155,18 +165,15 @@ class ItemReservoir:
     """
 
     def __init__(self, most: int, seed: int) -> None:
-        self._most = most
-        self._rng = np.random.default_rng(seed)
-        self._seen = 0
-        self.items: list[Any] = []
+        self._sample = Reservoir(most, seed)
+
+    @property
+    def items(self) -> list[Any]:
+        """As many as were asked for, at most."""
+        return list(self._sample.rows.tolist())
 
     def add(self, items: Sequence[Any]) -> None:
-        """Offer items: each is as likely to be in the sample as any before."""
-        few = max(0, self._most - self._seen)
-        self.items += items[:few]
-        many = items[few:]
-        places = self._rng.integers(0, self._seen + min(few, len(items)) + np.arange(1, len(many) + 1))
-        for place, item in zip(places.tolist(), many, strict=True):
-            if place < self._most:
-                self.items[place] = item
-        self._seen += len(items)
+        """Offer texts or records: each is as likely to be in the sample as any before."""
+        objects = np.empty(len(items), dtype=object)
+        objects[:] = items
+        self._sample.add(objects)
