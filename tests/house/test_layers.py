@@ -93,6 +93,7 @@ LAYERS: list[set[str]] = [
         "collection",
         "saving",
         "soundness",
+        "leftovers",
         "repairing",
         "building",
         "sources",
