@@ -165,7 +165,7 @@ def add_files(
     ...     _ = pathlib.Path(f"{home}/faq.csv").write_text("id,question,topic\\nq1,How do I rotate a key?,keys\\n")
     ...     done = add_files(faq, [f"{home}/faq.csv"], text="question")
     ...     done.added, faq.get(["q1"])[0].metadata
-    (1, {'text': 'How do I rotate a key?', 'topic': 'keys'})
+    (1, {'topic': 'keys', 'text': 'How do I rotate a key?'})
     """
     if isinstance(files, str | os.PathLike):
         raise ParameterError(f"files is the single path {os.fspath(files)!r}, a list expected", hint="pass [path]")

@@ -21,12 +21,12 @@ from nearkin.errors import (
     PluginContractError,
     StateError,
 )
-from nearkin.items import items_in, metadata_of_items
+from nearkin.items import is_missing, items_in, metadata_of_items
 from nearkin.metrics import Metric
 from nearkin.registry import Registry
 from nearkin.rows import Metadata
 from nearkin.state import State, nested_state, restore_nested
-from nearkin.vectors import as_matrix
+from nearkin.vectors import OnBad, as_matrix
 
 VERSION = 1
 """Of the records that this nearkin writes and knows."""
@@ -199,17 +199,31 @@ class BoundEmbedder:
             return self._made
 
     def _proven(self, embedder: Embedder) -> Embedder:
-        if not embedder.fitted and embedder.text != self.record.text:
-            raise self._mismatch(embedder)
+        other = embedder.text.partition(":")[0] != self.record.text.partition(":")[0]
         if not self.record.fitted:
+            if embedder.fitted or embedder.text != self.record.text:
+                raise self._mismatch(embedder)
             return embedder
-        learned = embedder.restore if not embedder.fitted else lambda state: None
-        canaries: dict[str, np.ndarray] = {}
-        restore_nested(self._load(), learned=learned, canaries=lambda state: canaries.update(state.arrays))
+        if other and not embedder.fitted:
+            raise self._mismatch(embedder)
+        canaries = self._restored(embedder)
         if embedder.fingerprint != self.record.fingerprint:
             raise self._mismatch(embedder)
-        embedder.check_canaries(canaries["vectors"], list(self.record.canaries))
+        embedder.check_canaries(canaries, list(self.record.canaries))
         return embedder
+
+    def _restored(self, embedder: Embedder) -> np.ndarray:
+        """Vectors of the canaries; one that has to learn is given back what was learned."""
+        kept: dict[str, np.ndarray] = {}
+        try:
+            restore_nested(
+                self._load(),
+                learned=(lambda state: None) if embedder.fitted else embedder.restore,
+                canaries=lambda state: kept.update(state.arrays),
+            )
+        except (LookupError, ValueError, TypeError) as error:  # what another one has learned
+            raise self._mismatch(embedder) from error
+        return kept["vectors"]
 
     def _mismatch(self, embedder: Embedder) -> EmbedderMismatchError:
         there, here, difference = self.record.text, embedder.text, ""
@@ -239,7 +253,7 @@ class BoundEmbedder:
 
     def items_in(self, given: Any) -> list[Any] | None:
         """The items if something given is those; None if it is vectors."""
-        return items_in(given, records=self.record.takes == "record")
+        return _items_for(self.record.takes, given)
 
     def fitted_to(self, items: Sequence[Any]) -> BoundEmbedder:
         """The same embedder once it has learned from items."""
@@ -258,6 +272,16 @@ class BoundEmbedder:
         if role == "document":
             with self._lock:
                 self.record = self.record.with_fields_of(items)
+        return vectors
+
+    def embed_those_there(self, items: Sequence[Any], on_bad: OnBad, told: Told | None = None) -> np.ndarray:
+        """(n, dim) vectors of items to store; with ``"skip"``, rows of NaN where there is no item, which the gate leaves out."""
+        gaps = np.array([on_bad == "skip" and is_missing(item) for item in items], dtype=bool)
+        if not gaps.any():
+            return self.embed(items, "document", told)
+        there = [item for item, gap in zip(items, gaps.tolist(), strict=True) if not gap]
+        vectors = np.full((len(items), self.embedder.dim), np.nan, dtype=np.float32)
+        vectors[~gaps] = self.embed(there, "document", told)
         return vectors
 
     def learned(self) -> State | None:
@@ -291,6 +315,26 @@ def make_embedder(embedder: str | Embedder, registry: Registry) -> Embedder:
     return made
 
 
+def need_items(embedder: Embedder, items: Sequence[Any], on_bad: OnBad) -> None:
+    """Raise InputError if there is something that the embedder does not take; with ``"skip"``, items may be missing."""
+    if on_bad != "skip" or not any(map(is_missing, items)):
+        embedder.check_items(items)
+        return
+    for row, item in enumerate(items):
+        if not is_missing(item):
+            embedder.check_items([item], row)
+
+
+def _items_for(takes: Takes, given: Any) -> list[Any] | None:
+    if takes == "text" and hasattr(given, "isna") and hasattr(given, "columns"):
+        texts = [name for name in given.columns if given[name].dtype.kind not in "fiub"]
+        if texts:
+            raise InputError(
+                "this is a data frame, a list of texts expected", hint=f"pass one column of it: frame[{texts[0]!r}]"
+            )
+    return items_in(given, records=takes == "record")
+
+
 class Embedded(NamedTuple):
     """What is given to a new collection, as vectors."""
 
@@ -308,6 +352,7 @@ def embedded(
     queries: Any,
     registry: Registry,
     threads: int = 0,
+    on_bad: OnBad = "fail",
 ) -> Embedded:
     """Items and queries of a new collection as vectors, by an embedder that learns from the items if it has to. Vectors stay as
     they are.
@@ -331,14 +376,14 @@ def embedded(
         return Embedded(None, given, metadata, queries)
     made = make_embedder(embedder, registry)
     made.threads = threads
-    items = items_in(given, records=made.takes == "record")
+    items = _items_for(made.takes, given)
     if items is not None:
-        items = made.check_items(items)
+        need_items(made, items, on_bad)
         if not made.fitted:
-            made.fit(items)
+            made.fit([item for item in items if not is_missing(item)])
         metadata = metadata_of_items(items, field, metadata)
     bound = BoundEmbedder.of(made, field)
     bound.threads = threads
-    vectors = as_matrix(given, dim=made.dim) if items is None else bound.embed(items, "document")
+    vectors = as_matrix(given, dim=made.dim) if items is None else bound.embed_those_there(items, on_bad)
     asked = bound.items_in(queries)
     return Embedded(bound, vectors, metadata, queries if asked is None else bound.embed(asked, "query"))

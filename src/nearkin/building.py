@@ -144,7 +144,7 @@ def build(
     budget = Budget.of(recall, memory, latency, optimize, fixed=plan is not None)
     registry = registry or default_registry()
     cores = load_settings({"threads": threads}).cores
-    given = embedded(vectors, embedder, field, metadata, queries, registry, cores)
+    given = embedded(vectors, embedder, field, metadata, queries, registry, cores, on_bad=on_bad)
     into: dict[str, Any] = {"seed": seed, "threads": threads, "registry": registry, "embedder": given.bound}
     asked_metric = metric_for(metric, given.bound)
     collection = unbuilt(given.vectors, asked_metric, plan, ids, given.metadata, search, on_bad, **into)

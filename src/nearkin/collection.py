@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearkin.baseline import measured
+from nearkin.bound_embedder import need_items
 from nearkin.collection_reader import CollectionReader
-from nearkin.embedders import Told
 from nearkin.errors import NotSupportedError, ParameterError, StateError
 from nearkin.filters import Where
 from nearkin.forks import process_generation
+from nearkin.ids import read_ids
 from nearkin.indexing import Built, Recipe
 from nearkin.intake import Added, gate_of, ids_of_kept, metadata_of_kept, owned
-from nearkin.items import metadata_of_items
+from nearkin.items import is_missing, metadata_of_items
+from nearkin.metadata_text import metadata_text
 from nearkin.planning import Choice, chooser_of
 from nearkin.renewal import decide, renew
 from nearkin.rows import MemoryRows, Metadata
@@ -185,20 +187,25 @@ class Collection(CollectionReader):
             self._need_vectors("add")
             items = self._items_in(vectors)
             if items is not None:
-                vectors, metadata = self._embedded(items, metadata)
+                self._rows.ids.next_ids(None if ids is None else read_ids(ids), len(items), replace=replace)
+                vectors, metadata = self._embedded(items, metadata, on_bad)
+                if on_bad == "fail":
+                    self.need_known(vectors, items, "item")
             self._need_settled()
             return self._store(self.screen(vectors, on_bad), vectors, ids, metadata, replace=replace)
 
     def _embedded(
-        self, items: list[Any], metadata: Sequence[Metadata] | None, told: Told | None = None
+        self, items: list[Any], metadata: Sequence[Metadata] | None, on_bad: OnBad
     ) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """Vectors of items, and their metadata with the items in it; the first ones are learned from, if need be."""
         bound = self._need_embedder()
-        listed = bound.embedder.check_items(items)
-        extra = metadata_of_items(listed, bound.record.field, metadata)
+        need_items(bound.embedder, items, on_bad)
+        extra = metadata_of_items(items, bound.record.field, metadata)
+        for row, each in enumerate(extra):
+            metadata_text(each, row)
         if not bound.record.fitted:
-            self.fit_embedder(listed)
-        return self._need_embedder().embed(listed, "document", told), extra
+            self.fit_embedder([item for item in items if not is_missing(item)])
+        return self._need_embedder().embed_those_there(items, on_bad), extra
 
     def fit_embedder(self, items: Any) -> None:
         """Let the embedder learn from items, before there are rows; `add` does so with the first items where this was not called.
@@ -222,11 +229,12 @@ class Collection(CollectionReader):
                 raise StateError(f"the embedder {bound.record.text} of this collection has learned, or does not learn")
             bound = bound.fitted_to(bound.items_in(items) or items)
             self._recipe.make(bound.embedder.dim, 1)
+            folder = self._folder("an embedder that learns later")
+            header = replace(self._header(self._recipe), dim=bound.embedder.dim, embedder=bound.record.to_dict())
             with self._lock:
-                folder, self._bound = self._folder("an embedder that learns later"), bound
-                header = replace(self._header(self._recipe), dim=bound.embedder.dim)
                 folder.settle(header, bound.learned() or State())
-                self._view = None
+                self._view = None  # before the embedder, without which no search looks for a view
+                self._bound = bound
 
     def _store(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from nearkin.search_parameters import whole_number
 from nearkin.true_distances import true_distances
 from nearkin.truths import exact_truth
 from nearkin.views import View
-
-if TYPE_CHECKING:
-    pass
 
 
 class CollectionReader(CollectionState):
@@ -243,6 +240,7 @@ class CollectionReader(CollectionState):
 
     def _view_of(self, where: Where | None) -> View:
         """What a search reads: the rows that are there now and that a filter keeps."""
+        self._need_settled()
         if where is None:
             return self._current()
         filter = as_filter(where)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -234,14 +234,29 @@ class CollectionState:
             The embedder at hand is not the one that filled the collection.
         """
         metric = self._metric
+        self._need_settled()
         if type(queries) is not np.ndarray or queries.dtype.kind not in "fiu":
             items = self._items_in(queries)
             if items is not None:
-                bound = self._need_embedder()
-                self._need_settled()
-                queries = bound.embed(items, "query")
-        self._need_settled()
+                queries = self._need_embedder().embed(items, "query")
+                self.need_known(queries, items, "query")
         return as_vectors(queries, dim=self._rows.dim, dtype=metric.dtype, what="queries", longest=metric.longest_row)
+
+    def need_known(self, vectors: np.ndarray, items: Sequence[Any], what: str) -> None:
+        """Refuse items of which the embedder knows nothing, where the metric compares no rows of zeros.
+
+        Raises
+        ------
+        InputError
+            With the number and the beginning of the first.
+        """
+        unknown = ~vectors.any(axis=1)
+        if unknown.any() and self._metric.refuses_rows and self._metric.refuses(vectors[unknown][:1]).any():
+            row = int(unknown.argmax())
+            raise InputError(
+                f"{what} {row} has nothing that the embedder knows: {str(items[row])[:60]!r}",
+                hint="use other words" if what == "query" else 'leave it out: on_bad="skip" (--on-bad skip)',
+            )
 
     @contextmanager
     def unchanging(self) -> Iterator[None]:
@@ -330,7 +345,7 @@ class CollectionState:
         if self._bound is not None and not self._bound.record.fitted:
             raise NotTrainedError(
                 f"the embedder {self._bound.record.text} learns from the first items, and none were added",
-                hint="add texts or records first",
+                hint="add texts or records first, or open it again if another process did",
             )
 
     def _need_open(self) -> None:

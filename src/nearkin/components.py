@@ -183,6 +183,12 @@ def read_params(spec: Spec, part: Part) -> dict[str, Any]:
                 + (f" (did you mean {close[0]}?)" if close else "")
             )
         given[key] = _convert(spec, key, value, hints[key])
+    left_out = [name for name in options_needed(spec) if name not in given]
+    if left_out:
+        written = (
+            f"{spec.name}:{left_out[0].upper()}" if left_out[0] == spec.leading else f"{spec.name}:{left_out[0]}=..."
+        )
+        raise ParameterError(f"{spec.kind} {spec.name!r} needs {' and '.join(left_out)}", hint=f"write {written}")
     try:
         made = spec.params(**given)
     except NearkinError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from nearkin.bound_embedder import BoundEmbedder, make_embedder
@@ -11,7 +12,7 @@ from nearkin.budgets import Budget, Optimize
 from nearkin.building import make_metric, metric_for, open_collection
 from nearkin.collection import Collection
 from nearkin.embedders import Embedder
-from nearkin.errors import NotSupportedError, ParameterError
+from nearkin.errors import NotSupportedError, ParameterError, VectorError
 from nearkin.indexing import Recipe
 from nearkin.metrics import Metric
 from nearkin.plans import Plan, as_plan
@@ -23,6 +24,8 @@ from nearkin.store.folder import Folder
 
 WIDEST = 1 << 20
 """Columns at most."""
+SUPPOSED = 1024
+"""Columns that a plan is tried with as long as an embedder has to learn how many there are."""
 
 
 def create(
@@ -93,7 +96,7 @@ def create(
         )
     budget = Budget.of(recall, memory, latency, optimize, fixed=plan is not None)
     recipe = Recipe(as_plan("flat" if plan is None else plan, search, registry), made, registry, settings.seed)
-    recipe.make(width or 1, 1)
+    _need_legal(recipe, width)
     need_named(recipe, text, None)
     header = header_of(recipe, text, width, keep_vectors=True, budget=budget, embedder=bound)
     Folder.create(path, header, None if bound is None else bound.learned()).close()
@@ -102,6 +105,15 @@ def create(
         "embedder": bound and bound.embedder,
     }
     return open_collection(path, threads=threads, registry=registry, **objects)
+
+
+def _need_legal(recipe: Recipe, width: int) -> None:
+    """Refuse a plan that would be wrong; what does not go with columns that are still to be learned is refused then."""
+    if width:
+        recipe.make(width, 1)
+        return
+    with suppress(ParameterError, VectorError):
+        recipe.make(SUPPOSED, 1)
 
 
 def _width(dim: int | None, bound: BoundEmbedder | None) -> int:

@@ -24,7 +24,6 @@ from nearkin.errors import (
     ParameterError,
     PluginContractError,
 )
-from nearkin.metrics import unit_rows
 from nearkin.state import State
 from nearkin.vectors import as_vectors
 
@@ -260,16 +259,18 @@ class Embedder(ABC):
         worst = int(moved.argmax())
         if moved[worst] > self.tolerance:
             raise EmbedderMismatchError(
-                f"embedder {self.name!r} has changed: canary {asked[worst]!r} moved by a cosine distance of "
-                f"{moved[worst]:.2g}, at most {self.tolerance:.0e} allowed",
+                f"embedder {self.name!r} has changed: canary {asked[worst]!r} moved by {moved[worst]:.2g} (a cosine "
+                f"distance), at most {self.tolerance:.0e} allowed",
                 hint="restore the model that filled the collection, or embed the collection again",
             )
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Cosine distance of each row; 0 where both are zeros."""
-    cosines = np.einsum("ij,ij->i", unit_rows(one), unit_rows(other), dtype=np.float64)
-    return np.where(one.any(axis=1) | other.any(axis=1), 1.0 - cosines, 0.0)
+    """Of each row, half the squared difference as a share of the longer one's square: the cosine distance where both are equally
+    long, and more where they are not."""
+    squares = np.maximum(*(np.einsum("ij,ij->i", each, each, dtype=np.float64) for each in (one, other)))
+    apart = one.astype(np.float64) - other
+    return np.asarray(np.einsum("ij,ij->i", apart, apart) / (2 * np.where(squares > 0, squares, 1)))
 
 
 def digest_of(arrays: Mapping[str, np.ndarray]) -> str:

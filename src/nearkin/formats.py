@@ -275,12 +275,23 @@ def _reading(name: str, path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise CorruptFileError(
             f"{path} is no {name} file that can be read: its text is not UTF-8 ({error.reason})",
-            hint="text in another encoding is changed by iconv -f LATIN1 -t UTF-8",
+            hint=encoding_hint(error),
         ) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: a place before the start
             raise StorageError(f"{path}: {error.strerror or error}") from error
         raise CorruptFileError(f"{path} is no {name} file that can be read: {_first_line(error)}") from error
+
+
+def encoding_hint(error: UnicodeDecodeError) -> str:
+    """How a file whose text is not UTF-8 becomes one that can be read.
+
+    >>> encoding_hint(UnicodeDecodeError("utf-8", b"\\xff\\xfea", 0, 1, "invalid start byte"))
+    'this looks like UTF-16: iconv -f UTF-16 -t UTF-8 changes it'
+    """
+    if bytes(error.object[:2]) in (b"\xff\xfe", b"\xfe\xff"):
+        return "this looks like UTF-16: iconv -f UTF-16 -t UTF-8 changes it"
+    return "text in another encoding is changed by iconv -f LATIN1 -t UTF-8"
 
 
 @contextmanager

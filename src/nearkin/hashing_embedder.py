@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from nearkin.embedders import Embedder, Role
-from nearkin.errors import ParameterError
 from nearkin.metrics import unit_rows
+from nearkin.search_parameters import whole_number
 
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -119,12 +119,8 @@ class HashingEmbedder(Embedder):
     name = "hashing"
 
     def __init__(self, dim: int = 512, ngrams: int = 4) -> None:
-        if dim < 8:
-            raise ParameterError(f"dim is {dim}, at least 8 expected")
-        if ngrams < 0:
-            raise ParameterError(f"ngrams is {ngrams}, 0 or more expected")
-        self._dim = dim
-        self.ngrams = ngrams
+        self._dim = whole_number("dim", dim, 8)
+        self.ngrams = whole_number("ngrams", ngrams, 0)
 
     @property
     def dim(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -74,21 +74,31 @@ def items_in(given: Any, *, records: bool = False) -> list[Any] | None:
         raise InputError(f"this is a single text: {given[:40]!r}, a list of texts expected", hint="pass [text]")
     if isinstance(given, Mapping):
         raise InputError("this is a single dict, a list of dicts expected", hint="pass [record]")
-    if hasattr(given, "to_dict") and hasattr(given, "columns"):
+    if isinstance(given, Iterator):
+        raise InputError(
+            f"this is a {type(given).__name__}, which can be read once; a list expected", hint="pass list(...)"
+        )
+    if hasattr(given, "isna") and hasattr(given, "columns"):
         return _records_of(given) if records else None
     if isinstance(given, np.ndarray):
-        return given.tolist() if given.dtype.kind in "UTO" and _is_item(_first(given)) else None
+        return given.tolist() if given.dtype.kind in "UTO" and _are_items(given) else None
     if isinstance(given, Sequence) or hasattr(given, "tolist"):
-        return list(given) if len(given) and _is_item(_first(given)) else None
+        return list(given) if _are_items(given) else None
     return None
 
 
-def _first(given: Any) -> Any:
-    return next(iter(given), None)
+def _are_items(given: Iterable[Any]) -> bool:
+    """By the first that is not missing."""
+    return isinstance(next((each for each in given if not is_missing(each)), None), str | Mapping)
 
 
-def _is_item(value: Any) -> bool:
-    return isinstance(value, str | Mapping)
+def is_missing(item: Any) -> bool:
+    """Whether there is none: None, NaN, or pandas' NA.
+
+    >>> [is_missing(each) for each in (None, float("nan"), "", 0.5)]
+    [True, True, False, False]
+    """
+    return item is None or (isinstance(item, float) and item != item) or type(item).__name__ == "NAType"
 
 
 def _records_of(frame: Any) -> list[Any]:
@@ -127,7 +137,7 @@ def _with_item(metadata: Any, item: dict[str, Any], row: int) -> dict[str, Any]:
     if not isinstance(metadata, Mapping):
         raise ParameterError(f"metadata {row} is a {type(metadata).__name__}, a dict expected")
     for name, value in item.items():
-        if name in metadata and metadata[name] != value:
+        if name in metadata and _differ(metadata[name], value):
             raise ParameterError(
                 f"metadata {row} has {name}={metadata[name]!r}, and that field keeps the item itself",
                 hint="rename it, or keep texts under another name with field=...",
@@ -135,9 +145,16 @@ def _with_item(metadata: Any, item: dict[str, Any], row: int) -> dict[str, Any]:
     return {**metadata, **item}
 
 
+def _differ(one: Any, other: Any) -> bool:
+    try:
+        return bool(one != other)
+    except (ValueError, TypeError):  # an array
+        return True
+
+
 def _plain(item: Any, field: str) -> dict[str, Any]:
     if not isinstance(item, Mapping):
-        return {field: item}
+        return {field: None if is_missing(item) else item}
     return {str(name): plain_value(value) for name, value in item.items()}
 
 

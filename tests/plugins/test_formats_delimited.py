@@ -173,3 +173,28 @@ def test_no_number(text: str) -> None:
 def test_no_list(text: str) -> None:
     with pytest.raises(ValueError):
         read_list(text)
+
+
+@pytest.mark.parametrize(("text", "said"), [("a;b\n1;x\n2;y\n", "semicolon"), ("a\tb\tc\n1\tx\ty\n", "tab")])
+def test_records_of_a_file_with_another_delimiter_are_refused(tmp_path, text, said):
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    with pytest.raises(CorruptFileError, match=f"as if separated by {said}; say so with --format csv:delimiter={said}"):
+        list(CsvFormat().records(path))
+    assert next(CsvFormat(delimiter=said).records(path))[0]["a"] == "1"
+    assert len(next(CsvFormat(header=True).records(path))[0]) == 1
+
+
+def test_one_column_may_hold_commas_and_very_long_cells(tmp_path):
+    path = tmp_path / "x.csv"
+    long = "word " * 40_000
+    path.write_text(f'name\n"Smith, John"\n"Doe, Jane"\n"{long}, x"\n')
+    names = [each["name"] for each in next(CsvFormat().records(path))]
+    assert names == ["Smith, John", "Doe, Jane", f"{long}, x"]
+
+
+def test_text_in_utf_16_is_told_apart(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n1,x\n", encoding="utf-16")
+    with pytest.raises(CorruptFileError, match="iconv -f UTF-16"):
+        list(CsvFormat().records(path))

@@ -85,7 +85,7 @@ def test_it_keeps_the_contract() -> None:
     )
     report = check_component(spec, registry)
     assert report.ok, str(report)
-    assert {result.outcome for result in report.results} == {"passed"}
+    assert {result.outcome for result in report.results} <= {"passed", "skipped"}
 
 
 def test_without_examples_the_kit_says_so() -> None:

@@ -27,7 +27,6 @@ def header() -> Callable[..., Header]:
             "seed": 7,
             "keep_vectors": True,
             "metric_state": state,
-            "embedder": {"model": "hashing", "dim": 3},
             "library": "0.1.0",
         }
         return Header(**{**usual, **given})

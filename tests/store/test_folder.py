@@ -60,7 +60,7 @@ def test_rows_come_back_after_every_step(tmp_path, header, contents, ids):
 
 
 def test_header_comes_back(tmp_path, header):
-    made = header(search={"nprobe": 3, "rerank": 50}, embedder=None)
+    made = header(search={"nprobe": 3, "rerank": 50})
     with Folder.create(tmp_path / "a", made) as folder:
         read = folder.header
     for name in ("dim", "dtype", "metric", "plan", "search", "seed", "keep_vectors", "embedder", "library"):

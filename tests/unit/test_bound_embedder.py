@@ -311,3 +311,137 @@ def test_evaluated_with_texts() -> None:
     mine = nk.build([f"{one} {two}" for one in TEXTS for two in TEXTS], embedder="hashing:dim=64", plan="ivf4")
     wanted = nk.evaluate(mine, queries=HashingEmbedder(dim=64).embed(TEXTS, role="query"), k=3)
     assert nk.evaluate(mine, queries=TEXTS, k=3).quality == wanted.quality
+
+
+def test_one_that_has_to_learn_is_not_replaced_by_one_that_has(tmp_path: Path, registry: Registry) -> None:
+    nk.create(tmp_path / "docs", embedder="letters", registry=registry).close()
+    learned = Letters()
+    learned.fit(TEXTS)
+    for given in (HashingEmbedder(), learned, Letters(upper=True)):
+        with pytest.raises(
+            errors.EmbedderMismatchError, match="filled by letters:upper=false, and the embedder at hand"
+        ):
+            nk.open(tmp_path / "docs", embedder=given, registry=registry)
+
+
+def test_what_was_learned_is_of_no_use_to_another_kind(tmp_path: Path, registry: Registry) -> None:
+    nk.build(TEXTS, embedder="lsa").save(tmp_path / "docs")
+    for given in (Letters(), "table", "word-vectors:nowhere.txt:weighting=idf"):
+        with pytest.raises(errors.NearkinError) as raised:
+            nk.open(tmp_path / "docs", embedder=given, registry=registry)
+        assert isinstance(raised.value, errors.EmbedderMismatchError | errors.StorageError | errors.UnknownNameError)
+
+
+@pytest.mark.parametrize("plan", ["flat,pq4", "pca4,flat", "ivf2,pq4x4,refine-f16"])
+def test_plans_with_numbers_for_columns_that_are_still_to_be_learned(
+    tmp_path: Path, registry: Registry, plan: str
+) -> None:
+    with nk.create(tmp_path / "docs", embedder="letters", plan=plan, registry=registry) as docs:
+        docs.fit_embedder(["abcd efgh ijkl"])
+        assert docs.dim == 12
+    with nk.create(tmp_path / "more", embedder="letters", plan=plan, registry=registry) as docs:
+        with pytest.raises(errors.NearkinError, match=r"3 columns|3 of|at most"):
+            docs.add(["abc"])
+        assert docs.dim == 0
+    with pytest.raises(errors.NotSupportedError, match="manhattan"):
+        nk.create(tmp_path / "none", embedder="letters", plan="hnsw8,pq2x4", metric="manhattan", registry=registry)
+
+
+def test_a_refused_add_teaches_nothing(tmp_path: Path, registry: Registry) -> None:
+    with nk.create(tmp_path / "docs", embedder="letters", registry=registry) as docs:
+        for given in ({"ids": [1, 2]}, {"metadata": [{"a": {1, 2}}]}, {"metadata": [{}, {}]}, {"ids": [None]}):
+            with pytest.raises(errors.InputError):
+                docs.add(["one text"], **given)
+            assert docs.dim == 0
+        docs.add(TEXTS)
+        assert len(docs) == 4
+
+
+def test_a_failure_while_settling_leaves_all_as_it_was(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nearkin.store.folder import Folder
+
+    with nk.create(tmp_path / "docs", embedder="letters", registry=registry) as docs:
+        with monkeypatch.context() as patched:
+            patched.setattr(Folder, "settle", lambda self, header, state: fail_to_write())
+            with pytest.raises(errors.StorageError, match="no room"):
+                docs.add(TEXTS)
+        with pytest.raises(errors.NotTrainedError):
+            docs.search(["copy"])
+        docs.add(TEXTS)
+        assert docs.search(["copy a folder"], 1).ids.tolist() == [[3]]
+
+
+def fail_to_write() -> None:
+    raise errors.StorageError("no room")
+
+
+def test_searches_beside_the_first_add(tmp_path: Path, registry: Registry) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    for attempt in range(5):
+        with nk.create(tmp_path / f"docs{attempt}", embedder="letters", registry=registry) as docs:
+
+            def ask(docs: nk.Collection = docs) -> int:
+                for _ in range(200):
+                    try:
+                        docs.search(["copy a folder"], 1)
+                    except errors.NotTrainedError:
+                        continue
+                    return 1
+                return 0
+
+            with ThreadPoolExecutor(3) as pool:
+                asked = [pool.submit(ask) for _ in range(3)]
+                docs.add(TEXTS)
+                assert all(each.result() in (0, 1) for each in asked)
+
+
+def test_a_reader_from_before_the_embedder_learned(tmp_path: Path, registry: Registry) -> None:
+    with (
+        nk.create(tmp_path / "docs", embedder="letters", registry=registry) as docs,
+        nk.open(tmp_path / "docs", registry=registry, readonly=True) as reader,
+    ):
+        docs.add(TEXTS)
+        with pytest.raises(errors.StateError, match="learned after this was opened; open it again"):
+            reader.verify()
+        with pytest.raises(errors.NotTrainedError, match="open it again if another process did"):
+            reader.search(["copy"])
+
+
+def test_what_the_embedder_knows_nothing_of(tmp_path: Path) -> None:
+    mine = nk.build(TEXTS, embedder="hashing")
+    with pytest.raises(errors.InputError, match="query 1 has nothing that the embedder knows: '!!!'; use other words"):
+        mine.search(["copy", "!!!"])
+    with pytest.raises(errors.InputError, match="item 0 has nothing that the embedder knows: ''"):
+        mine.add([""])
+    assert mine.add(["", "more"], on_bad="skip").skipped.tolist() == [0]
+
+
+def test_what_can_be_read_once_is_refused() -> None:
+    mine = nk.build(TEXTS, embedder="hashing")
+    with pytest.raises(
+        errors.InputError, match=r"a generator, which can be read once; a list expected; pass list\(...\)"
+    ):
+        mine.add(text for text in TEXTS)
+    with pytest.raises(errors.ParameterError, match="that field keeps the item itself"):
+        mine.add(["one"], metadata=[{"text": np.array([1, 2])}])
+
+
+def test_items_that_are_missing_are_left_out_when_asked() -> None:
+    pandas = pytest.importorskip("pandas")
+    given = [None, *TEXTS, float("nan"), "", pandas.NA]
+    mine = nk.build(given, embedder="lsa", on_bad="skip")
+    assert (len(mine), mine.skipped.tolist()) == (4, [0, 5, 6, 7])
+    assert mine.search(["copy a folder"], 1)[0][0].id == 3
+    assert mine.add(pandas.Series(["a file", None]), on_bad="skip").skipped.tolist() == [1]
+    with pytest.raises(errors.InputError, match="item 0 is of type NoneType, text expected"):
+        nk.build(given, embedder="lsa")
+    with pytest.raises(errors.InputError, match="item 1 is of type int, text expected"):
+        nk.build([None, 3, "a"], embedder="hashing", on_bad="skip")
+    frame = pandas.DataFrame({"n": [1, 2], "title": ["a", "b"]})
+    with pytest.raises(
+        errors.InputError, match=r"data frame, a list of texts expected; pass one column of it: frame\['title'\]"
+    ):
+        nk.build(frame, embedder="hashing")

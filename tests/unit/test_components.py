@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nearkin.components import Part, parse_part, read_params
 from nearkin.errors import NearkinError, ParameterError, UnknownNameError
 from nearkin.hooks import CodecSpec, Spec
+from nearkin.registry import default_registry
 
 
 @dataclass(frozen=True)
@@ -194,3 +195,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         return
     assert part.name in SPECS
     assert parse(str(part)) == part
+
+
+def test_options_that_are_needed_are_named():
+    registry = default_registry()
+    with pytest.raises(ParameterError, match="embedder 'word-vectors' needs path; write word-vectors:PATH"):
+        registry.make("embedder", "word-vectors")

@@ -93,10 +93,13 @@ def test_roles_and_numbers():
     with pytest.raises(ParameterError, match="role is 'passage', 'document' or 'query' expected"):
         HashingEmbedder(16).embed(["a"], role="passage")
     np.testing.assert_array_equal(HashingEmbedder(16).embed(["a b"], role="query"), HashingEmbedder(16).embed(["a b"]))
-    with pytest.raises(ParameterError, match="dim is 7, at least 8 expected"):
+    with pytest.raises(ParameterError, match="dim is 7, a whole number of at least 8 expected"):
         HashingEmbedder(7)
-    with pytest.raises(ParameterError, match="ngrams is -1, 0 or more expected"):
+    with pytest.raises(ParameterError, match="ngrams is -1, a whole number of at least 0 expected"):
         HashingEmbedder(ngrams=-1)
+    with pytest.raises(ParameterError, match="dim is '64', a whole number"):
+        HashingEmbedder(dim="64")
+    assert HashingEmbedder(dim=np.int64(64)).fingerprint == HashingEmbedder(dim=64).fingerprint
 
 
 def test_fingerprints_tell_embedders_apart():
@@ -110,11 +113,13 @@ def test_canaries():
     embedder = HashingEmbedder(64)
     stored = embedder.embed(embedder.canaries)
     embedder.check_canaries(stored)
-    embedder.check_canaries(3 * stored)  # the direction counts
+    embedder.check_canaries(np.float32(1.001) * stored)
+    with pytest.raises(EmbedderMismatchError, match="has changed"):
+        embedder.check_canaries(3 * stored)  # Euclidean distances would change
     moved = stored.copy()
     moved[1] = moved[0]
     with pytest.raises(
-        EmbedderMismatchError, match=r"embedder 'hashing' has changed: canary '42' moved by a cosine distance of"
+        EmbedderMismatchError, match=r"embedder 'hashing' has changed: canary '42' moved by .* \(a cosine distance\)"
     ):
         embedder.check_canaries(moved)
     with pytest.raises(EmbedderMismatchError, match=r"gives canaries of shape \(3, 64\), \(3, 32\) were stored"):

@@ -112,6 +112,8 @@ class DelimitedFormat(VectorFormat):
             sample = _sample(lines)
             if not sample:
                 raise CorruptFileError(f"{path} is empty, rows of values expected")
+            if self.header is None:
+                _refuse_another_delimiter(sample, path, self.name, self.delimiter)
             has_header, names = names_for_records([row.cells for row in sample], self.header)
             need_different(str(path), names)
             body = sample[1:] if has_header else sample
@@ -152,6 +154,10 @@ class DelimitedFormat(VectorFormat):
                 done += len(block.vectors)
 
 
+LONGEST_CELL = 1 << 30
+"""Characters of a cell, at most; the csv module stops at 131,072 of itself."""
+
+
 class CsvFormat(DelimitedFormat):
     """Comma-separated, or by another delimiter that is given.
 
@@ -178,6 +184,7 @@ class TsvFormat(DelimitedFormat):
 
 def _rows(file: TextIO, delimiter: str, path: Path) -> Iterator[Row]:
     """Rows of one width; blank lines are left out."""
+    csv.field_size_limit(max(LONGEST_CELL, csv.field_size_limit()))
     reader = csv.reader(text_lines(file, path), delimiter=delimiter, strict=True)
     width = 0
     try:
@@ -190,6 +197,29 @@ def _rows(file: TextIO, delimiter: str, path: Path) -> Iterator[Row]:
             yield Row(reader.line_num, cells)
     except csv.Error as error:
         raise CorruptFileError(f"{path} line {reader.line_num} cannot be read: {error}") from error
+
+
+OTHER_DELIMITERS = {";": "semicolon", "\t": "tab", "|": "pipe", ",": "comma"}
+
+
+def _refuse_another_delimiter(sample: Sequence[Row], path: Path, format: str, delimiter: str) -> None:
+    """One column in which every row has another delimiter equally often is a file that is separated by that one.
+
+    Raises
+    ------
+    CorruptFileError
+        With the option that names it.
+    """
+    if len(sample[0].cells) > 1 or len(sample) < 2:
+        return
+    for character, name in OTHER_DELIMITERS.items():
+        counts = {row.cells[0].count(character) for row in sample}
+        if character != delimiter and len(counts) == 1 and max(counts):
+            raise CorruptFileError(
+                f"every row of {path} is a single cell with {max(counts)} {name}{'s' * (max(counts) > 1)} in it, as if "
+                f"separated by {name}",
+                hint=f"say so with --format {format}:delimiter={name}, or --format {format}:header=true if it is not",
+            )
 
 
 def _sample(rows: Iterator[Row]) -> list[Row]:

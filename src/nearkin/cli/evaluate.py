@@ -57,10 +57,11 @@ def evaluate(
     nearkin evaluate indexes/shop --where 'price < 50'
     nearkin evaluate indexes/mine --set nprobe=32 --json
     """
+    from nearkin.cli.queries import read_queries
     from nearkin.evaluation import evaluate as run
 
-    asked = None if queries is None else session.read(queries).vectors
     with session.open(directory, readonly=True) as collection, working(f"evaluating {directory}"):
+        asked = None if queries is None else read_queries(session, collection, queries)
         found = run(
             collection, asked, k=k, where=where, search=search, rows_asked=rows_asked, seed=session.settings.seed
         )

@@ -62,7 +62,7 @@ class Asked:
         path = self.file if self.file is not None else self.query or ""
         if path != "-" and self.file is None and not _is_there(path):
             if record is None:
-                if Path(path).suffix:  # the reader of its format tells that there is no such file
+                if Path(path).suffix or Path(path).is_dir():  # the reader of files tells what is wrong with it
                     return self._vectors(session, path)
                 raise StorageError(
                     f"there is no file {path!r}, and {directory} has no embedder that would take it for a text",
@@ -93,6 +93,12 @@ class Asked:
             return _questions(source)
 
 
+def read_queries(session: Session, collection: Collection, path: str) -> Any:
+    """Queries of a file as a collection takes them: vectors, or items where it has an embedder."""
+    record = collection.embedder_record
+    return session.read(path).vectors if record is None else queries_of_file(session, record, path).queries
+
+
 def queries_of_file(session: Session, record: EmbedderRecord, path: str) -> Questions:
     """Queries of a file: texts or records for an embedder, or vectors."""
     asked = Asked(None, path, (), None, None)
@@ -102,7 +108,7 @@ def queries_of_file(session: Session, record: EmbedderRecord, path: str) -> Ques
 
 def _is_there(path: str) -> bool:
     try:
-        return Path(path).exists()
+        return Path(path).is_file()
     except (OSError, ValueError):  # a text may be too long for a name, or have a NUL character
         return False
 

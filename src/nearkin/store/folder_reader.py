@@ -218,7 +218,10 @@ class FolderReader(Rows):
 
     def _record_problems(self, connection: Any) -> list[str]:
         path = self._database.path
-        if read_header(connection, path).embedder is not None and self.dim:
+        header = read_header(connection, path)
+        if header.dim != self.dim:
+            raise StateError(f"the embedder of {self.path} learned after this was opened", hint="open it again")
+        if header.embedder is not None and self.dim:
             read_embedder_state(connection, path)
         committed = read_committed(connection, path)
         problems = row_problems(connection, path, committed)
