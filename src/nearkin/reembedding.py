@@ -256,13 +256,12 @@ class _Work:
             if made.takes != record.takes:
                 raise ParameterError(f"embedder {made.text} takes {made.takes}s, and the rows are {record.takes}s")
             metric = self.metric or items.metric or made.metric
-            facts = {"of": items.facts, "embedder": made.text, "metric": metric, "on_bad": self.on_bad}
+            facts: dict[str, Any] = {"of": items.facts, "embedder": made.text, "metric": metric, "on_bad": self.on_bad}
             facts["seed"] = old.recipe.seed
             recipe = self._recipe(old, metric)
-            recipe.make(made.dim if made.fitted else 1, 1)  # what cannot be is refused before anything is embedded
             with self._started(shadow, items, made, facts) as new:
                 recipe = replace(recipe, metric=new.metric)
-                recipe.make(new.dim, 1)
+                self._need_legal(recipe, new, shadow)
                 before = self._fill(items, new, facts, told)
                 self._finish(old, new)
                 self._index(old, new, recipe)
@@ -274,6 +273,16 @@ class _Work:
     def _recipe(self, old: Collection, metric: str) -> Recipe:
         plan = old.recipe.plan if self.plan is None else as_plan(self.plan, None, self.registry)
         return Recipe(plan, make_metric(metric, self.registry)[0], self.registry, old.recipe.seed)
+
+    def _need_legal(self, recipe: Recipe, new: Collection, shadow: Path) -> None:
+        """Refuse a plan that cannot be before anything is embedded."""
+        try:
+            recipe.make(new.dim, 1)
+        except NearkinError:
+            if new._mark(MARK) is None:
+                new.close()
+                shutil.rmtree(shadow, ignore_errors=True)
+            raise
 
     def _started(self, shadow: Path, items: _Items, made: Embedder, facts: dict[str, Any]) -> Collection:
         """The new collection, as far as an interrupted run has come, or from the start."""
@@ -300,7 +309,7 @@ class _Work:
             threads=self.threads,
             registry=self.registry,
         )
-        if not new.dim:
+        if not made.fitted:
             new.fit_embedder(items.sample())
         return new
 
