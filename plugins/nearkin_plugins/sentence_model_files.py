@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from nearkin.errors import MissingDependencyError, ParameterError, StorageError, UnknownNameError
@@ -149,10 +150,46 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
 
 
+class _Silence:
+    """What is left out for as long as somebody wants it so: levels of loggers, filters of warnings and progress bars are the whole
+    process's, so that the first one changes them, and the last one of all threads puts them back."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._wanted = 0
+        self._undo = ExitStack()
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._wanted:
+                self._undo = _silenced()
+            self._wanted += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._wanted -= 1
+            if not self._wanted:
+                self._undo.close()
+
+
+_SILENCE = _Silence()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """What the libraries would print besides (bars, warnings, logging) is left out inside."""
-    with ExitStack() as stack, warnings.catch_warnings():
+    """What the libraries would print besides (bars, warnings, logging) is left out inside; in several threads at once, until all
+    are done."""
+    _SILENCE.begin()
+    try:
+        yield
+    finally:
+        _SILENCE.end()
+
+
+def _silenced() -> ExitStack:
+    """Leave it out; what puts everything back as it was."""
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         for name in _LOGGERS:
             logger = logging.getLogger(name)
@@ -160,7 +197,7 @@ def quiet() -> Iterator[None]:
             logger.setLevel(logging.CRITICAL + 1)
         for bars in _progress_bars():
             stack.enter_context(bars)
-        yield
+        return stack.pop_all()
 
 
 def _progress_bars() -> Iterator[Any]:

@@ -39,7 +39,8 @@ class SentenceTransformerEmbedder(Embedder):
     ----------
     model
         Folder of a saved model, a name of the hub (``"all-MiniLM-L6-v2"`` means ``"sentence-transformers/all-MiniLM-L6-v2"``), or a
-        loaded SentenceTransformer, which is used as it is.
+        loaded SentenceTransformer, which is used as it is. Its weights are read once, here: that it is trained on afterwards is not
+        noticed until the collection is opened again.
     revision
         Commit, tag or branch of the hub; left out, the newest when it is first loaded, and that one from then on.
     dim
@@ -97,6 +98,7 @@ class SentenceTransformerEmbedder(Embedder):
         self.tolerance = TOLERANCES[precision]
         self.cut_texts = 0
         """Texts so far of which the model did not see the end, being longer than `max_length`."""
+        self._documents, self._cut_documents = 0, 0
         self.max_length = _length(self._model, max_length)
         self._dim = _kept(dim, _dim(self._model))
         self.prompts = {
@@ -115,7 +117,7 @@ class SentenceTransformerEmbedder(Embedder):
     def _take_weights(self, *, changeable: bool) -> None:
         """Note what the weights are as they were loaded, then bring them into the precision."""
         with quiet():
-            self._weights = digest_of(dict(_weights(self._model)))
+            self._weights = digest_of(_weights(self._model))
             self._parameters = sum(each.numel() for each in self._model.parameters())
             if changeable:
                 self._model = _in_precision(self._model, self.precision)
@@ -160,6 +162,17 @@ class SentenceTransformerEmbedder(Embedder):
         given = {name: value for name, (value, usual) in options.items() if value != usual}
         return str(Part(f"{self.name}:{as_written(self._where)}", given))
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """How many of the texts that it embedded to be stored were cut."""
+        if not self._cut_documents:
+            return ()
+        are = "is" if self._cut_documents == 1 else "are"
+        return (
+            f"{self._cut_documents:,} of {self._documents:,} texts {are} longer than {self.max_length:,} tokens, and only the "
+            "head of such a text counts: chunk=... (--chunk) cuts texts into parts",
+        )
+
     def size(self) -> ModelSize:
         """Parameters of the weights, and their bytes in the present precision."""
         layers = getattr(_config(self._model), "num_hidden_layers", None)
@@ -167,7 +180,7 @@ class SentenceTransformerEmbedder(Embedder):
 
     def _embed(self, items: Sequence[Any], role: Role) -> np.ndarray:
         texts = [item if item.isascii() else item.encode("utf-8", "replace").decode() for item in items]
-        self.cut_texts += self._cut(texts, role)
+        self._count(texts, role)
         # Activations of int8 are scaled by what is in a batch: alone, a text's vector is its own.
         batch = 1 if self.precision == "int8" else self.batch_size
         encode = self._model.encode_query if role == "query" else self._model.encode_document
@@ -175,6 +188,15 @@ class SentenceTransformerEmbedder(Embedder):
             found = encode(texts, prompt=self.prompts[role], batch_size=batch, show_progress_bar=False)
         vectors = np.asarray(found, dtype=np.float32)[:, : self._dim]
         return unit_rows(vectors) if self.normalize else vectors
+
+    def _count(self, texts: Sequence[str], role: Role) -> None:
+        """Keep count of what is cut, and of what is stored; canaries are nobody's texts."""
+        cut = self._cut(texts, role)
+        stored = role == "document" and tuple(texts) != tuple(self.canaries)
+        with _ONE_AT_A_TIME:
+            self.cut_texts += cut
+            self._documents += len(texts) * stored
+            self._cut_documents += cut * stored
 
     def _cut(self, texts: Sequence[str], role: Role) -> int:
         """How many texts have more tokens than count; one character is one token at most."""
@@ -195,7 +217,7 @@ class SentenceTransformerEmbedder(Embedder):
                 f"precision {self.precision} does not run on {self._model.device} with this torch: {str(error)[:80]!r}",
                 hint="float32 runs everywhere",
             ) from error
-        self.cut_texts = 0
+        self.cut_texts = self._documents = 0
 
 
 def _as_given(model: Any, revision: str | None, precision: str, device: str | None) -> Any:

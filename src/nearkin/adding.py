@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,18 @@ import numpy as np
 
 from nearkin.collection import Collection
 from nearkin.documents import kind_of
+from nearkin.embedders import Told
 from nearkin.errors import ParameterError, VectorError
 from nearkin.files import with_columns
 from nearkin.formats import Block
 from nearkin.ids import need_distinct
 from nearkin.intake import gate_of
-from nearkin.item_adding import FilesAdded, add_items
+from nearkin.item_adding import FilesAdded, ItemRun
 from nearkin.item_files import ItemOptions, open_items
-from nearkin.parts import stored_bytes
+from nearkin.resuming import Progress, file_facts, keeper_of
 from nearkin.sources import Blocks, Source, open_source
 from nearkin.staging import screened
-from nearkin.store.header import Mark
 from nearkin.vectors import Gate, OnBad
-
-Told = Callable[[int, int], None]
-"""Is told how many rows of the file were dealt with, and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +38,15 @@ class FileAdded:
         Numbers of the rows that were left out as bad.
     resumed
         Rows at the head of the file that an interrupted run had added before.
+    already
+        Rows without ids that an earlier run on the same, unchanged file had added, all of them: they are not added twice.
     """
 
     added: int
     replaced: int
     skipped: np.ndarray
     resumed: int
+    already: int = 0
 
 
 def add_file(
@@ -62,7 +61,8 @@ def add_file(
     """Add the rows of a file to a collection, replacing those whose ids are there.
 
     The file is read twice: first all of it is checked, then it is added in parts, each of them durable. A run that was
-    interrupted goes on after the last part when it is started again on the same file.
+    interrupted goes on after the last part when it is started again on the same file. Rows without ids that were all added by an
+    earlier run on the same, unchanged file are not added again.
 
     Parameters
     ----------
@@ -94,14 +94,23 @@ def add_file(
     ...     add_file(mine, f"{home}/rows.npy").added, len(mine)
     (3, 3)
     """
+    run = _opened(collection, source, format, on_bad, replace)
+    run.check()
+    return run.finish(told)
+
+
+def _opened(
+    collection: Collection, source: str | os.PathLike[str] | Blocks, format: str | None, on_bad: OnBad, replace: bool
+) -> _Run:
+    collection._need_settled()
     found = open_source(source, registry=collection.recipe.registry, format=format)
     if found.dim != collection.dim:
         raise VectorError(
             f"the rows have {found.dim:,} columns, {collection.dim:,} expected",
             hint="if other columns hold numbers too, say which ones are the vectors: --vectors 'v*', format='csv:vectors=v*'",
         )
-    run = _Run(collection, found, on_bad, replace, None if callable(source) else _name_of(Path(source), format, on_bad))
-    return run.finish(run.check(), told)
+    facts = None if callable(source) else [file_facts(Path(source)), format, on_bad]
+    return _Run(collection, found, on_bad, replace, facts)
 
 
 def add_files(
@@ -177,20 +186,40 @@ def add_files(
             f"text, chunk and overlap (--text, --chunk, --overlap) are for texts, and {numbers[0]} is read as vectors",
             hint=None if record else "this collection has no embedder: create one with embedder=... (--embedder)",
         )
-    done = FilesAdded()
-    for path in numbers:
-        named = with_columns(path, registry, format, {"vectors": vectors, "id": id})
-        found = add_file(collection, path, format=named, on_bad=on_bad, replace=replace, told=told)
-        left_out = [f"row {row:,} of {path}" for row in found.skipped.tolist()]
-        done += FilesAdded(found.added, found.replaced, 0, left_out, found.resumed)
-    others = [path for path in kinds if path not in numbers]
+    columns = {"vectors": vectors, "id": id}
+    named = {path: with_columns(path, registry, format, columns) for path in numbers}
+    runs = {path: _opened(collection, path, named[path], on_bad, replace) for path in numbers}
+    others = [path for path in kinds if path not in runs]
+    items = None
     if others and record is not None:
         options = ItemOptions(text, id, chunk, overlap, format)
         source = open_items(
             others, record.takes, record.field, options, registry=registry, text_ids=has_text_ids(collection)
         )
-        done += add_items(collection, source, on_bad=on_bad, replace=replace, told=told)
-    return done
+        items = ItemRun(collection, source, on_bad, replace)
+    _check([*runs.values(), *([] if items is None else [items])], replace=replace)
+    done = FilesAdded()
+    for path, run in runs.items():
+        done += _as_files(run.finish(told), path)
+    return done if items is None else done + items.finish(told)
+
+
+def _check(runs: Sequence[_Run | ItemRun], *, replace: bool) -> None:
+    """Look at all rows and items before any is added, each run for itself and then their ids together."""
+    for run in runs:
+        run.check()
+    named = [run.ids for run in runs if run.ids]
+    if len({str if ids is not None and isinstance(ids[0], str) else int for ids in (run.ids for run in runs)}) > 1:
+        raise ParameterError(
+            "ids mix whole numbers and strings, one kind expected", hint="add the files to collections of their own"
+        )
+    if not replace:
+        need_distinct([each for ids in named for each in ids])
+
+
+def _as_files(found: FileAdded, path: str | os.PathLike[str]) -> FilesAdded:
+    left_out = [f"row {row:,} of {path}" for row in found.skipped.tolist()]
+    return FilesAdded(found.added, found.replaced, 0, left_out, found.resumed, already=found.already)
 
 
 def has_text_ids(collection: Collection) -> bool:
@@ -198,55 +227,56 @@ def has_text_ids(collection: Collection) -> bool:
     return len(collection.rows) > 0 and collection.rows.ids.kind == "str"
 
 
-def _name_of(path: Path, format: str | None, on_bad: str) -> str:
-    """The same for the same file, unchanged, read in the same way."""
-    facts = [os.path.realpath(path), stored_bytes(path), path.stat().st_mtime_ns, format, on_bad]
-    return "added/" + sha256(repr(facts).encode()).hexdigest()[:32]
-
-
 class _Run:
     """One run over a source, which is read twice."""
 
-    def __init__(self, collection: Collection, source: Source, on_bad: OnBad, replace: bool, name: str | None) -> None:
+    def __init__(self, collection: Collection, source: Source, on_bad: OnBad, replace: bool, facts: Any) -> None:
         self._collection = collection
         self._source = source
         self._on_bad = on_bad
         self._replace = replace
-        self._name = name if collection.path is not None else None
+        self._progress = Progress(collection, None if facts is None else keeper_of(facts))
+        self._checked = self._gate()
+        self.ids: list[Any] | None = None
+        """Ids of the good rows, once they were checked; None where they have none."""
 
     def _gate(self) -> Gate:
         return gate_of(self._collection.metric, self._collection.dim, self._on_bad)
 
-    def _done_before(self) -> int:
-        facts = self._collection._mark(self._name) if self._name else None
-        return int(facts["rows"]) if facts else 0
-
-    def _mark(self, rows: int | None) -> Mark | None:
-        return Mark(self._name, None if rows is None else {"rows": rows}) if self._name else None
-
-    def check(self) -> Gate:
+    def check(self) -> None:
         """Look at every row before any is added."""
-        gate = self._gate()
+        gate, progress = self._checked, self._progress
         ids: list[Any] = []
         for part in screened(self._source.read(), gate):
             ids += part.ids or ()
         need_distinct(ids)
-        start = self._done_before()
-        left = ids[start - np.count_nonzero(gate.skipped < start) :]
+        self.ids = ids or None
+        progress.resume(ids[: self._good(progress.items)] if ids else None)
+        left = ids[self._good(progress.items) :]
         if left:
             self._collection.rows.ids.next_ids(left, len(left), replace=self._replace)
-        return gate
 
-    def finish(self, checked: Gate, told: Told | None) -> FileAdded:
+    def _good(self, rows: int) -> int:
+        """Good rows among the first ones."""
+        return rows - int(np.count_nonzero(self._checked.skipped < rows))
+
+    def finish(self, told: Told | None) -> FileAdded:
         """Add what was not added before, part by part."""
-        start, gate = self._done_before(), self._gate()
+        start, gate, checked = self._progress.items, self._gate(), self._checked
+        if start == checked.rows:
+            return FileAdded(0, 0, checked.skipped, 0, already=start)
+        if self.ids:
+            self._progress.overtake(self.ids[self._good(start) :])
         added = replaced = 0
+        remains = self._progress.remains
         for block in _after(self._source.read(), start):
             found = gate.take(block.vectors)
             done = start + gate.rows
-            mark = self._mark(done if done < checked.rows else None)
-            taken = self._collection._take_block(found, block, replace=self._replace, mark=mark)
-            added, replaced = added + len(taken.ids) - taken.replaced, replaced + taken.replaced
+            with self._collection.unchanging():
+                mark = self._progress.mark(done, len(found.vectors), last=done >= checked.rows)
+                taken = self._collection._take_block(found, block, replace=self._replace, mark=mark, gone=remains)
+            places = taken.replaced + len(remains)
+            added, replaced, remains = added + len(taken.ids) - places, replaced + places, []
             if told is not None:
                 told(done, checked.rows)
         return FileAdded(added, replaced, checked.skipped, start)

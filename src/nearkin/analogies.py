@@ -150,5 +150,5 @@ def _result(
         k,
         collection.rows.ids.table,
         similarity,
-        lambda count: why_fewer(count, k, max(0, len(collection) - 3), collection.search_defaults),
+        lambda query, count: why_fewer(count, k, max(0, len(collection) - 3), collection.search_defaults),
     )

@@ -198,6 +198,11 @@ class BoundEmbedder:
                 self._made = self._proven(self._make())
             return self._made
 
+    @property
+    def made(self) -> Embedder | None:
+        """The embedder, if something has needed it so far."""
+        return self._made
+
     def _proven(self, embedder: Embedder) -> Embedder:
         other = embedder.text.partition(":")[0] != self.record.text.partition(":")[0]
         if not self.record.fitted:

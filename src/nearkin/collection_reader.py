@@ -11,7 +11,16 @@ from nearkin.collection_state import CollectionState
 from nearkin.errors import NotSupportedError
 from nearkin.fields import FieldFacts, summarize_fields
 from nearkin.filters import Where, as_filter
-from nearkin.grouping import Ask, Groups, nearest_groups, why_fewer_groups
+from nearkin.grouping import (
+    REMEMBERED,
+    Ask,
+    Blocks,
+    Groups,
+    distances_of_all,
+    keys_of,
+    nearest_groups,
+    why_fewer_groups,
+)
 from nearkin.indexes import Found
 from nearkin.intake import PADDED, real_number
 from nearkin.results import RangeResult, SearchResult
@@ -78,19 +87,44 @@ class CollectionReader(CollectionState):
             def ask(some: np.ndarray, depth: int) -> Found:
                 return view.search(prepared[some], depth, cores, params, allow_fewer=allow_fewer)
 
-            return self._grouped(ask, group_by, len(prepared), k, view.count, filtered=where is not None)
+            scanned = None if allow_fewer or not view.keeps_vectors else view.allowed
+            return self._grouped(ask, group_by, prepared, k, view.count, scanned, filtered=where is not None)
         found = view.search(prepared, k, cores, params, allow_fewer=allow_fewer)
         return self._result(view.count, found, k, filtered=where is not None)
 
-    def _grouped(self, ask: Ask, group_by: str, queries: int, k: int, rows: int, *, filtered: bool) -> SearchResult:
-        """The best rows of k groups, and why there are fewer."""
-        found, exhausted = nearest_groups(ask, Groups(self._rows, group_by), queries, k, rows)
-        return self._result(
-            rows,
-            found,
-            k,
-            explain=lambda count: why_fewer_groups(count, k, group_by, filtered=filtered, exhausted=exhausted),
-        )
+    def _grouped(
+        self,
+        ask: Ask,
+        group_by: str,
+        prepared: np.ndarray,
+        k: int,
+        rows: int,
+        scanned: np.ndarray | None,
+        *,
+        filtered: bool,
+    ) -> SearchResult:
+        """The best rows of k groups, and why there are fewer; the rows that may be `scanned`, where they may."""
+
+        def scan(some: np.ndarray) -> Blocks:
+            assert scanned is not None
+            return distances_of_all(self._rows, scanned, prepared[some], self._metric)
+
+        groups = self._groups_by(group_by).of
+        found, exhausted = nearest_groups(ask, groups, len(prepared), k, rows, None if scanned is None else scan)
+
+        def explain(query: int, count: int) -> str:
+            return why_fewer_groups(count, k, group_by, filtered=filtered, exhausted=bool(exhausted[query]))
+
+        return self._result(rows, found, k, explain=explain)
+
+    def _groups_by(self, field: str) -> Groups:
+        keys = keys_of(field)
+        with self._moment():
+            groups = self._groups.pop(keys, None) or Groups(self._rows, keys, self._moment)
+            for oldest in list(self._groups)[: 1 - REMEMBERED]:
+                del self._groups[oldest]
+            self._groups[keys] = groups
+            return groups
 
     def exact_search(
         self,
@@ -118,7 +152,7 @@ class CollectionReader(CollectionState):
             return exact_truth(self._rows, allowed, prepared[some], depth, cores, self._recipe, cache=cached)
 
         if group_by is not None:
-            return self._grouped(ask, group_by, len(prepared), k, rows, filtered=where is not None)
+            return self._grouped(ask, group_by, prepared, k, rows, allowed, filtered=where is not None)
         return self._result(rows, ask(np.arange(len(prepared)), k), k, filtered=where is not None)
 
     def true_distances(self, queries: Any, positions: np.ndarray) -> np.ndarray:

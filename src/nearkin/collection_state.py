@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -15,13 +15,14 @@ import numpy as np
 
 from nearkin.errors import ClosedError, InputError, NotTrainedError, ParameterError, ReadOnlyError, StateError
 from nearkin.forks import need_same_process, process_generation
+from nearkin.grouping import Groups
 from nearkin.indexes import Found, Index
 from nearkin.indexing import Built, Recipe, Timings
 from nearkin.intake import PADDED
 from nearkin.items import items_in
 from nearkin.memory_accounting import disk_bytes, kept_bytes
 from nearkin.metrics import Metric
-from nearkin.results import SearchResult, why_fewer
+from nearkin.results import Explain, SearchResult, why_fewer
 from nearkin.rows import ForgottenRows, Rows
 from nearkin.search_parameters import whole_number
 from nearkin.settings import THREADS
@@ -69,6 +70,7 @@ class CollectionState:
         self._covered = 0
         self._view: View | None = None
         self._tail = NO_TAIL
+        self._groups: dict[tuple[str, ...], Groups] = {}  # by what leads to the field
         self._margins = RangeMargins(recipe.metric, rows, recipe.seed)
         self.timings = Timings()
         self.facts: Mapping[str, Any] = {}
@@ -306,7 +308,7 @@ class CollectionState:
         """Keep only the index: the rows are let go, and what needs them is refused from now on."""
         with self.unchanging(), self._lock:
             self._rows, self._keep_vectors, self._view = ForgottenRows.of(self._rows), False, None
-            self._tail = NO_TAIL
+            self._tail, self._groups = NO_TAIL, {}
             self._margins = RangeMargins(self._metric, self._rows, self._recipe.seed)
 
     def _asked(self, k: Any) -> int:
@@ -314,7 +316,7 @@ class CollectionState:
         return whole_number("k", k, 1, max(len(self._rows), PADDED))
 
     def _result(
-        self, rows: int, found: Found, k: int, *, filtered: bool = False, explain: Callable[[int], str] | None = None
+        self, rows: int, found: Found, k: int, *, filtered: bool = False, explain: Explain | None = None
     ) -> SearchResult:
         return SearchResult(
             found.positions,
@@ -322,7 +324,7 @@ class CollectionState:
             k,
             self._rows.ids.table,
             self._metric.similarity,
-            explain or (lambda count: why_fewer(count, k, rows, self.search_defaults, filtered=filtered)),
+            explain or (lambda query, count: why_fewer(count, k, rows, self.search_defaults, filtered=filtered)),
         )
 
     def _threads_for(self, threads: int | None) -> int:

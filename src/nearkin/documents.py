@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from nearkin.errors import CorruptFileError, StorageError, UnknownNameError
 from nearkin.files import RUNS_CODE, Formats, find_format, name_of_format
@@ -103,13 +104,26 @@ def read_document(path: Path) -> str:
     CorruptFileError
         It is binary, or its text is in another encoding.
     """
+    with _open_text(path) as file:
+        return file.read()
+
+
+def document_lines(path: Path) -> Iterator[str]:
+    """The lines of the text of a file, read one by one; otherwise as `read_document`."""
+    with _open_text(path) as file:
+        yield from file
+
+
+@contextmanager
+def _open_text(path: Path) -> Iterator[TextIO]:
     try:
         if not path.is_file():
             what = "is no file" if path.exists() else "is not there"
             raise StorageError(f"{path} {what}, a text file expected")
         if _is_binary(path):
             raise CorruptFileError(f"{path} is a binary file, text expected", hint="turn it into text first")
-        return path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            yield file
     except UnicodeDecodeError as error:
         raise CorruptFileError(
             f"{path} is no text that can be read: it is not UTF-8 ({error.reason})",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -93,7 +93,8 @@ class Embedder(ABC):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What it found in learning that a user should know, a sentence each; shown when a collection is filled."""
+        """What it found in learning, or in what it embedded, that a user should know, a sentence each; shown when a collection is
+        filled."""
         return ()
 
     @property
@@ -273,15 +274,18 @@ def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray(np.einsum("ij,ij->i", apart, apart) / (2 * np.where(squares > 0, squares, 1)))
 
 
-def digest_of(arrays: Mapping[str, np.ndarray]) -> str:
+def digest_of(arrays: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]]) -> str:
     """Hash of arrays by name, 16 hexadecimal digits, for an `identity`: the same on every machine.
+
+    Pairs of names and arrays, in the order of the names, may be made one by one; the hash is that of a dict of them.
 
     >>> digest_of({"weights": np.arange(3, dtype=np.float32)})
     '7dbcb085e0a9322c'
     """
     hashed = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.asarray(arrays[name])
+    pairs = ((name, arrays[name]) for name in sorted(arrays)) if isinstance(arrays, Mapping) else arrays
+    for name, given in pairs:
+        array = np.asarray(given)
         plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         hashed.update(f"{name} {plain.dtype.str} {plain.shape} ".encode())
         hashed.update(plain.reshape(-1).view(np.uint8).data)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any, NamedTuple
+from dataclasses import replace as changed
+from typing import Any
 
 import numpy as np
 
 from nearkin.collection import Collection
+from nearkin.embedders import Told
 from nearkin.errors import InputError, VectorError
 from nearkin.formats import Block
 from nearkin.ids import need_distinct
@@ -18,18 +18,15 @@ from nearkin.intake import gate_of
 from nearkin.item_files import ItemSource
 from nearkin.items import ItemBlock, metadata_of_items
 from nearkin.metadata_text import metadata_text
+from nearkin.resuming import Keeper, Progress, keeper_of
 from nearkin.staging import ItemReservoir
-from nearkin.store.header import Mark
 from nearkin.vectors import OnBad, Screened
 
 ITEMS_A_COMMIT = 2048
 """Items that are embedded and committed together: what an interruption costs at most."""
 
-LEARNED_FROM = 50_000
+LEARNED_FROM = 100_000
 """Items that an embedder learns from, at most: a random sample where there are more."""
-
-Told = Callable[[int, int], None]
-"""Is told how many items were dealt with, and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +36,16 @@ class FilesAdded:
     Attributes
     ----------
     added, replaced, removed
-        Rows under new ids, rows that took the place of one, and rows of a document that has fewer chunks now.
+        Rows under new ids, rows that took the place of one, and rows that are gone: of a document that has fewer chunks now, or
+        of an item that was left out this time.
     left_out
         Items that were left out, by id or by file and row.
     resumed
         Items at the head that an interrupted run had dealt with before.
     learned_from
         Items that the embedder learned from in this run; 0 if it did not.
+    already
+        Items without ids that an earlier run on the same, unchanged files had added, all of them: they are not added twice.
     """
 
     added: int = 0
@@ -54,6 +54,7 @@ class FilesAdded:
     left_out: Sequence[str] = ()
     resumed: int = 0
     learned_from: int = 0
+    already: int = 0
 
     def __add__(self, other: FilesAdded) -> FilesAdded:
         """Both together."""
@@ -64,17 +65,8 @@ class FilesAdded:
             (*self.left_out, *other.left_out),
             self.resumed + other.resumed,
             self.learned_from + other.learned_from,
+            self.already + other.already,
         )
-
-
-class Keeper(NamedTuple):
-    """Where a run keeps how far it has come."""
-
-    name: str
-    facts: dict[str, Any]
-    """Kept besides."""
-    stays: bool
-    """Whether the mark is there at the end, too; otherwise it is taken away by the last commit."""
 
 
 def add_items(
@@ -90,7 +82,8 @@ def add_items(
 
     The files are read twice: first all of it is checked, then the items are embedded and added in parts, each of them durable. A
     run that was interrupted goes on after the last part when it is started again on the same files. A document that is added
-    again loses the chunks that it has no more, in the commit of its last one.
+    again loses the chunks that it has no more, in the commit of its last one. Items without ids that were all added by an earlier
+    run on the same, unchanged files are not added again.
 
     Parameters
     ----------
@@ -111,16 +104,9 @@ def add_items(
     VectorError
         The vector of an item cannot be stored under the metric; what came before was added.
     """
-    run = _Run(collection, source, on_bad, replace, keeper or _own_keeper(collection, source))
+    run = ItemRun(collection, source, on_bad, replace, keeper)
     run.check()
-    run.fit()
     return run.finish(told)
-
-
-def _own_keeper(collection: Collection, source: ItemSource) -> Keeper | None:
-    if source.facts is None or collection.path is None:
-        return None
-    return Keeper("added/" + sha256(json.dumps(source.facts).encode()).hexdigest()[:32], {}, stays=False)
 
 
 @dataclass
@@ -134,26 +120,37 @@ class _Checked:
     """Chunks of each document."""
 
 
-class _Run:
+class ItemRun:
     """One run over items, which are read twice."""
 
     def __init__(
-        self, collection: Collection, source: ItemSource, on_bad: OnBad, replace: bool, keeper: Keeper | None
+        self,
+        collection: Collection,
+        source: ItemSource,
+        on_bad: OnBad,
+        replace: bool,
+        keeper: Keeper | None = None,
     ) -> None:
         self._collection = collection
         self._source = source
         gate_of(collection.metric, 1, on_bad)  # refuses what on_bad cannot be
         self._on_bad = on_bad
         self._replace = replace
-        self._keeper = keeper if collection.path is not None else None
+        self._stays = keeper is not None and keeper.stays
         self._bound = collection._need_embedder()
         self._checked = _Checked()
         self._sample: ItemReservoir | None = None
         if not self._bound.record.fitted:
             self._sample = ItemReservoir(LEARNED_FROM, collection.recipe.seed)
-        facts = self._collection._mark(self._keeper.name) if self._keeper else None
-        self._start = int(facts.get("items", 0)) if facts else 0
-        self._left_out: list[str] = list(facts.get("left_out", ())) if facts else []
+        own = None if source.facts is None else keeper_of(source.facts)
+        self._progress = Progress(collection, keeper or own)
+        self._left_out: list[str] = list(self._progress.facts.get("left_out", ()))
+        self._out: list[int] = list(self._progress.facts.get("out", ()))
+
+    @property
+    def ids(self) -> list[Any] | None:
+        """Ids of all items, once they were checked; None where they have none."""
+        return self._checked.ids or None
 
     # ---- the first pass --------------------------------------------------------------------------------------------
 
@@ -184,9 +181,8 @@ class _Run:
         extra = metadata_of_items(items, self._bound.record.field, block.metadata)
         for row, each in enumerate(extra, block.first):
             metadata_text(each, row)
-        for at in range(len(items)):
-            if (place := _chunk_of(block, at)) is not None:
-                self._checked.chunks[place[0]] = place[1] + 1
+        for document, number in filter(None, block.chunks or ()):
+            self._checked.chunks[document] = max(number + 1, self._checked.chunks.get(document, 0))
 
     def _need_usable(self) -> None:
         found, files = self._checked, ", ".join(self._source.names[:3])
@@ -200,14 +196,19 @@ class _Run:
             )
 
     def _need_ids(self) -> None:
-        found, table = self._checked, self._collection.rows.ids
+        found, progress, table = self._checked, self._progress, self._collection.rows.ids
         need_distinct(found.ids)
-        left = found.ids[self._start :] if found.ids else None
-        table.next_ids(left, found.rows - self._start, replace=self._replace)
+        out = {*self._out}
+        before = [each for number, each in enumerate(found.ids[: progress.items]) if number not in out]
+        progress.resume(before if found.ids else None)
+        if not progress.items:
+            self._left_out, self._out = [], []
+        left = found.ids[progress.items :] if found.ids else None
+        table.next_ids(left, found.rows - progress.items, replace=self._replace)
 
     # ---- the second pass -------------------------------------------------------------------------------------------
 
-    def fit(self) -> None:
+    def _fit(self) -> None:
         """Let the embedder learn, if it has to; what it learns is on the disk before the first row."""
         if self._sample is not None:
             self._collection.fit_embedder(self._sample.items)
@@ -215,24 +216,33 @@ class _Run:
 
     def finish(self, told: Told | None) -> FilesAdded:
         """Embed and add what was not added before, part by part."""
-        done, total = self._start, self._checked.rows
-        added = replaced = removed = 0
-        older = self._older_chunks()
+        start, total = self._progress.items, self._checked.rows
+        if start == total and not self._stays:
+            return FilesAdded(left_out=tuple(self._left_out), already=total)
+        self._fit()
+        if self._checked.ids:
+            self._progress.overtake(self._checked.ids[start:])
+        done, all_done = start, FilesAdded()
+        older, remains = self._older_chunks(), self._progress.remains
         for part, pieces in _parts(_after(self._source.read(), done), ITEMS_A_COMMIT):
-            done += len(part.items)
-            before = len(self._collection)
-            taken, new = self._take(part, pieces, older, self._mark(done, last=done >= total))
-            added, replaced = added + new - taken, replaced + taken
-            removed += before + new - taken - len(self._collection)
+            all_done += self._take(part, pieces, older, remains, first=done, last=done + len(part.items) >= total)
+            done, remains = done + len(part.items), []
             if told is not None:
                 told(done, total)
         learned = 0 if self._sample is None else len(self._sample.items)
-        return FilesAdded(added, replaced, removed, tuple(self._left_out), self._start, learned)
+        return changed(all_done, left_out=tuple(self._left_out), resumed=start, learned_from=learned)
 
     def _take(
-        self, part: ItemBlock, pieces: list[ItemBlock], older: dict[str, list[Any]], mark: Mark | None
-    ) -> tuple[int, int]:
-        """Embed a part and commit it with the mark; rows that were replaced, and rows that were stored."""
+        self,
+        part: ItemBlock,
+        pieces: list[ItemBlock],
+        older: dict[str, list[Any]],
+        remains: list[int],
+        *,
+        first: int,
+        last: bool,
+    ) -> FilesAdded:
+        """Embed a part and commit it together with how far the run has come; `remains` are ids that go, too."""
         empty = {*_empty(part.items)}
         kept = [at for at in range(len(part.items)) if at not in empty]
         vectors = self._bound.embed([part.items[at] for at in kept], "document")  # without the lock: it may take long
@@ -248,11 +258,18 @@ class _Run:
         stays = kept if found.kept is None else [kept[row] for row in found.kept.tolist()]
         out = sorted({*range(len(part.items))}.difference(stays))
         self._left_out += [_name(pieces, at) for at in out]
+        self._out += [first + at for at in out]
         whole = Screened(found.vectors, None, np.empty(0, dtype=np.int64))
-        gone = self._gone(part, out, older)
+        gone = [*remains, *self._gone(part, out, older)]
         block = self._block(part, stays, found.vectors)
-        taken = self._collection._take_block(whole, block, replace=self._replace, mark=mark, gone=gone)
-        return taken.replaced, len(taken.ids)
+        with self._collection.unchanging():
+            besides = {"left_out": self._left_out, "out": self._out}
+            mark = self._progress.mark(first + len(part.items), len(stays), last=last, **besides)
+            before = len(self._collection)
+            taken = self._collection._take_block(whole, block, replace=self._replace, mark=mark, gone=gone)
+            new, replaced = len(taken.ids), taken.replaced + len(remains)
+            removed = before + new - replaced - len(self._collection)
+        return FilesAdded(new - replaced, replaced, removed)
 
     def _block(self, part: ItemBlock, stays: list[int], vectors: np.ndarray) -> Block:
         extra = None if part.metadata is None else [part.metadata[at] for at in stays]
@@ -260,19 +277,14 @@ class _Run:
         ids = None if part.ids is None else [part.ids[at] for at in stays]
         return Block(vectors, ids if stays else [], metadata)
 
-    def _mark(self, done: int, *, last: bool) -> Mark | None:
-        if self._keeper is None:
-            return None
-        if last and not self._keeper.stays:
-            return Mark(self._keeper.name, None)
-        return Mark(self._keeper.name, {**self._keeper.facts, "items": done, "left_out": self._left_out})
-
     def _older_chunks(self) -> dict[str, list[Any]]:
         """Ids of the chunks that documents had before, beyond those that they have now."""
         table, chunks = self._collection.rows.ids, self._checked.chunks
         if not chunks or table.kind != "str":
             return {}
-        named = [(each, *each.rpartition("#")[::2]) for each in self._collection.ids.tolist()]
+        own = {*self._checked.ids}
+        others = [each for each in self._collection.ids.tolist() if each not in own]
+        named = [(each, *each.rpartition("#")[::2]) for each in others]
         beyond = [
             (key, document)
             for key, document, number in named
@@ -286,27 +298,12 @@ class _Run:
         return older
 
     def _gone(self, part: ItemBlock, out: list[int], older: dict[str, list[Any]]) -> list[Any]:
-        """Ids of the rows that go with a part: chunks beyond the last one of a document that ends in it, and chunks left out."""
-        gone = []
-        for at in range(len(part.items)) if self._checked.chunks else ():
-            place = _chunk_of(part, at)
-            if place is None or part.ids is None:
-                continue
-            if at in out:
-                gone.append(part.ids[at])
-            if place[1] == self._checked.chunks[place[0]] - 1:
-                gone += older.get(place[0], ())
+        """Ids of the rows that go with a part: of items left out, and chunks beyond the last one of a document that ends in it."""
+        gone = [] if part.ids is None else [part.ids[at] for at in out]
+        for document, number in filter(None, part.chunks or ()):
+            if number == self._checked.chunks[document] - 1:
+                gone += older.get(document, ())
         return gone
-
-
-def _chunk_of(block: ItemBlock, at: int) -> tuple[str, int] | None:
-    """Document and number of an item that is a chunk; None if it is none."""
-    if block.ids is None or block.metadata is None:
-        return None
-    document, number = block.metadata[at].get("document"), block.metadata[at].get("chunk")
-    if isinstance(document, str) and isinstance(number, int) and block.ids[at] == f"{document}#{number}":
-        return document, number
-    return None
 
 
 def _empty(items: Sequence[Any]) -> list[int]:
@@ -365,5 +362,8 @@ def _joined(blocks: list[ItemBlock]) -> ItemBlock:
     metadata = None
     if any(block.metadata for block in blocks):
         metadata = [each for block in blocks for each in block.metadata or [{} for _ in block.items]]
+    chunks = None
+    if any(block.chunks for block in blocks):
+        chunks = [each for block in blocks for each in block.chunks or [None for _ in block.items]]
     items = [each for block in blocks for each in block.items]
-    return ItemBlock(items, ids, metadata, blocks[0].origin, blocks[0].first)
+    return ItemBlock(items, ids, metadata, blocks[0].origin, blocks[0].first, chunks)

@@ -20,20 +20,21 @@ from nearkin.budgets import Budget, Optimize
 from nearkin.building import need_sound, open_collection
 from nearkin.collection import Collection
 from nearkin.creation import create
-from nearkin.embedders import Embedder
+from nearkin.embedders import Embedder, Told
 from nearkin.errors import StateError
 from nearkin.indexing import Recipe
-from nearkin.item_adding import FilesAdded, Keeper, Told, add_items
+from nearkin.item_adding import FilesAdded, add_items
 from nearkin.item_files import ItemOptions, ItemSource, open_items
 from nearkin.metrics import Metric
 from nearkin.plan_search import Progress
 from nearkin.planning import chooser_of
 from nearkin.plans import Plan, as_plan
 from nearkin.registry import Registry, default_registry
+from nearkin.resuming import Keeper
 from nearkin.settings import load_settings
 from nearkin.store.folder import Folder, write_folder
 from nearkin.store.header import BUILDING, Mark
-from nearkin.store.replacement import DATABASE_NAME, check_place, real_path
+from nearkin.store.replacement import DATABASE_NAME, check_place, put_in_place, real_path, replaced_name
 from nearkin.vectors import OnBad
 
 SHOWN = 3
@@ -72,8 +73,8 @@ def build_items(
     """Build a searchable collection from text files and tables into a folder, and open it.
 
     The embedder learns from a sample of all files, if it has to; the items are embedded and committed part by part; then the index
-    is built. What was interrupted, at any moment, goes on where it stopped when the same is asked for again, and no row that was
-    committed is embedded a second time. Until it is done the folder says that it is unfinished, and is not opened.
+    is built. What was interrupted goes on where it stopped when the same is asked for again, and no row that was committed is
+    embedded a second time. Until it is done the folder says that it is unfinished, and is not opened.
 
     Parameters
     ----------
@@ -86,7 +87,8 @@ def build_items(
     text, id, chunk, overlap, format, on_bad, told
         As for `nearkin.add_files`.
     overwrite
-        Replace the collection that is at `path`, once the new one is whole; an unfinished one is begun anew.
+        Replace the collection that is at `path`, once the new one is whole. An unfinished one is gone on with all the same if it is
+        being built from the same, and otherwise begun anew.
     field, metric, plan, recall, memory, latency, optimize, queries, k, search, seconds, seed, threads, progress
         As for `nearkin.build`.
 
@@ -98,7 +100,7 @@ def build_items(
     Raises
     ------
     StateError
-        The folder is unfinished, and is being built from something else.
+        The folder is unfinished, has rows, and is being built from something else.
     ParameterError
         There is a collection at `path` that may not be replaced; or as for `nearkin.add_files` and `nearkin.build`.
     InputError, NotSupportedError, BudgetError, VectorError, StorageError
@@ -124,7 +126,7 @@ def build_items(
     work = _Work(Path(path), source, given, overwrite=overwrite)
     work.prepare()
     asked = {"k": k, "queries": queries, "seconds": seconds, "progress": progress}
-    return work.in_place(_built(work, parsed, budget, on_bad, threads, told, asked), threads)
+    return work.finished(_built(work, parsed, budget, on_bad, threads, told, asked), threads)
 
 
 def _built(
@@ -136,7 +138,7 @@ def _built(
     told: Told | None,
     asked: Mapping[str, Any],
 ) -> Collection:
-    """The folder with all rows and the index, no longer unfinished."""
+    """The folder with all rows and the index."""
     collection = work.opened(work.place, threads, unfinished=True)
     try:
         start = time.perf_counter()
@@ -146,7 +148,6 @@ def _built(
         _index(collection, Recipe(plan, collection.metric, before.registry, before.seed), budget, asked)
         collection.timings = replace(collection.timings, read=read)
         collection.notes += _notes(done)
-        collection._folder("a mark").commit(mark=Mark(BUILDING, None))
     except BaseException:
         collection.close()
         raise
@@ -196,25 +197,27 @@ class _Work:
         digest = sha256(json.dumps(decides).encode()).hexdigest()[:32]
         self._facts = {"from": list(source.names[: SHOWN + 1]), "embedder": given["embedder"].text, "what": digest}
         self.keeper = Keeper(BUILDING, self._facts, stays=True)
-        self._replaces = overwrite and _is_finished(self._path)
-        self.place = self._path.with_name(f".{self._path.name[:100]}.building.new") if self._replaces else self._path
+        beside = self._path.with_name(f".{self._path.name[:100]}.building.new")
+        self._replaces = overwrite and (_is_finished(self._path) or self._is_begun(beside))
+        self.place = beside if self._replaces else self._path
 
     def prepare(self) -> None:
         """Make the folder, unless it is there unfinished."""
-        check_place(self._path, overwrite=self._overwrite or not _is_finished(self._path))
-        if not (self.place / DATABASE_NAME).exists():
-            self._begin(overwrite=False)
+        found = _building_of(self._path)
+        check_place(self._path, overwrite=self._overwrite or found is not None)
+        if self._is_begun(self.place):
             return
-        mark = _building_of(self.place) or {}
-        if mark.get("what") == self._facts["what"]:
-            return
-        if not (self._replaces or self._overwrite):
+        if found is not None and _has_rows(self._path) and not self._overwrite:
             raise StateError(
-                f"{self._path} is unfinished: it is being built from {_named(mark.get('from', ()))} by "
-                f"{mark.get('embedder')}, and something else is asked for now",
+                f"{self._path} is unfinished: it is being built from {_named(found.get('from', ()))} by "
+                f"{found.get('embedder')}, and something else is asked for now",
                 hint="go on with the same files and options, or pass overwrite=True (--overwrite) to begin anew",
             )
-        self._begin(overwrite=True)
+        self._begin()
+
+    def _is_begun(self, place: Path) -> bool:
+        """Whether what is asked for is being built there."""
+        return bool((_building_of(place) or {}).get("what") == self._facts["what"])
 
     def opened(self, place: Path, threads: int | None, *, unfinished: bool = False) -> Collection:
         """The collection in a folder, with what is given of it."""
@@ -228,34 +231,45 @@ class _Work:
             unfinished=unfinished,
         )
 
-    def _begin(self, *, overwrite: bool) -> None:
+    def _begin(self) -> None:
         def fill(folder: Path) -> None:
             with create(folder, **self._given) as made:
                 made._folder("a mark").commit(mark=Mark(BUILDING, self._facts))
 
-        write_folder(self.place, fill, overwrite=overwrite)
+        write_folder(self.place, fill, overwrite=(self.place / DATABASE_NAME).exists())
 
-    def in_place(self, collection: Collection, threads: int | None) -> Collection:
-        """The collection at the path that was asked for."""
-        if not self._replaces:
-            return collection
-        told = collection.notes, collection.timings, collection.choice
-        collection.close()
+    def finished(self, collection: Collection, threads: int | None) -> Collection:
+        """The collection at the path that was asked for, no longer unfinished.
 
-        def fill(folder: Path) -> None:
-            for each in self.place.iterdir():
-                each.rename(folder / each.name)
-
-        write_folder(self._path, fill, overwrite=True)
-        shutil.rmtree(self.place, ignore_errors=True)
-        opened = self.opened(self._path, threads)
-        opened.notes, opened.timings, opened.choice = told
-        return opened
+        It says that it is until it is in its place: whatever ends the process before, what was embedded is gone on with.
+        """
+        if self._replaces:
+            told = collection.notes, collection.timings, collection.choice
+            collection.close()
+            put_in_place(self.place, self._path)
+            collection = self.opened(self._path, threads, unfinished=True)
+            collection.notes, collection.timings, collection.choice = told
+        try:
+            collection._folder("a mark").commit(mark=Mark(BUILDING, None))
+        except BaseException:
+            collection.close()
+            raise
+        if self._overwrite:  # an earlier run may have been killed between putting the new one in its place and this
+            shutil.rmtree(replaced_name(self._path), ignore_errors=True)
+        return collection
 
 
 def _building_of(place: Path) -> dict[str, Any] | None:
+    """What is being built at a place; None if nothing is."""
+    if not (place / DATABASE_NAME).exists():
+        return None
     with Folder.open(place, readonly=True) as folder:
         return folder.mark(BUILDING)
+
+
+def _has_rows(place: Path) -> bool:
+    with Folder.open(place, readonly=True) as folder:
+        return len(folder) > 0
 
 
 def _is_finished(place: Path) -> bool:

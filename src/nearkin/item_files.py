@@ -7,17 +7,18 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from nearkin.chunks import OVERLAP, WORDS, check_sizes, chunks
-from nearkin.documents import document_name, find_documents, kind_of, read_document
+from nearkin.documents import document_lines, document_name, find_documents, kind_of, read_document
 from nearkin.embedders import Takes
 from nearkin.errors import CorruptFileError, InputError, NotSupportedError, ParameterError
 from nearkin.files import Formats, find_format
 from nearkin.formats import WITH_RECORDS
 from nearkin.items import ItemBlock, plain_number
-from nearkin.parts import stored_bytes
+from nearkin.resuming import file_facts
 
 READ_ROWS = 4096
 """Rows of a table that are read at once."""
@@ -114,7 +115,7 @@ def open_items(
         raise InputError("no file is given to read items from")
     words, shared = options.sizes
     _need_readable(files, takes, options)
-    facts = [[os.path.realpath(path), stored_bytes(path), path.stat().st_mtime_ns] for path, _ in files]
+    facts = [file_facts(path) for path, _ in files]
     cut = (words, shared) if options.chunk is not None or any(kind == "document" for _, kind in files) else None
 
     def read() -> Iterator[ItemBlock]:
@@ -174,17 +175,20 @@ def _as_chunks(document: str, text: str, words: int, overlap: int, extra: dict[s
     ids = [f"{document}#{number}" for number in range(len(cut))] or [f"{document}#0"]
     places = [(number, each.start) for number, each in enumerate(cut)] or [(0, 0)]
     metadata = [{"document": document, "chunk": number, "start": start, **extra} for number, start in places]
-    return ItemBlock([each.text for each in cut] or [""], ids, metadata)
+    return ItemBlock(
+        [each.text for each in cut] or [""], ids, metadata, chunks=[(document, number) for number, _ in places]
+    )
 
 
 def lines_of(path: Path, name: str) -> ItemSource:
     """The lines of a text as items; those without words are left out."""
 
     def read() -> Iterator[ItemBlock]:
-        lines = [line.strip() for line in read_document(path).split("\n")]
-        kept = [line for line in lines if line]
-        for start in range(0, len(kept), READ_ROWS):
-            yield ItemBlock(kept[start : start + READ_ROWS], origin=name, first=start)
+        kept = filter(None, map(str.strip, document_lines(path)))
+        first = 0
+        while some := list(islice(kept, READ_ROWS)):
+            yield ItemBlock(some, origin=name, first=first)
+            first += len(some)
 
     return ItemSource((name,), None, read)
 

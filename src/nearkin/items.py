@@ -24,16 +24,20 @@ class ItemBlock(NamedTuple):
     """The file that they are from."""
     first: int = 0
     """Number of the first one in that file."""
+    chunks: list[tuple[str, int] | None] | None = None
+    """Document and number of each item that is a chunk, None for one that is not; or None if no item is."""
 
     def part(self, start: int, stop: int | None = None) -> ItemBlock:
         """Some of the items.
 
         >>> ItemBlock(["a", "b", "c"], first=7).part(1, 2)
-        ItemBlock(items=['b'], ids=None, metadata=None, origin='', first=8)
+        ItemBlock(items=['b'], ids=None, metadata=None, origin='', first=8, chunks=None)
         """
         some = slice(start, stop)
         ids, metadata = self.ids and self.ids[some], self.metadata and self.metadata[some]
-        return ItemBlock(self.items[some], ids, metadata, self.origin, self.first + start)
+        return ItemBlock(
+            self.items[some], ids, metadata, self.origin, self.first + start, self.chunks and self.chunks[some]
+        )
 
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
+Explain = Callable[[int, int], str]
+"""Number of a query and of the neighbours that it got, to why there are not more."""
+
 
 class Hit(NamedTuple):
     """One neighbour of one query."""
@@ -56,7 +59,7 @@ class SearchResult:
         k: int,
         id_table: np.ndarray | None = None,
         similarity: Callable[[np.ndarray], np.ndarray] | None = None,
-        explain: Callable[[int], str] | None = None,
+        explain: Explain | None = None,
     ) -> None:
         self.positions = positions
         self.distances = distances
@@ -106,8 +109,8 @@ class SearchResult:
     def reason(self) -> list[str]:
         """For each query, why it got fewer than k neighbours; empty where it did not."""
         counts = self.counts
-        explain = self._explain or (lambda count: f"{count} rows found")
-        return ["" if count >= self.k else explain(int(count)) for count in counts]
+        explain = self._explain or (lambda query, count: f"{count} rows found")
+        return ["" if count >= self.k else explain(query, int(count)) for query, count in enumerate(counts)]
 
     def __len__(self) -> int:
         return len(self.positions)

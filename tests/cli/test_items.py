@@ -106,12 +106,38 @@ def test_standard_input(run: Run, tmp_path: Path) -> None:
     assert json.loads(run("add", "notes", "-", "--json", input=rows).stdout)["rows"] == 5
 
 
+def test_what_was_added_before_is_told(run: Run, tmp_path: Path) -> None:
+    assert run("create", "notes", "--embedder", "hashing").exit_code == 0
+    (tmp_path / "a.csv").write_text("text\nlost cards\nnew keys\n")
+    assert "added 2 rows" in run("add", "notes", "a.csv").output
+    again = run("add", "notes", "a.csv")
+    assert again.stdout == "added 0 rows to notes, which now has 2\n"
+    assert "2 rows without ids were added already from the same files; touch a file to add it again" in again.stderr
+
+
+def test_queries_of_a_build_need_no_second_model(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[HashingEmbedder] = []
+    (tmp_path / "a.csv").write_text("text\n" + "".join(f"lost card {n}\n" for n in range(40)))
+    (tmp_path / "q.txt").write_text("".join(f"a card {n}\n" for n in range(20)))
+    before = HashingEmbedder.__init__
+
+    def counted(self: HashingEmbedder, *given: object, **more: object) -> None:
+        made.append(self)
+        before(self, *given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(HashingEmbedder, "__init__", counted)
+    words = ("build", "a.csv", "--embedder", "hashing", "--recall", "0.5", "--queries", "q.txt", "-o", "made")
+    result = run(*words)
+    assert result.exit_code == 0, result.output
+    assert len(made) == 1
+
+
 def test_an_unfinished_folder_is_gone_on_with_by_the_same_command(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,text\nx,some words\ny,the of and\n")
     words = ("build", "a.csv", "--embedder", "hashing", "-o", "made")
     assert "cannot be stored" in run(*words).output
     assert "is unfinished" in run("search", "made", "words").output
-    assert "something else is asked for" in run(*words[:3], "hashing:dim=64", "-o", "made").output
+    assert "cannot be stored" in run(*words[:3], "hashing:dim=64", "-o", "made").output  # there is nothing in it yet
     done = run(*words, "--on-bad", "skip")
     assert done.exit_code == 0
     assert "1 item left out: 'y' of a.csv" in done.output

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.cli.conftest import Run
 
 import nearkin as nk
-from nearkin.cli.table_options import telling_what_is_learned
+from nearkin.cli.table_options import telling_what_is_found
+from nearkin.embedders import Role
+from nearkin.hashing_embedder import HashingEmbedder
 
 
 def test_create_names_the_columns(run: Run, tmp_path: Path) -> None:
@@ -75,15 +79,46 @@ def test_what_is_learned_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixt
     values = np.random.default_rng(0).normal(size=20).tolist()
     records = [{"x": value, "y": -value} for value in values]
     with nk.create(tmp_path / "t", embedder="table") as mine:
-        with telling_what_is_learned(mine):
+        with telling_what_is_found(mine):
             mine.add(records)
         told = capsys.readouterr()
         assert told.out == ""
         assert told.err.startswith("note: columns 'x' and 'y' are collinear (correlation -1.00)")
-        with telling_what_is_learned(mine):
+        with telling_what_is_found(mine):
             mine.add(records)
         assert capsys.readouterr().err == ""
     plain = nk.build(np.eye(3))
-    with telling_what_is_learned(plain):
+    with telling_what_is_found(plain):
         plain.add(np.eye(3))
     assert capsys.readouterr().err == ""
+
+
+class Counting(HashingEmbedder):
+    """It tells what it embedded, as one does that cuts texts, and learns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(dim=16)
+        self.seen = 0
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return (f"{self.seen} texts seen",) if self.seen else ()
+
+    def _embed(self, items: Sequence[Any], role: Role) -> np.ndarray:
+        self.seen += 0 if tuple(items) == tuple(self.canaries) else len(items)
+        return super()._embed(items, role)
+
+
+def test_what_is_found_in_embedding_is_told_and_nothing_loaded_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with nk.create(tmp_path / "t", embedder=Counting()) as mine:
+        for told in ("note: 2 texts seen\n", "note: 4 texts seen\n"):
+            with telling_what_is_found(mine):
+                mine.upsert(["one", "two"], ids=[0, 1])
+            assert capsys.readouterr().err == told
+    with nk.open(tmp_path / "t") as again:
+        with telling_what_is_found(again):
+            again.add(np.ones((1, 16)))
+        assert again._bound is not None
+        assert again._bound.made is None

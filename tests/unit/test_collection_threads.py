@@ -73,6 +73,11 @@ def test_rows_are_listed_whole_beside_a_writer(tmp_path):
 
         jobs = [
             ("fields", mine.fields, lambda found: found["n"].rows >= 300),
+            (
+                "search by groups",
+                lambda: mine.search(np.ones((1, 2)), 400, group_by="n"),
+                lambda found: 300 <= found.counts[0] <= 301,
+            ),
             ("select", lambda: mine.select("n >= 0"), lambda found: all("n" in row.metadata for row in found)),
             (
                 "export",

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nearkin as nk
-from nearkin import errors
+from nearkin import collection_reader, errors
+from nearkin.grouping import Groups, keys_of, nearest_groups
+from nearkin.indexes import Found
 
 VALUES = st.sampled_from(["a", "b", "c", 1, True, None, ["x"], "missing"])
 
@@ -85,9 +87,93 @@ def test_what_is_no_field(field: Any) -> None:
 
 def test_many_queries_for_rows_of_few_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nearkin.grouping.AT_ONCE", 500)
+    monkeypatch.setattr("nearkin.grouping.QUERIES_AT_ONCE", 7)
+    monkeypatch.setattr("nearkin.grouping.block_rows", lambda size: 9)
+    monkeypatch.setattr("nearkin.grouping.READ_AT_ONCE", 11)
     rows = np.random.default_rng(1).normal(size=(200, 3)).astype(np.float32)
     values = [n % 3 for n in range(200)]
     found = made(rows, values).search(rows[:20], 5, group_by="group")
     for query, distances in zip(rows[:20], found.distances, strict=True):
         assert np.allclose(distances[:3], brute(rows, values, query.astype(float), list(range(200)), 5), atol=1e-4)
     assert found.counts.tolist() == [3] * 20
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_rows_that_are_deleted_meanwhile_are_gone(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, on_disk: bool
+) -> None:
+    """Between the search for rows and the look at their metadata; they are no groups of their own."""
+    mine = made(np.arange(5, dtype=np.float32)[:, None], ["a", "a", "b", "b", "c"])
+    if on_disk:
+        mine.save(tmp_path / "mine")
+        mine = nk.open(tmp_path / "mine")
+
+    def late(*given: Any) -> Any:
+        if 2 in mine:
+            mine.delete([0, 2])
+        return nearest_groups(*given)
+
+    monkeypatch.setattr(collection_reader, "nearest_groups", late)
+    found = mine.search([[0.0]], 3, group_by="group")
+    assert found.positions.tolist() == [[1, 3, 4]]
+    mine.upsert([[0.5]], ids=[0], metadata=[{"group": "c"}])
+    assert mine.search([[0.0]], 3, group_by="group").positions.tolist() == [[5, 1, 3]]
+    mine.close()
+
+
+def test_all_rows_are_compared_and_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of being asked for by the thousand, where all are in one group."""
+    rows = np.random.default_rng(2).normal(size=(3000, 4)).astype(np.float32)
+    mine, read, depths = made(rows, ["one"] * 3000), [], []
+    metadata, search = mine.rows.metadata, type(mine._current()).search
+    monkeypatch.setattr(mine.rows, "metadata", lambda some: read.extend(some.tolist()) or metadata(some))
+    monkeypatch.setattr(
+        type(mine._current()),
+        "search",
+        lambda view, prepared, k, *given, **named: depths.append(k) or search(view, prepared, k, *given, **named),
+    )
+    for _ in range(2):
+        found = mine.search(rows[:3], 10, group_by="group")
+        assert found.positions[:, :2].tolist() == [[0, -1], [1, -1], [2, -1]]
+        assert mine.exact_search(rows[:3], 10, group_by="group").positions.tolist() == found.positions.tolist()
+    assert sorted(read) == list(range(3000))
+    assert max(depths) < 300
+
+
+def test_the_fields_whose_groups_are_kept_are_few() -> None:
+    mine = nk.build(np.eye(3), metadata=[{f"f{n}": 1 for n in range(9)}] * 3)
+    for n in range(9):
+        assert mine.search(np.eye(3), 2, group_by=f"f{n}").counts.tolist() == [1] * 3
+    assert list(mine._groups) == [("f5",), ("f6",), ("f7",), ("f8",)]
+
+
+PAIRS = [(metric, plan) for metric in ("cosine", "inner-product") for plan in ("flat", "ivf4", "flat,int8")]
+
+
+@pytest.mark.parametrize(("metric", "plan"), [*PAIRS, ("manhattan", "flat"), ("jaccard", "flat")])
+def test_every_metric(metric: str, plan: str) -> None:
+    """The nearest of 50 rows each, which the plan is asked for only at first, and then all rows are compared."""
+    rows = np.random.default_rng(3).normal(size=(200, 8)).astype(np.float32)
+    rows = (rows > 0).astype(np.uint8) if metric == "jaccard" else rows
+    mine = nk.build(rows, metric=metric, metadata=[{"group": n % 4} for n in range(200)], plan=plan)
+    found = mine.search(rows[:5], 6, group_by="group")
+    all_rows = mine.exact_search(rows[:5], 200)
+    for query in range(5):
+        seen: dict[int, float] = {}
+        for position, distance in zip(all_rows.positions[query], all_rows.distances[query], strict=True):
+            seen.setdefault(int(position) % 4, float(distance))
+        assert np.allclose(found.distances[query, :4], list(seen.values()), atol=1e-5)
+    assert found.counts.tolist() == [4] * 5
+
+
+def test_why_there_are_fewer_is_said_of_each_query() -> None:
+    """One reached two of four rows, the other all."""
+    answers = Found(np.array([[0, 1, -1, -1], [0, 1, 2, 3]]), np.zeros((2, 4), np.float32))
+
+    def ask(some: np.ndarray, depth: int) -> Found:
+        return Found(answers.positions[some, :depth], answers.distances[some, :depth])
+
+    rows = made(np.eye(4, dtype=np.float32), ["a", "b", "a", "b"]).rows
+    grouped = nearest_groups(ask, Groups(rows, keys_of("group")).of, 2, 3, 4)
+    assert grouped.found.positions.tolist() == [[0, 1, -1], [0, 1, -1]]
+    assert grouped.exhausted.tolist() == [False, True]

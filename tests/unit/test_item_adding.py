@@ -158,6 +158,80 @@ def test_rows_with_the_id_of_a_chunk_are_no_chunks(docs: nk.Collection) -> None:
     assert docs.ids.tolist() == ["a.md#7", "a.md#0"]
 
 
+@pytest.mark.parametrize("numbers", [[3], [5, 4, 3, 2, 1, 0]])
+def test_rows_that_were_chunks_are_no_whole_document(
+    docs: nk.Collection, monkeypatch: pytest.MonkeyPatch, numbers: list[int]
+) -> None:
+    monkeypatch.setattr(item_adding, "ITEMS_A_COMMIT", 2)
+    add_files(docs, [write("a.md", " ".join(f"word{n}" for n in range(60)))], chunk=10, overlap=0)
+    rows = docs.get([f"a.md#{n}" for n in numbers])
+    write("some.jsonl", "\n".join(json.dumps({"id": row.id, **row.metadata}) for row in rows))
+    done = add_files(docs, ["some.jsonl"])
+    assert (done.replaced, done.removed) == (len(numbers), 0)
+    assert sorted(docs.ids.tolist()) == [f"a.md#{n}" for n in range(6)]
+
+
+def test_chunks_that_are_left_out_and_rows_that_are(docs: nk.Collection) -> None:
+    add_files(docs, [write("a.csv", "id,text\nq1,some words\nq2,other words\n")])
+    done = add_files(docs, [write("b.csv", "id,text\nq1,\nq2,new words\n")], on_bad="skip")
+    assert (done.added, done.replaced, done.removed, done.left_out) == (0, 1, 1, ("'q1' of b.csv",))
+    assert docs.ids.tolist() == ["q2"]
+
+
+def test_all_files_are_checked_before_any_is_added(docs: nk.Collection) -> None:
+    np.save("v.npy", np.eye(64, dtype=np.float32))
+    write("e.txt", " ")
+    with pytest.raises(errors.InputError, match=r"'e.txt#0' of e.txt is empty"):
+        add_files(docs, ["v.npy", "e.txt"])
+    with pytest.raises(errors.ParameterError, match="ids mix"):
+        add_files(docs, ["v.npy", write("a.md", "some words")])
+    assert len(docs.rows) == 0
+    mine = nk.build(np.eye(2), ids=["a", "b"])
+    for name in ("v.jsonl", "w.jsonl"):
+        write(name, json.dumps({"id": "q1", "vector": [1, 2]}))
+    with pytest.raises(errors.ParameterError, match="'q1' is at rows 0 and 1"):
+        add_files(mine, ["v.jsonl", "w.jsonl"], replace=False)
+    assert len(mine) == 2
+    assert add_files(mine, ["v.jsonl", "w.jsonl"]).replaced == 1
+
+
+def test_items_that_were_deleted_meanwhile_come_back(docs: nk.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item_adding, "ITEMS_A_COMMIT", 16)
+    write("a.csv", "text\n" + "".join(f"some words {n}\n" for n in range(32)))
+    for gone in (16, 3):
+        with pytest.raises(Killed):
+            add_files(docs, ["a.csv"], told=kill_after(1))
+        docs.delete(docs.ids[:gone])
+        done = add_files(docs, ["a.csv"])
+        assert (done.added, done.replaced, done.removed, done.resumed) == (16 + gone, 16 - gone, 0, 0)
+        assert sorted(row.metadata["text"] for row in docs.select()) == sorted(f"some words {n}" for n in range(32))
+        docs.delete(docs.ids)
+
+
+def test_files_without_ids_are_added_once(docs: nk.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item_adding, "ITEMS_A_COMMIT", 16)
+    write("a.csv", "text\n" + "".join(f"some words {n}\n" for n in range(32)))
+    with pytest.raises(Killed):
+        add_files(docs, ["a.csv"], told=kill_after(2))  # after the last commit
+    done = add_files(docs, ["a.csv"])
+    assert (done.added, done.already, done.resumed, len(docs)) == (0, 32, 0, 32)
+    Path("a.csv").touch()
+    assert (add_files(docs, ["a.csv"]).added, len(docs)) == (32, 64)
+
+
+def test_a_run_that_another_one_overtook_begins_anew(docs: nk.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item_adding, "ITEMS_A_COMMIT", 2)
+    write("a.jsonl", "\n".join(json.dumps({"id": n, "text": f"old words {n}"}) for n in range(6)))
+    write("b.jsonl", json.dumps({"id": 0, "text": "new words"}))
+    write("c.jsonl", json.dumps({"id": 9, "text": "more words"}))
+    for other, resumed in (("c.jsonl", 2), ("b.jsonl", 0)):
+        with pytest.raises(Killed):
+            add_files(docs, ["a.jsonl"], told=kill_after(1))
+        add_files(docs, [other])
+        assert add_files(docs, ["a.jsonl"]).resumed == resumed
+        assert docs.get([0])[0].metadata["text"] == "old words 0"
+
+
 def test_texts_of_a_table_in_chunks(docs: nk.Collection) -> None:
     add_files(docs, [write("a.csv", "id,text,n\nx,one two three four,5\ny,six,6\n")], chunk=2, overlap=0)
     assert docs.ids.tolist() == ["x#0", "x#1", "y#0"]
@@ -263,6 +337,14 @@ def test_building_goes_on_and_refuses_what_it_is_not(tmp_path: Path, monkeypatch
     with nk.open("made") as made:
         assert made.search(["some words 7"], 1).ids.tolist() == [[7]]
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.csv", "made"]
+
+
+def test_an_option_that_was_wrong_can_be_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(errors.ParameterError, match="did you mean 'question'"):
+        nk.build_items([write("a.csv", FAQ)], "made", embedder="hashing", text="qestion")
+    with nk.build_items(["a.csv"], "made", embedder="hashing", text="question") as made:
+        assert len(made) == 2
 
 
 def test_a_plan_that_does_not_fit_can_be_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def test_ids_are_the_users_and_padding_is_no_id(id_table, expected):
 
 
 def test_counts_completeness_and_reasons():
-    found = result(explain=lambda count: f"only {count}")
+    found = result(explain=lambda query, count: f"only {count}")
     assert found.counts.tolist() == [3, 1, 0]
     assert found.complete.tolist() == [True, False, False]
     assert found.reason == ["", "only 1", "only 0"]

@@ -55,7 +55,7 @@ class TableColumn(ABC):
 
     @abstractmethod
     def check(self, cells: Sequence[Any], reading: Reading) -> None:
-        """Raise InputError if a value cannot be read; nothing needs to be learned for that."""
+        """Raise InputError if a value cannot be read, which takes no learning, or lies too far from what was learned."""
 
     @abstractmethod
     def write(self, out: np.ndarray, cells: Sequence[Any], reading: Reading, absent: np.ndarray | None) -> None:
@@ -90,12 +90,12 @@ class TableColumn(ABC):
         share = 1.0 - parts[:, -1] if self.gaps else np.ones(len(parts))
         return np.where(share > 1e-6, np.minimum(share, 1.0), 0.0)
 
-    def _check_near(self, steps: np.ndarray, cells: Sequence[Any]) -> None:
+    def _check_near(self, steps: np.ndarray, cells: Sequence[Any], reading: Reading) -> None:
         far = np.flatnonzero(np.abs(steps) > FARTHEST)
         if far.size:
             row = int(far[0])
             raise InputError(
-                f"item {row}, column {self.name!r}: {cells[row]!r} lies {abs(float(steps[row])):.1e} steps of "
+                f"item {reading.first + row}, column {self.name!r}: {cells[row]!r} lies {abs(float(steps[row])):.1e} steps of "
                 f"{self.scale.step:.3g} from the centre {self.scale.centre:.6g}, at most {FARTHEST:.0e} can be compared",
                 hint="mend the value, or make it missing",
             )
@@ -130,11 +130,11 @@ class NumericColumn(TableColumn):
         return self._scale.apply(values)
 
     def check(self, cells: Sequence[Any], reading: Reading) -> None:
-        read_numbers(cells, self.name, reading)
+        self._check_near(self._scale.apply(read_numbers(cells, self.name, reading)), cells, reading)
 
     def write(self, out: np.ndarray, cells: Sequence[Any], reading: Reading, absent: np.ndarray | None) -> None:
         steps = self._scale.apply(read_numbers(cells, self.name, reading))
-        self._check_near(steps, cells)
+        self._check_near(steps, cells, reading)
         missing = np.isnan(steps)
         out[:, 0] = np.where(missing, 0.0, steps)
         self._mark_missing(out, missing, absent)
@@ -280,7 +280,9 @@ class DateColumn(TableColumn):
         return self._scale.apply(days)
 
     def check(self, cells: Sequence[Any], reading: Reading) -> None:
-        read_moments(cells, self.name, reading)
+        days = day_numbers(read_moments(cells, self.name, reading))
+        if "time" in self.parts:
+            self._check_near(self._scale.apply(days), cells, reading)
 
     def write(self, out: np.ndarray, cells: Sequence[Any], reading: Reading, absent: np.ndarray | None) -> None:
         moments = read_moments(cells, self.name, reading)
@@ -289,7 +291,7 @@ class DateColumn(TableColumn):
         for part in self.parts:
             if part == "time":
                 steps = self._scale.apply(day_numbers(moments))
-                self._check_near(steps, cells)
+                self._check_near(steps, cells, reading)
                 written = steps[:, None]
             else:
                 angles = 2 * np.pi * turns(moments, part)

@@ -79,7 +79,9 @@ class TableEmbedder(Embedder):
     takes = "record"
     metric = "euclidean"
     needs_fit = True
-    at_once = 1 << 30  # all: a message names the item by its number among all
+    # All, since a message names an item by its number among those that `_embed` gets. Parts would save no memory: there is only
+    # one column of values beside the answer, which parts would be joined to, and be there twice.
+    at_once = 1 << 30
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from nearkin.cli.options import format_option, item_options, json_option, on_bad
 from nearkin.cli.rendering import listed, note, print_json, working
 from nearkin.cli.rows import count_of_rows
 from nearkin.cli.session import Session
-from nearkin.cli.table_options import telling_what_is_learned
+from nearkin.cli.table_options import telling_what_is_found
 
 if TYPE_CHECKING:
     from nearkin.collection import Collection
@@ -56,9 +56,10 @@ def add(
     an embedder of records, all columns make the record. Standard input is one text a line, or JSON lines. Files of
     vectors, and --vectors, are added as they are.
 
-    Everything is checked before anything is added, and then added part by part: what was interrupted goes on where it
-    stopped when it is started again on the same files, and embeds nothing twice. Rows are found by the next search;
-    nearkin optimize takes them into the index.
+    All files are checked before anything is added (standard input after them), and then added part by part: what was
+    interrupted goes on where it stopped when it is started again on the same files, and embeds nothing twice. Files
+    without ids that were added before, and have not changed since, are not added twice. Rows are found by the next
+    search; nearkin optimize takes them into the index.
 
     \b
     nearkin add indexes/mine more.npy
@@ -71,13 +72,14 @@ def add(
     with session.open(directory, embedder=embedder) as collection, working(f"reading {files[0]}") as progress:
         what = "rows" if collection.embedder_record is None else "items"
         options = {**given, "replace": not only_new, "told": rate_of_items(progress, what)}
-        with telling_what_is_learned(collection):
+        with telling_what_is_found(collection):
             done = _add(session, collection, files, options)
         report = {
             "added": done.added,
             "replaced": done.replaced,
             "removed": done.removed,
             "resumed": done.resumed,
+            "already": done.already,
             "skipped": list(done.left_out),
             "learned_from": done.learned_from,
             "rows": len(collection),
@@ -136,7 +138,7 @@ def _add_standard_input(session: Session, collection: Collection, options: dict[
         source, named = session.source_in_file(place, session.with_columns("-", options["format"], columns))
         found = add_file(collection, source, format=named, **same)
         left_out = [f"row {row:,} of standard input" for row in found.skipped.tolist()]
-        return FilesAdded(found.added, found.replaced, 0, left_out, found.resumed)
+        return FilesAdded(found.added, found.replaced, 0, left_out, found.resumed, already=found.already)
 
 
 def _tell(done: FilesAdded, directory: str, report: dict[str, Any], *, waits: bool) -> None:
@@ -155,7 +157,10 @@ def _tell(done: FilesAdded, directory: str, report: dict[str, Any], *, waits: bo
 def tell_more(done: FilesAdded) -> None:
     """What is worth knowing besides the numbers of rows."""
     if done.removed:
-        note(f"{count_of_rows(done.removed)} removed, of documents that have fewer chunks now")
+        note(f"{count_of_rows(done.removed)} removed: of documents with fewer chunks now, or of items left out")
+    if done.already:
+        have = "row without an id was" if done.already == 1 else "rows without ids were"
+        note(f"{done.already:,} {have} added already from the same files; touch a file to add it again")
     if done.resumed:
         note(f"went on after the first {done.resumed:,} rows, which an interrupted run had added")
     if done.left_out:

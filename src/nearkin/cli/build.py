@@ -151,13 +151,13 @@ def _of_items(
         raise ParameterError("--no-vectors is for files of vectors", hint="leave it out, or build without --embedder")
     if not output:
         raise ParameterError("the name of the folder to write is empty", hint="for example -o indexes/mine")
+    made = make_embedder(embedder, session.registry)
     queries, text = options.pop("queries"), options.pop("text_column")
     if queries is not None:
-        made = make_embedder(embedder, session.registry)
         queries = queries_of_file(session, EmbedderRecord(made.text, made.takes, "text"), queries).queries
     named = {"text": text, "id": options.pop("id_column"), "queries": queries}
     told = rate_of_items(options["progress"])
-    return build_items(files, output, embedder=embedder, told=told, **named, **options)
+    return build_items(files, output, embedder=made, told=told, **named, **options)
 
 
 def _check_output(output: str, *, overwrite: bool) -> None:

@@ -40,8 +40,8 @@ def info(session: Session, directory: str | None, embedder: str | None, as_json:
     built index; nearkin verify reads all of the rest, too.
 
     With --embedder, loads that embedder and prints its parameters, their bytes by precision, layers, columns, longest
-    text, items in a second and fingerprint. With both, first compares it with the one that filled DIR, and refuses
-    another.
+    text, items in a second and fingerprint. With both, first compares it with the one that filled DIR, refuses another,
+    and prints these of the one of DIR, with what it has learned.
 
     \b
     nearkin info indexes/mine
@@ -56,6 +56,8 @@ def info(session: Session, directory: str | None, embedder: str | None, as_json:
         given = loaded and loaded.embedder
         with session.open(directory, readonly=True, tell=False, embedder=given) as collection:
             facts = _facts(collection, directory)
+            if loaded is not None and collection.embedder is not None:  # the collection's own has learned
+                loaded = loaded._replace(embedder=collection.embedder)
     model = None if loaded is None else _model_facts(session, loaded)
     if as_json:
         print_json(facts if model is None else {**facts, "model": model})

@@ -1,4 +1,4 @@
-"""Options that say what the columns of a table are, as part of ``--embedder table``; and notes of what an embedder has learned."""
+"""Options that say what the columns of a table are, as part of ``--embedder table``; and notes of what an embedder has found."""
 
 from __future__ import annotations
 
@@ -56,11 +56,15 @@ def with_table_columns(embedder: str | None, table: Mapping[str, str]) -> str | 
 
 
 @contextmanager
-def telling_what_is_learned(collection: Collection) -> Iterator[None]:
-    """If the embedder of a collection learns within, what it found is told on standard error."""
+def telling_what_is_found(collection: Collection) -> Iterator[None]:
+    """What the embedder of a collection finds within, in learning or in texts that it embeds, is told on standard error.
+
+    What one found that learned before is not told again, and an embedder that nothing within needs is not loaded for this.
+    """
     record = collection.embedder_record
-    learns = record is not None and not record.fitted
+    learned_before = record is not None and record.fitted
     yield
-    if learns and collection.embedder is not None and collection.embedder.fitted:
-        for each in collection.embedder.notes:
+    made = None if collection._bound is None else collection._bound.made
+    if made is not None and made.fitted and not (made.needs_fit and learned_before):
+        for each in made.notes:
             note(each)

@@ -16,7 +16,7 @@ from nearkin.state import State
 from nearkin.store.built import Built, BuiltRecord, read_built
 from nearkin.store.database import Database, written_for_all
 from nearkin.store.field_indexes import read_indexed_fields
-from nearkin.store.header import Header, read_committed, read_embedder_state, read_header, read_mark
+from nearkin.store.header import Header, Mark, read_committed, read_embedder_state, read_header, read_mark, read_marks
 from nearkin.store.row_table import need_sound_metadata, read_ids_and_alive, read_metadata, row_problems
 from nearkin.store.vector_file import SUFFIXES, Block, VectorFile, read_blocks
 
@@ -237,6 +237,12 @@ class FolderReader(Rows):
         self._need_open()
         with self._database.reading() as connection:
             return read_mark(connection, name, self._database.path)
+
+    def marks(self, start: str) -> list[Mark]:
+        """What commits kept under names that begin so."""
+        self._need_open()
+        with self._database.reading() as connection:
+            return [each for each in read_marks(connection, self._database.path) if each.name.startswith(start)]
 
     def embedder_state(self) -> State:
         """What the embedder has learned, verified; empty where there is none, or it has not learned yet."""

@@ -67,7 +67,7 @@ def write_folder(
     LockedError
         The collection that is there is being written.
     StorageError
-        Writing failed; what was at `path` is still there and nothing else is left.
+        Writing failed; what was at `path` is still there and nothing else is left but `beside`.
     """
     place = real_path(path)
     check_place(place, overwrite=overwrite, kind=kind)
@@ -88,6 +88,25 @@ def write_folder(
             if beside is None:
                 shutil.rmtree(temporary, ignore_errors=True)
             raise
+    shutil.rmtree(replaced_name(place), ignore_errors=True)
+
+
+def put_in_place(made: Path, path: str | os.PathLike[str], *, kind: FolderKind = COLLECTION) -> None:
+    """Rename a folder that is whole, on the disk and beside `path` into it, where another one of its kind may be.
+
+    Raises
+    ------
+    ParameterError
+        Something is at `path` that may not be replaced.
+    LockedError
+        The collection that is there is being written.
+    StorageError
+        Renaming failed; both are as they were.
+    """
+    place = real_path(path)
+    check_place(place, overwrite=True, kind=kind)
+    with _locked(place), storage_errors(place, "written"):
+        _swap(made, place)
     shutil.rmtree(replaced_name(place), ignore_errors=True)
 
 
