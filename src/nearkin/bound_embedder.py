@@ -19,6 +19,7 @@ from nearkin.errors import (
     NotSupportedError,
     ParameterError,
     PluginContractError,
+    StateError,
 )
 from nearkin.items import is_missing, items_in, metadata_of_items
 from nearkin.metrics import Metric
@@ -47,6 +48,12 @@ class EmbedderRecord:
         Of the embedder as it is once it can embed; empty before.
     canaries
         Items whose vectors are kept with what it has learned.
+    metric
+        That its vectors are made for; empty if that was not noted.
+    fields
+        Names in the items that are records; the metadata of a row may have others. Empty if they were not noted.
+    lost
+        Whether what it has learned and the vectors of its canaries are gone: items are refused until they are embedded again.
     """
 
     text: str
@@ -55,7 +62,39 @@ class EmbedderRecord:
     identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fingerprint: str = ""
     canaries: Sequence[Any] = ()
+    metric: str = ""
+    fields: Sequence[str] = ()
+    lost: bool = False
     version: int = VERSION
+
+    @classmethod
+    def describing(cls, embedder: Embedder, field: str) -> EmbedderRecord:
+        """The record of an embedder at hand."""
+        record = cls(embedder.text, embedder.takes, field, metric=embedder.metric)
+        if not embedder.fitted:
+            return record
+        identity, canaries = dict(embedder.identity), list(embedder.canaries)
+        return dataclasses.replace(record, identity=identity, fingerprint=embedder.fingerprint, canaries=canaries)
+
+    def with_fields_of(self, items: Sequence[Any]) -> EmbedderRecord:
+        """The same with the names in more items.
+
+        >>> EmbedderRecord("table", "record", "text").with_fields_of([{"height": 179}, {"height": 180, "hobby": "chess"}]).fields
+        ['height', 'hobby']
+        """
+        if self.takes != "record":
+            return self
+        names = list(dict.fromkeys([*self.fields, *(str(name) for item in items for name in item)]))
+        return self if len(names) == len(self.fields) else dataclasses.replace(self, fields=names)
+
+    def need_kept(self) -> None:
+        """Raise StateError if what would prove the embedder is lost."""
+        if self.lost:
+            raise StateError(
+                f"what this collection kept of its embedder {self.text} is lost, so that texts and records cannot be compared with "
+                "its rows",
+                hint="pass vectors, or embed the items again: nearkin.reembed (nearkin reembed)",
+            )
 
     @property
     def fitted(self) -> bool:
@@ -114,13 +153,9 @@ class BoundEmbedder:
             raise ParameterError(
                 f"field is {field!r}, the name of a field of the metadata expected", hint="such as 'text'"
             )
-        record, state = EmbedderRecord(embedder.text, embedder.takes, field), State()
-        if embedder.fitted:
-            items = list(embedder.canaries)
-            vectors = embedder.embed(items)
-            record = EmbedderRecord(
-                embedder.text, embedder.takes, field, dict(embedder.identity), embedder.fingerprint, items
-            )
+        record, state = EmbedderRecord.describing(embedder, field), State()
+        if record.fitted:
+            vectors = embedder.embed(record.canaries)
             state = nested_state(learned=embedder.state(), canaries=State({"vectors": vectors}))
         bound = cls(record, lambda: embedder, lambda: state)
         bound._made = embedder
@@ -154,9 +189,12 @@ class BoundEmbedder:
         ------
         EmbedderMismatchError
             It is not the one that filled the collection: another identity, or canaries that moved.
+        StateError
+            What would prove that it is the one is lost.
         """
         with self._lock:
             if self._made is None:
+                self.record.need_kept()
                 self._made = self._proven(self._make())
             return self._made
 
@@ -235,7 +273,11 @@ class BoundEmbedder:
         """(n, dim) vectors of items."""
         embedder = self.embedder
         embedder.threads = self.threads
-        return embedder.embed(items, role=role, told=told)
+        vectors = embedder.embed(items, role=role, told=told)
+        if role == "document":
+            with self._lock:
+                self.record = self.record.with_fields_of(items)
+        return vectors
 
     def embed_those_there(self, items: Sequence[Any], on_bad: OnBad, told: Told | None = None) -> np.ndarray:
         """(n, dim) vectors of items to store; with ``"skip"``, rows of NaN where there is no item, which the gate leaves out."""

@@ -258,9 +258,18 @@ class Collection(CollectionReader):
             vectors = owned(screened.vectors, given)
             delete = np.union1d(old, self._rows.ids.existing(gone)) if gone else old
             with self._lock:
+                self._keep_fields()
                 self._rows.commit(delete=delete, vectors=vectors, ids=new, metadata=extra, **marked)
                 self._view = None
         return Added(new, screened.skipped, len(old))
+
+    def _keep_fields(self) -> None:
+        """Put the names in records that came in on the disk, if there are new ones, before their rows."""
+        if self._bound is None or isinstance(self._rows, MemoryRows):
+            return
+        folder = self._folder("names of fields")
+        if list(self._bound.record.fields) != list((folder.header.embedder or {}).get("fields", ())):
+            folder.replace_header(self._header(self._recipe))
 
     def _take_block(
         self, screened: Screened, block: Block, *, replace: bool, mark: Mark | None, gone: Sequence[Any] = ()

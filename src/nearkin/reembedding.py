@@ -1,40 +1,44 @@
 """A collection embedded again: by another embedder, or by the same one that learns anew. The old one answers until then.
 
-The new collection grows beside the old one, part by part and durably, so that an interrupted run goes on where it stopped.
+The new collection grows beside the old one, part by part and durably, and is renamed into its place: an interrupted run goes on
+where it stopped, and none of its files ever has two names.
 """
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nearkin.accuracy import Interval
-from nearkin.bound_embedder import make_embedder
-from nearkin.building import find_folder, open_collection
+from nearkin.bound_embedder import EmbedderRecord, make_embedder
+from nearkin.building import find_folder, make_metric, open_collection
 from nearkin.collection import Collection
 from nearkin.creation import create
 from nearkin.embedders import Embedder, Told
 from nearkin.errors import NearkinError, NotSupportedError, ParameterError
-from nearkin.plans import Plan
+from nearkin.indexing import Built, Recipe
+from nearkin.item_adding import ITEMS_A_COMMIT, LEARNED_FROM
+from nearkin.plans import Plan, as_plan
 from nearkin.registry import Registry, default_registry
 from nearkin.settings import load_settings
+from nearkin.store.folder import Folder
 from nearkin.store.header import Mark
-from nearkin.store.replacement import real_path, write_folder
+from nearkin.store.replacement import DATABASE_NAME, check_place, real_path, write_folder
 from nearkin.vectors import OnBad
 
-ITEMS_A_COMMIT = 2048
-LEARNED_FROM = 50_000
-"""An embedder that learns does so from a random sample of at most so many items."""
 COMPARED = 500
 """Rows that ask in both collections, to say how much their neighbours have in common."""
 NEIGHBOURS = 10
 MARK = "reembedding"
+"""Tells how far the new collection has come, and of what. It goes after the collection is in place; one that stays does no harm."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ class Reembedding:
     old_dim, new_dim
         Columns of their vectors.
     overlap
-        Share of the 10 nearest rows of a row that stayed the same, over random rows; None with fewer than two rows. It says how
-        different the answers are, not which are better.
+        Share of the 10 nearest rows of a row that stayed the same, over random rows; None with fewer than two rows, and where the
+        old collection kept no vectors. It says how different the answers are, not which are better.
     kept
         Where the old collection is kept; None if it is not.
     """
@@ -85,8 +89,9 @@ def reembed(
 ) -> Reembedding:
     """Embed the items of a collection again, and let the new collection take the place of the old one, complete or not at all.
 
-    Ids, metadata, fields with an index and the plan or budget stay. Readers go on with the old collection meanwhile; writers wait.
-    An interrupted run goes on when it is called again.
+    Ids, metadata, fields with an index and the plan or budget stay; the vectors are kept, even where the old ones were not. The old
+    embedder is not needed. Readers go on with the old collection meanwhile; writers are refused. An interrupted run goes on when it
+    is called again with the same embedder, metric and `on_bad` on the same rows; another plan costs no embedding.
 
     Parameters
     ----------
@@ -99,7 +104,7 @@ def reembed(
     plan
         None for the one before.
     keep
-        A folder, which must not be there, for the old collection; without it, the old one is removed in the end.
+        A folder, which must not be there, for a copy of the old collection, which is removed in the end.
     on_bad
         ``"fail"`` refuses everything where the new embedder has no usable vector for an item, ``"skip"`` leaves such rows out.
     told
@@ -128,191 +133,225 @@ def reembed(
     registry = registry or default_registry()
     place = real_path(find_folder(path, load_settings({}).indexes))
     kept = None if keep is None else real_path(keep)
-    if kept is not None and os.path.lexists(kept):
-        raise ParameterError(
-            f"there is something at {kept} already", hint="choose another folder to keep the old one in"
-        )
+    if kept is not None:
+        _need_free(kept, place)
     work = _Work(place, embedder, metric, plan, on_bad, threads, registry)
     done: list[Reembedding] = []
 
     def fill(folder: Path) -> None:  # under the lock: no row is added to the old one meanwhile
-        done.append(work.run(kept, told))
-        if kept is not None:
-            _link(place, kept)
-        _link(work.shadow, folder)
+        done.append(work.run(folder, kept, told))
+        if kept is not None and not _is_copy(kept, place):
+            write_folder(kept, lambda copy: _copy(place, copy))
 
-    write_folder(place, fill, overwrite=True)
-    shutil.rmtree(work.shadow, ignore_errors=True)
+    write_folder(place, fill, overwrite=True, beside=place.with_name(f".{place.name[:100]}.reembedding"))
+    with suppress(NearkinError), Folder.open(place) as folder:
+        folder.commit(mark=Mark(MARK, None))
     return done[0]
 
 
-def _link(source: Path, target: Path) -> None:
-    """A second name for every file of a collection that will not be written under the first one any more."""
-
-    def one(file: str, name: str) -> None:
-        try:
-            os.link(file, name)
-        except OSError:  # a file system without hard links
-            shutil.copy2(file, name)
-
-    shutil.copytree(source, target, copy_function=one, dirs_exist_ok=True, ignore=shutil.ignore_patterns("LOCK"))
+def _need_free(kept: Path, place: Path) -> None:
+    """Refuse a folder to keep the old collection in, unless it is the copy that an interrupted run made."""
+    if os.path.lexists(kept) and (kept == place or not _is_copy(kept, place)):
+        raise ParameterError(
+            f"there is something at {kept} already", hint="choose another folder to keep the old one in"
+        )
+    check_place(kept, overwrite=True)
 
 
-class _Work:
-    """The new collection on its way."""
+def _is_copy(kept: Path, place: Path) -> bool:
+    """Whether a folder, which appeared complete or not at all, is a copy of a collection: every commit is in its database."""
+    names = kept / DATABASE_NAME, place / DATABASE_NAME
+    return all(each.is_file() for each in names) and filecmp.cmp(*names, shallow=False)
 
-    def __init__(
-        self,
-        place: Path,
-        embedder: str | Embedder | None,
-        metric: str | None,
-        plan: str | Plan | None,
-        on_bad: OnBad,
-        threads: int | None,
-        registry: Registry,
-    ) -> None:
-        self.shadow = place.with_name(f".{place.name[:100]}.reembedding")
-        self._place = place
-        self._embedder = embedder
-        self._metric = metric
-        self._plan = plan
-        self._on_bad = on_bad
-        self._threads = threads
-        self._registry = registry
-        self._skipped: list[Any] = []
 
-    def run(self, kept: Path | None, told: Told | None) -> Reembedding:
-        """Fill the new collection, build its index, and compare it with the old one."""
-        with open_collection(self._place, readonly=True, threads=self._threads, registry=self._registry) as old:
-            record = old.embedder_record
-            if record is None:
-                raise NotSupportedError(
-                    f"{self._place} was filled with vectors, so that there are no items to embed again",
-                    hint="build it anew from its texts with embedder=...",
-                )
-            made = make_embedder(self._embedder or record.text, self._registry)
-            if made.takes != record.takes:
-                raise ParameterError(f"embedder {made.text} takes {made.takes}s, and the rows are {record.takes}s")
-            positions = old.positions()
-            self._need_items(old, positions)
-            facts = {"generation": self._generation(old), "embedder": made.text, "on_bad": self._on_bad}
-            with self._started(old, made, facts) as new:
-                before = self._fill(old, new, positions, facts, told)
-                self._finish(old, new)
-                overlap = _overlap(old, new)
-                skipped = tuple(self._skipped)
-                return Reembedding(len(new), skipped, before, record.text, made.text, old.dim, new.dim, overlap, kept)
+def _copy(place: Path, folder: Path) -> None:
+    """Not linked: vectors and database are written in place, and who adds to one collection must not change another."""
+    shutil.copytree(place, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("LOCK"))
 
-    def _finish(self, old: Collection, new: Collection) -> None:
-        """What belongs to the rows: fields with an index, ids that were used, and the index."""
-        for name in old.rows.indexed_fields:
-            new.index_field(name)
-        if old.index is not None:
-            new.optimize()
-        folder = new._folder("a mark")
-        folder.reserve_ids(old.rows.ids.next_number)
-        folder.commit(mark=Mark(MARK, None))
 
-    def _generation(self, old: Collection) -> list[int]:
-        """Changes with every row that is added or deleted."""
-        return [len(old.rows), len(old), old.rows.ids.next_number]
+@dataclass(frozen=True)
+class _Items:
+    """The items of a collection, which its metadata keep."""
 
-    def _need_items(self, old: Collection, positions: np.ndarray) -> None:
-        record = old.embedder_record
-        assert record is not None
-        if record.takes == "record":
+    collection: Collection
+    record: EmbedderRecord
+    positions: np.ndarray
+
+    @classmethod
+    def of(cls, collection: Collection) -> _Items:
+        """All of them, refused where some are missing."""
+        record = collection.embedder_record
+        if record is None:
+            raise NotSupportedError(
+                f"{collection.path} was filled with vectors, so that there are no items to embed again",
+                hint="build it anew from its texts with embedder=...",
+            )
+        found = cls(collection, record, collection.positions())
+        found._need_texts()
+        return found
+
+    def _need_texts(self) -> None:
+        if self.record.takes == "record":
             return
         missing = [
             int(position)
-            for some in _parts(positions)
-            for position, each in zip(some, old.rows.metadata(some), strict=True)
-            if not isinstance(each.get(record.field), str)
+            for some in _parts(self.positions)
+            for position, each in zip(some, self.collection.rows.metadata(some), strict=True)
+            if not isinstance(each.get(self.record.field), str)
         ]
         if missing:
-            ids = old.rows.ids.at(np.array(missing[:1]))
+            ids = self.collection.rows.ids.at(np.array(missing[:1]))
             raise NotSupportedError(
-                f"{len(missing):,} of {len(positions):,} rows have no text under {record.field!r} (id {ids[0]!r})",
+                f"{len(missing):,} of {len(self.positions):,} rows have no text under {self.record.field!r} (id {ids[0]!r})",
                 hint="delete them, or add them again with their text",
             )
 
-    def _started(self, old: Collection, made: Embedder, facts: dict[str, Any]) -> Collection:
+    def within(self, metadata: list[dict[str, Any]]) -> list[Any]:
+        """The items in metadata: texts, or records without what was given beside them."""
+        if self.record.takes == "text":
+            return [each[self.record.field] for each in metadata]
+        own = frozenset(self.record.fields)
+        return [{name: value for name, value in each.items() if name in own} for each in metadata] if own else metadata
+
+    def sample(self) -> list[Any]:
+        """What an embedder learns from."""
+        positions, rows = self.positions, self.collection.rows
+        if len(positions) > LEARNED_FROM:
+            rng = np.random.default_rng(self.collection.recipe.seed)
+            positions = np.sort(rng.choice(positions, LEARNED_FROM, replace=False))
+        return [item for some in _parts(positions) for item in self.within(rows.metadata(some))]
+
+    @property
+    def facts(self) -> list[Any]:
+        """Others as soon as an item is: the digest is that of all ids and metadata."""
+        committed, record = self.collection._folder("a digest")._committed, self.record
+        counts = [committed.positions, committed.rows, committed.next_id]
+        return [committed.digest, *counts, record.fingerprint, record.field, list(record.fields)]
+
+    @property
+    def metric(self) -> str | None:
+        """The metric that was chosen beside the embedder; None if it is the embedder's own."""
+        chosen = self.collection.metric_text
+        return None if self.record.metric in ("", chosen) else chosen
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The new collection on its way."""
+
+    place: Path
+    embedder: str | Embedder | None
+    metric: str | None
+    plan: str | Plan | None
+    on_bad: OnBad
+    threads: int | None
+    registry: Registry
+
+    def run(self, shadow: Path, kept: Path | None, told: Told | None) -> Reembedding:
+        """Fill the new collection, build its index, and compare it with the old one."""
+        with open_collection(self.place, readonly=True, threads=self.threads, registry=self.registry) as old:
+            items = _Items.of(old)
+            record = items.record
+            made = make_embedder(self.embedder or record.text, self.registry)
+            if made.takes != record.takes:
+                raise ParameterError(f"embedder {made.text} takes {made.takes}s, and the rows are {record.takes}s")
+            metric = self.metric or items.metric or made.metric
+            facts: dict[str, Any] = {"of": items.facts, "embedder": made.text, "metric": metric, "on_bad": self.on_bad}
+            facts["seed"] = old.recipe.seed
+            recipe = self._recipe(old, metric)
+            with self._started(shadow, items, made, facts) as new:
+                recipe = replace(recipe, metric=new.metric)
+                self._need_legal(recipe, new, shadow)
+                before = self._fill(items, new, facts, told)
+                self._finish(old, new)
+                self._index(old, new, recipe)
+                skipped = tuple((new._mark(MARK) or {}).get("skipped", ()))
+                return Reembedding(
+                    len(new), skipped, before, record.text, made.text, old.dim, new.dim, _overlap(old, new), kept
+                )
+
+    def _recipe(self, old: Collection, metric: str) -> Recipe:
+        plan = old.recipe.plan if self.plan is None else as_plan(self.plan, None, self.registry)
+        return Recipe(plan, make_metric(metric, self.registry)[0], self.registry, old.recipe.seed)
+
+    def _need_legal(self, recipe: Recipe, new: Collection, shadow: Path) -> None:
+        """Refuse a plan that cannot be before anything is embedded."""
+        try:
+            recipe.make(new.dim, 1)
+        except NearkinError:
+            if new._mark(MARK) is None:
+                new.close()
+                shutil.rmtree(shadow, ignore_errors=True)
+            raise
+
+    def _started(self, shadow: Path, items: _Items, made: Embedder, facts: dict[str, Any]) -> Collection:
         """The new collection, as far as an interrupted run has come, or from the start."""
-        if (self.shadow / "collection.sqlite").exists():
+        if (shadow / DATABASE_NAME).exists():
             try:
-                new = open_collection(self.shadow, embedder=made, threads=self._threads, registry=self._registry)
+                new = open_collection(shadow, embedder=made, threads=self.threads, registry=self.registry)
             except NearkinError:
                 pass  # of another embedder, or damaged
             else:
                 mark = new._mark(MARK)
                 if mark is not None and {name: mark.get(name) for name in facts} == facts:
-                    self._skipped = list(mark["skipped"])
                     return new
                 new.close()
-        shutil.rmtree(self.shadow, ignore_errors=True)
-        return self._created(old, made)
+        shutil.rmtree(shadow, ignore_errors=True)
+        return self._created(shadow, items, made, facts)
 
-    def _created(self, old: Collection, made: Embedder) -> Collection:
-        record, budget = old.embedder_record, old.budget
-        assert record is not None
-        chosen = old.metric_text if self._metric is None and not self._follows(old) else self._metric
-        limits: dict[str, Any] = {}
-        if budget is not None and self._plan is None:
-            limits = {name: getattr(budget, name) for name in ("recall", "memory", "latency", "optimize")}
-        plan = self._plan if self._plan is not None or limits else str(old.recipe.plan)
+    def _created(self, shadow: Path, items: _Items, made: Embedder, facts: dict[str, Any]) -> Collection:
         new = create(
-            self.shadow,
+            shadow,
             embedder=made,
-            field=record.field,
-            metric=chosen,
-            plan=plan,
-            search=old.recipe.plan.search if self._plan is None and not limits else None,
-            seed=old.recipe.seed,
-            threads=self._threads,
-            registry=self._registry,
-            **limits,
+            field=items.record.field,
+            metric=facts["metric"],
+            seed=facts["seed"],
+            threads=self.threads,
+            registry=self.registry,
         )
-        if not new.dim:
-            new.fit_embedder(self._sample(old))
+        if not made.fitted:
+            new.fit_embedder(items.sample())
         return new
 
-    def _follows(self, old: Collection) -> bool:
-        """Whether the old collection has the metric that its embedder's vectors are made for."""
-        record = old.embedder_record
-        assert record is not None
-        return old.metric_text == make_embedder(record.text, self._registry).metric
-
-    def _sample(self, old: Collection) -> list[Any]:
-        positions = old.positions()
-        if len(positions) > LEARNED_FROM:
-            rng = np.random.default_rng(old.recipe.seed)
-            positions = np.sort(rng.choice(positions, LEARNED_FROM, replace=False))
-        return [item for some in _parts(positions) for item in _items(old, some)]
-
-    def _fill(
-        self, old: Collection, new: Collection, positions: np.ndarray, facts: dict[str, Any], told: Told | None
-    ) -> int:
+    def _fill(self, items: _Items, new: Collection, facts: dict[str, Any], told: Told | None) -> int:
         """Embed what is left; return how many rows were there before."""
-        embedder, there = new.embedder, new._mark(MARK)
-        assert embedder is not None
-        before = 0 if there is None else int(there["done"])
+        rows, positions, bound = items.collection.rows, items.positions, new._need_embedder()
+        there = new._mark(MARK) or {"done": 0, "skipped": []}
+        before, left_out = int(there["done"]), list(there["skipped"])
         for some in _parts(positions[before:]):
-            ids, metadata = old.rows.ids.at(some).tolist(), old.rows.metadata(some)
-            vectors = embedder.embed(_items(old, some))
-            screened = new.screen(vectors, self._on_bad)
-            self._skipped += [ids[row] for row in screened.skipped.tolist()]
+            ids, metadata = rows.ids.at(some).tolist(), rows.metadata(some)
+            vectors = bound.embed(items.within(metadata), "document")
+            screened = new.screen(vectors, self.on_bad)
+            left_out += [ids[row] for row in screened.skipped.tolist()]
             done = int(np.searchsorted(positions, some[-1])) + 1
-            mark = Mark(MARK, {**facts, "done": done, "skipped": self._skipped})
+            mark = Mark(MARK, {**facts, "done": done, "skipped": left_out})
             new._store(screened, vectors, ids, metadata, mark=mark)
             if told is not None:
                 told(done, len(positions))
         return before
 
+    def _finish(self, old: Collection, new: Collection) -> None:
+        """What belongs to the rows: fields with an index, and ids that were used."""
+        for name in {*new.rows.indexed_fields}.difference(old.rows.indexed_fields):
+            new.drop_field_index(name)
+        for name in old.rows.indexed_fields:
+            new.index_field(name)
+        new._folder("its ids").reserve_ids(old.rows.ids.next_number)
 
-def _items(old: Collection, positions: np.ndarray) -> list[Any]:
-    record = old.embedder_record
-    assert record is not None
-    metadata = old.rows.metadata(positions)
-    return metadata if record.takes == "record" else [each[record.field] for each in metadata]
+    def _index(self, old: Collection, new: Collection, recipe: Recipe) -> None:
+        """Build the index of the plan, or find one for the budget; not again where an interrupted run built the same."""
+        budget = old.budget if self.plan is None else None
+        limits = None if budget is None else asdict(budget)
+        asked = [str(recipe.plan), dict(recipe.plan.search), limits, old.index is not None]
+        there, folder = new._mark(MARK) or {}, new._folder("an index")
+        if there.get("index") == asked and not new.problems:
+            return
+        new.budget = budget
+        new.take_over(recipe, Built())
+        folder.replace_header(new._header(recipe))
+        if old.index is not None:
+            new.optimize()
+        folder.commit(mark=Mark(MARK, {**there, "index": asked}))
 
 
 def _parts(positions: np.ndarray) -> Iterator[np.ndarray]:
@@ -321,6 +360,8 @@ def _parts(positions: np.ndarray) -> Iterator[np.ndarray]:
 
 def _overlap(old: Collection, new: Collection) -> Interval | None:
     """Share of the nearest rows that rows have in both collections."""
+    if not old.keeps_vectors:
+        return None
     shared = np.intersect1d(old.ids, new.ids)
     if len(shared) < 2:
         return None

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from nearkin.baseline import measured
 from nearkin.building import find_folder, make_metric, metric_of, open_collection
 from nearkin.errors import MEND, CorruptFileError, FormatVersionError, NearkinError, VectorError
 from nearkin.indexing import Recipe
+from nearkin.leftovers import damaged_names, leftovers, next_damaged_name, remove_leftovers
 from nearkin.metrics import Metric
 from nearkin.plans import Plan, as_plan
 from nearkin.registry import Registry, default_registry
@@ -30,12 +29,11 @@ from nearkin.settings import load_settings
 from nearkin.soundness import verify
 from nearkin.staging import ROWS_A_COMMIT
 from nearkin.state import State
-from nearkin.store.built import other_builds, remove_folders
 from nearkin.store.durability import storage_errors, sync_folder
 from nearkin.store.folder import Folder, Header, write_folder
 from nearkin.store.lock import WriterLock
 from nearkin.store.replacement import DATABASE_NAME, real_path, replaced_name
-from nearkin.store.rewriting import SUFFIX, remove_rewritten, rewrite_database
+from nearkin.store.rewriting import rewrite_database
 from nearkin.store.salvage import LostRow, Salvaged, salvage
 
 
@@ -63,6 +61,8 @@ class Repair:
         What cannot be proven, in words.
     notes
         What else is to be known.
+    embedder_lost
+        The embedder of which what it has learned is gone, so that the items are to be embedded again; None if there is none.
     damaged
         Where the damaged folder is kept; None if it was repaired in place.
     dry_run
@@ -80,6 +80,7 @@ class Repair:
     gaps: tuple[tuple[int, int], ...] = ()
     doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    embedder_lost: str | None = None
     damaged: Path | None = None
     dry_run: bool = False
     seconds: float = 0.0
@@ -107,6 +108,7 @@ class Repair:
             "gaps": [list(each) for each in self.gaps],
             "doubts": list(self.doubts),
             "notes": list(self.notes),
+            "embedder_lost": self.embedder_lost,
             "damaged": None if self.damaged is None else str(self.damaged),
             "dry_run": self.dry_run,
             "seconds": self.seconds,
@@ -118,7 +120,9 @@ class Repair:
         would = "would be " if self.dry_run else ""
         lines = [f"{would}rebuilt: {each}" for each in self.rebuilt]
         lines.append(f"{would}kept: {self.rows:,} rows, as they were written")
-        lines.append(f"gone: {self.gone:,} rows" if self.gone else "gone: nothing")
+        gone = [f"{self.gone:,} rows"] if self.gone else []
+        gone += [f"what the embedder {self.embedder_lost} has learned"] if self.embedder_lost else []
+        lines.append(f"gone: {' and '.join(gone) or 'nothing'}")
         if self.damaged is not None:
             lines.append(f"the damaged folder {'would be' if self.dry_run else 'is'} kept at {self.damaged}")
         return "\n".join(lines)
@@ -305,7 +309,7 @@ class _Job:
             count = len(left)
             rebuilt.append(f"the folder without {count} leftover{'' if count == 1 else 's'} of interrupted work")
             if not self.dry_run:
-                _remove(left, here)
+                remove_leftovers(left, here)
         if lock is not None:
             lock.release()  # a folder opened for writing takes it itself
         if found.index:
@@ -359,13 +363,18 @@ class _Job:
             saved.gaps,
             saved.doubts,
             tuple(notes),
+            _embedder_lost(saved),
             kept,
         )
 
     def _facts(self, saved: Salvaged) -> tuple[Recipe, Header, list[str]]:
         """Recipe and header as they were; or as far as they were given, the rest as new collections have it."""
-        if saved.header is not None:
-            return self._recipe(saved.header), *_header_left(saved.header, saved.embedder_state)
+        if (header := saved.header) is not None:
+            lost = _embedder_lost(saved)
+            if lost is None or header.embedder is None:
+                return self._recipe(header), header, []
+            gone = f"what the embedder {lost} has learned is gone: search with vectors, or embed the items again (nearkin reembed)"
+            return self._recipe(header), replace(header, embedder={**header.embedder, "lost": True}), [gone]
         if self.metric is None:
             raise CorruptFileError(
                 f"the facts of {self.place} cannot be read, so that its metric is not known",
@@ -385,7 +394,8 @@ class _Job:
 
     def _fill(self, folder: Path, saved: Salvaged, header: Header, recipe: Recipe) -> list[str]:
         positions, records = _positions(saved), saved.records
-        with Folder.create(folder, header, saved.embedder_state) as rows:
+        learned = State() if _embedder_lost(saved) else saved.embedder_state
+        with Folder.create(folder, header, learned) as rows:
             for start in range(0, len(records), ROWS_A_COMMIT):
                 some = slice(start, start + ROWS_A_COMMIT)
                 rows.commit(
@@ -411,12 +421,12 @@ class _Job:
         return list(built.notes)
 
 
-def _header_left(header: Header, learned: State | None) -> tuple[Header, list[str]]:
-    """The header as it was, but for an embedder of which not everything can be read any more, and what is to be said of that."""
-    if header.embedder is None or learned is not None or not header.dim:
-        return header, []
-    gone = f"what the embedder {header.embedder.get('text')} has learned is gone: search with vectors, or embed the items again"
-    return replace(header, embedder=None), [gone]
+def _embedder_lost(saved: Salvaged) -> str | None:
+    """The embedder that had learned what cannot be read any more."""
+    header = saved.header
+    if header is None or header.embedder is None or not header.dim or saved.embedder_state is not None:
+        return None
+    return str(header.embedder["text"])
 
 
 def _positions(saved: Salvaged) -> np.ndarray:
@@ -443,53 +453,3 @@ def _swap(here: Path, kept: Path, fresh: Path) -> None:
             kept.rename(here)
             raise
         sync_folder(here.parent)
-
-
-def damaged_names(path: Path) -> list[Path]:
-    """Damaged folders that were kept of a collection, in the order in which they were."""
-    pattern = re.compile(re.escape(path.name) + r"\.damaged(?:-(\d+))?")
-    found = {}
-    for each in path.parent.iterdir() if path.parent.is_dir() else ():
-        if match := pattern.fullmatch(each.name):
-            found[int(match[1] or 1)] = each
-    return [found[number] for number in sorted(found)]
-
-
-def next_damaged_name(path: Path) -> Path:
-    """Where the next damaged folder of a collection is kept.
-
-    >>> next_damaged_name(Path("/no/such/wiki")).name
-    'wiki.damaged'
-    """
-    number, first = 1, path.with_name(f"{path.name}.damaged")
-    while os.path.lexists(first if number == 1 else f"{first}-{number}"):
-        number += 1
-    return first if number == 1 else Path(f"{first}-{number}")
-
-
-def leftovers(here: Path) -> list[Path]:
-    """What interrupted work left in a sound folder and beside it: builds that no commit refers to, folders half written or
-    already replaced."""
-    with Folder.open(here, readonly=True) as folder:
-        found = other_builds(here / "built", folder._committed.built)
-    if (here / f"{DATABASE_NAME}{SUFFIX}").exists():
-        found.append(here / f"{DATABASE_NAME}{SUFFIX}")
-    return found + [each for each in here.parent.iterdir() if _is_beside(here.name[:100], each.name) and each.is_dir()]
-
-
-def _is_beside(name: str, other: str) -> bool:
-    """Whether a folder is one that is written in the place of another, or in the place of such a one: each has a dot more in
-    front.
-
-    >>> _is_beside("wiki", ".wiki.repaired.new"), _is_beside("wiki", "..wiki.repaired.new.0123456789ab.tmp")
-    (True, True)
-    >>> _is_beside("wiki", "..wiki.0123456789ab.tmp")  # of the collection .wiki
-    False
-    """
-    found = re.fullmatch(rf"(\.+){re.escape(name)}((?:\.[0-9a-f]{{12}}\.tmp|\.replaced\.old|\.repaired\.new)+)", other)
-    return found is not None and 2 * len(found[1]) == found[2].count(".")
-
-
-def _remove(left: Iterable[Path], here: Path) -> None:
-    remove_folders([each for each in left if each.is_dir()])
-    remove_rewritten(here / DATABASE_NAME)

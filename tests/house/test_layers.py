@@ -94,6 +94,7 @@ LAYERS: list[set[str]] = [
         "collection",
         "saving",
         "soundness",
+        "leftovers",
         "repairing",
         "building",
         "sources",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import nearkin as nk
-from nearkin import item_adding
+from nearkin import item_adding, reembedding
 from nearkin.adding import add_files
 from nearkin.embedders import Embedder, Role
 from nearkin.state import State
@@ -68,9 +68,13 @@ class Counting(Embedder):
 
 
 def run(asked: dict[str, Any]) -> None:
-    """Build a folder of a file, or add the file to one."""
-    item_adding.ITEMS_A_COMMIT = PART
-    file, path, embedder = Path(asked["file"]), Path(asked["path"]), Counting(Path(asked["log"]))
+    """Build a folder of a file, add the file to one, or embed one again."""
+    item_adding.ITEMS_A_COMMIT = reembedding.ITEMS_A_COMMIT = PART
+    path, embedder = Path(asked["path"]), Counting(Path(asked["log"]))
+    if asked["how"] == "reembed":
+        nk.reembed(path, embedder, keep=asked["keep"])
+        return
+    file = Path(asked["file"])
     if asked["how"] in ("build", "overwrite"):
         given = {"plan": "ivf2", "overwrite": asked["how"] == "overwrite"}
         nk.build_items([file], path, embedder=embedder, **given).close()

@@ -267,8 +267,21 @@ def test_what_it_has_learned_is_verified_and_may_be_lost(tmp_path: Path, registr
             docs.search(["copy"])
     done = nk.repair(tmp_path / "docs", registry=registry)
     assert "has learned is gone" in " ".join(done.notes)
+    assert (done.embedder_lost, done.gone) == ("letters:upper=false", 0)
+    assert "gone: what the embedder letters:upper=false has learned" in str(done)
     with nk.open(tmp_path / "docs", registry=registry) as docs:
-        assert (len(docs), docs.embedder, docs.verify()) == (4, None, [])
+        assert (len(docs), docs.verify()) == (4, [])
+        assert docs.search(docs.get([3])[0].vector[None], 1).ids.tolist() == [[3]]
+        for call in (lambda: docs.search(["copy"]), lambda: docs.add(["copy"]), lambda: docs.embedder):
+            with pytest.raises(errors.StateError, match="kept of its embedder letters:upper=false is lost"):
+                call()
+        docs.save(tmp_path / "saved")
+    nk.compact(tmp_path / "docs", registry=registry)
+    assert not nk.repair(tmp_path / "docs", registry=registry).changed
+    for name in ("docs", "saved"):
+        assert nk.reembed(tmp_path / name, registry=registry).rows == 4
+        with nk.open(tmp_path / name, registry=registry) as docs:
+            assert docs.search(["copy a folder"], 1).ids.tolist() == [[3]]
 
 
 def test_repair_keeps_a_sound_embedder(tmp_path: Path, registry: Registry) -> None:

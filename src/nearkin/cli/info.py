@@ -189,6 +189,8 @@ def _print_model(model: dict[str, Any], *, apart: bool) -> None:
 
 
 def _embedder_line(record: dict[str, Any]) -> str:
+    if record["lost"]:
+        return f"{record['text']} (what was kept of it is lost: run nearkin reembed)"
     known = (
         f"fingerprint {record['fingerprint']}" if record["fingerprint"] else "has still to learn from the first items"
     )

@@ -211,6 +211,15 @@ class Folder(FolderReader):
         self.header, self.dim, self._committed, self._unsure = header, header.dim, after, False
         self._vectors = self._open_vectors(self.path, [], readonly=False)
 
+    def replace_header(self, header: Header) -> None:
+        """Keep other facts of the same rows."""
+        self._need_writable()
+        after = replace(self._committed, generation=self._committed.generation + 1)
+        with self._transaction() as connection:
+            write_header(connection, header)
+            write_committed(connection, after)
+        self.header, self._committed, self._unsure = header, after, False
+
     def reserve_ids(self, next_id: int) -> None:
         """Let automatic whole numbers go on from `next_id` at least: those below may have been ids of rows that are gone."""
         self._need_writable()

@@ -45,17 +45,20 @@ def write_folder(
     *,
     overwrite: bool = False,
     kind: FolderKind = COLLECTION,
+    beside: Path | None = None,
 ) -> None:
     """Let `fill` write a temporary folder beside `path`, sync it to the disk, and rename it into place.
 
     Parameters
     ----------
     fill
-        Called with an empty folder.
+        Called with an empty folder, or with `beside`.
     overwrite
         Replace a folder of the same kind that is there. Any other one that is not empty is refused all the same.
     kind
         What is written.
+    beside
+        The folder beside `path` to be renamed into place, which `fill` makes or goes on with. It stays where that fails.
 
     Raises
     ------
@@ -64,24 +67,26 @@ def write_folder(
     LockedError
         The collection that is there is being written.
     StorageError
-        Writing failed; what was at `path` is still there and nothing else is left.
+        Writing failed; what was at `path` is still there and nothing else is left but `beside`.
     """
     place = real_path(path)
     check_place(place, overwrite=overwrite, kind=kind)
-    temporary = _sibling(place, secrets.token_hex(6), "tmp")
+    temporary = beside or _sibling(place, secrets.token_hex(6), "tmp")
     with _locked(place):
         try:
             with storage_errors(place, "written"):
                 place.parent.mkdir(parents=True, exist_ok=True)
-                temporary.mkdir()
-                failpoint("temporary folder made")
+                if beside is None:
+                    temporary.mkdir()
+                    failpoint("temporary folder made")
                 fill(temporary)
                 failpoint("folder filled")
                 sync_tree(temporary)
                 failpoint("folder synced")
                 _swap(temporary, place)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if beside is None:
+                shutil.rmtree(temporary, ignore_errors=True)
             raise
     shutil.rmtree(replaced_name(place), ignore_errors=True)
 
