@@ -33,11 +33,11 @@ _ITERATIONS = 2
 class LsaEmbedder(Embedder):
     """Words and character n-grams, weighted by how rare they are, in the columns that a truncated SVD of all texts finds.
 
-    Counts are damped (1 + log) and multiplied by log((1 + n) / (1 + df)) + 1, where df of n texts have the word; the words of a
-    text have length `words` together, its n-grams length 1; and the text is what the leading right singular vectors make of it. Words
-    that occur in the same texts come to lie close, and so do spellings that share n-grams. Words of any script count: Chinese and
-    Japanese by characters and pairs of them. Text without any word that was learned is a row of zeros, which the cosine metric
-    refuses.
+    Counts are damped (1 + log) and multiplied by log((1 + n) / (1 + df)) + 1, where df of n texts have the word; the words of
+    a text have length `words` together, its n-grams length 1; and the text is what the leading right singular vectors make of
+    it. Words that occur in the same texts come to lie close, and so do spellings that share n-grams. Words of any script
+    count: Chinese and Japanese by characters and pairs of them. Text without any word that was learned is a row of zeros,
+    which the cosine metric refuses.
 
     Sources: S. Deerwester et al., "Indexing by latent semantic analysis" (1990); N. Halko et al., "Finding structure with
     randomness" (2011), for the decomposition, which is scikit-learn's; weights as scikit-learn's TfidfTransformer has them.

@@ -118,6 +118,7 @@ class WordVectorEmbedder(Embedder):
     """
 
     name = "word-vectors"
+    labels = frozenset({"name"})
 
     def __init__(self, path: str, weighting: str = "mean", format: str | None = None) -> None:
         if weighting not in WEIGHTINGS:

@@ -248,6 +248,11 @@ class BoundEmbedder:
         """The metric that its vectors are made for."""
         return self.embedder.metric
 
+    def using(self, threads: int) -> BoundEmbedder:
+        """The same, with that many threads for embedding."""
+        self.threads = threads
+        return self
+
     def need_compared(self, metric: Metric) -> None:
         """Raise NotSupportedError if a metric compares packed bits, which no embedder gives."""
         if metric.dtype != "float32":

@@ -52,9 +52,7 @@ class CollectionState:
         keep_vectors: bool = True,
         embedder: BoundEmbedder | None = None,
     ) -> None:
-        self._bound = embedder
-        if embedder is not None:
-            embedder.threads = threads
+        self._bound = None if embedder is None else embedder.using(threads)
         self._rows = rows
         self._recipe = recipe
         self._metric = recipe.metric

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TextIO
 
-from nearkin.errors import CorruptFileError, StorageError, UnknownNameError
+from nearkin.errors import CorruptFileError, NotSupportedError, StorageError, UnknownNameError
 from nearkin.files import RUNS_CODE, Formats, find_format, name_of_format
 
 Kind = Literal["document", "records", "vectors"]
@@ -36,6 +36,11 @@ def kind_of(path: str | os.PathLike[str], formats: Formats, format: str | None =
             return "document"
         if place.suffix.lower() in RUNS_CODE:
             return "vectors"
+        if place.suffix.lower() == ".json":
+            raise NotSupportedError(
+                f"{place} is JSON as a whole, and records are read line by line",
+                hint=f"write one object a line: jq -c '.[]' {place.name} > {place.stem}.jsonl",
+            )
         try:
             format = name_of_format(place, formats)
         except UnknownNameError:
@@ -76,7 +81,7 @@ def documents_below(folder: Path, formats: Formats) -> list[Path]:
 def _is_document(path: Path, formats: Formats) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return True
-    if not path.is_file() or path.suffix.lower() in RUNS_CODE:
+    if not path.is_file() or path.suffix.lower() in (*RUNS_CODE, ".json"):
         return False
     try:
         name_of_format(path, formats)

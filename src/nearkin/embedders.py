@@ -74,6 +74,8 @@ class Embedder(ABC):
         Largest cosine distance at which a canary still counts as unchanged: room for another processor's rounding.
     at_once
         Items that `_embed` gets at most in one call.
+    labels
+        What `identity` says for people only: names of a model whose checksum tells it, under any name.
     threads
         Threads that embedding may use, which a collection sets; 0 for the setting.
     """
@@ -84,6 +86,7 @@ class Embedder(ABC):
     needs_fit: bool = False
     tolerance: float = 1e-4
     at_once: int = 4096
+    labels: ClassVar[frozenset[str]] = frozenset()
     threads: int = 0
 
     @property
@@ -238,8 +241,9 @@ class Embedder(ABC):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of `identity`, 16 hexadecimal digits."""
-        text = json.dumps(self.identity, sort_keys=True, ensure_ascii=False)
+        """Hash of `identity` without its `labels`, 16 hexadecimal digits."""
+        facts = {name: value for name, value in self.identity.items() if name not in self.labels}
+        text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def check_canaries(self, stored: np.ndarray, items: Sequence[Any] | None = None) -> None:

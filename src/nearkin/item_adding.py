@@ -89,7 +89,8 @@ def add_items(
     ----------
     on_bad
         ``"fail"`` refuses empty texts before anything is added, and ends at the first item whose vector cannot be stored;
-        ``"skip"`` leaves such items out.
+        ``"skip"`` leaves such items out. Items of which the embedder knows nothing are left out in any case, and told of: which
+        ones these are shows only when they are embedded.
     replace
         False refuses ids that are there already.
     told
@@ -248,8 +249,9 @@ class ItemRun:
         vectors = self._bound.embed([part.items[at] for at in kept], "document")  # without the lock: it may take long
         gate = gate_of(self._collection.metric, self._collection.dim, "skip")
         found = gate.take(vectors)
-        if len(found.skipped) and self._on_bad == "fail":
-            at = kept[int(found.skipped[0])]
+        wrong = found.skipped[vectors[found.skipped].any(axis=1)]  # zeros are what the embedder knows nothing of
+        if len(wrong) and self._on_bad == "fail":
+            at = kept[int(wrong[0])]
             raise VectorError(
                 f"{_name(pieces, at)} has a vector that cannot be stored ({gate.complaint.partition(':')[0]}): "
                 f"{str(part.items[at])[:60]!r}",

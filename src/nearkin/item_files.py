@@ -27,6 +27,7 @@ CHUNK_FIELDS = ("document", "chunk", "start")
 """What the metadata of a chunk says of it: the document, the number of the chunk in it, and the characters before it."""
 
 _VECTORS = ("vector", "vectors", "embedding", "embeddings")
+_COMPONENT = re.compile(r"vector_[0-9]+")
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
@@ -261,7 +262,7 @@ class _Table:
             return others[0]
         raise ParameterError(
             f"{self._path} has no column {self._field!r}; it has {_listed(names)}",
-            hint=f"say which one holds the text: text={others[0] if others else names[0]!r} (--text)",
+            hint=f"say which one holds the text: text={_likely(others or names)!r} (--text)",
         )
 
     def _id(self, record: dict[str, Any], key: str, row: int) -> Any:
@@ -310,6 +311,12 @@ class _Table:
                 )
 
 
+def _likely(names: Sequence[str]) -> str:
+    """The column that most likely holds the texts."""
+    known = ("text", "question", "title", "content", "body", "description", "message", "name")
+    return next((name for word in known for name in names if word in name.lower()), names[-1])
+
+
 def need_column(what: str, name: str, names: Sequence[str]) -> None:
     """Raise ParameterError if a column is not there, with those that are."""
     if name not in names:
@@ -338,8 +345,13 @@ def _others(record: dict[str, Any], taken: set[str | None]) -> dict[str, Any]:
     return {
         name: value
         for name, value in record.items()
-        if name not in taken and value is not None and not (name.lower() in _VECTORS and isinstance(value, list))
+        if name not in taken and value is not None and not _is_vector(name, value)
     }
+
+
+def _is_vector(name: str, value: Any) -> bool:
+    """A list of numbers, or one of the columns that an export of vectors to csv has."""
+    return (name.lower() in _VECTORS and isinstance(value, list)) or bool(_COMPONENT.fullmatch(name))
 
 
 def named_afresh(source: ItemSource) -> ItemSource:

@@ -164,3 +164,34 @@ def test_records_from_build_to_search(run: Run, tmp_path: Path) -> None:
     wrong = run("search", "people", '{"heigth": 179.4, "hobby": "chess"}')
     assert wrong.exit_code == 2
     assert "did you mean 'height'?" in wrong.stderr
+
+
+def test_groups_by_a_field_that_no_row_has(run: Run, faq: Path) -> None:
+    wrong = run("search", "faq", "card", "--group-by", "topik")
+    assert (wrong.exit_code, "no row has the field 'topik' (did you mean 'topic'?)" in wrong.stderr) == (3, True)
+
+
+def test_a_word_that_is_also_a_folder_is_a_text(run: Run, faq: Path, tmp_path: Path) -> None:
+    (tmp_path / "cards").mkdir()
+    assert lines(run("search", "faq", "cards", "-k", "1", "--nl"))[0]["query"] == 0
+
+
+def test_json_as_a_whole_is_refused(run: Run, faq: Path, tmp_path: Path) -> None:
+    (tmp_path / "all.json").write_text('[{"text": "a"}]')
+    wrong = run("add", "faq", "all.json")
+    assert wrong.exit_code != 0
+    assert "jq -c '.[]' all.json > all.jsonl" in wrong.stderr
+
+
+def test_the_vectors_of_an_export_are_no_metadata(run: Run, faq: Path, tmp_path: Path) -> None:
+    assert run("export", "faq", "all.csv").exit_code == 0
+    again = run("build", "all.csv", "--embedder", "hashing", "-o", "again")
+    assert again.exit_code == 0, again.output
+    assert {"vector_0", "vector_1"}.isdisjoint(run("fields", "again").stdout.split())
+
+
+def test_texts_are_evaluated_with(run: Run, faq: Path, tmp_path: Path) -> None:
+    (tmp_path / "asked.txt").write_text("rotating keys\nlost card\n")
+    done = run("evaluate", "faq", "--queries", "asked.txt", "-k", "2", "--json")
+    assert done.exit_code == 0, done.output
+    assert len(json.loads(done.stdout)["quality"]["recalls"]) == 2

@@ -451,8 +451,8 @@ def test_items_that_are_missing_are_left_out_when_asked() -> None:
     assert mine.add(pandas.Series(["a file", None]), on_bad="skip").skipped.tolist() == [1]
     with pytest.raises(errors.InputError, match="item 0 is of type NoneType, text expected"):
         nk.build(given, embedder="lsa")
-    with pytest.raises(errors.InputError, match="item 1 is of type int, text expected"):
-        nk.build([None, 3, "a"], embedder="hashing", on_bad="skip")
+    with pytest.raises(errors.InputError, match="item 2 is of type int, text expected"):
+        nk.build([None, "a", 3], embedder="hashing", on_bad="skip")
     frame = pandas.DataFrame({"n": [1, 2], "title": ["a", "b"]})
     with pytest.raises(
         errors.InputError, match=r"data frame, a list of texts expected; pass one column of it: frame\['title'\]"

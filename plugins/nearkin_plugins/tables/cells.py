@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from nearkin.components import as_written
 from nearkin.errors import InputError
 from nearkin.items import plain_value
+from nearkin_plugins.tables.names import joined_names
 
 MISSING_TEXTS = frozenset({"", "NA", "NaN", "nan", "NULL", "null"})
 """Texts that stand for a missing value in every column; so do None, NaN, NaT and pandas' NA."""
@@ -105,7 +107,8 @@ def _read(cells: Sequence[Any], column: str, reading: Reading, read: Callable[[A
 
 def _hint(cell: Any) -> str:
     if isinstance(cell, str):
-        return f"mend it, or say that it means missing: missing={cell.strip()}, or unreadable=missing for all such"
+        named = as_written(joined_names([cell.strip()]))
+        return f"mend it, or say that it means missing: missing={named}, or unreadable=missing for all such"
     return "mend it, or treat all such values as missing: unreadable=missing"
 
 

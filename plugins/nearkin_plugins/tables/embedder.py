@@ -311,7 +311,7 @@ class TableEmbedder(Embedder):
                 record[column.name] = value
         return found
 
-    def contributions(self, record: Any, other: Any, *, role: Role = "document") -> dict[str, float]:
+    def contributions(self, record: Any, other: Any, *, role: Role = "query") -> dict[str, float]:
         """How much each column adds to the squared distance of two records, the largest first.
 
         Parameters
@@ -319,7 +319,7 @@ class TableEmbedder(Embedder):
         record, other
             Two dicts.
         role
-            Of the first one: ``"query"`` where columns that it does not name shall lie in the middle.
+            Of the first one: ``"query"``, where columns that it does not name lie in the middle, as in a search; or ``"document"``.
         """
         both = np.concatenate([self.embed([record], role=role), self.embed([other])]).astype(np.float64)
         squares = (both[0] - both[1]) ** 2

@@ -167,6 +167,6 @@ def tell_more(done: FilesAdded) -> None:
         note(f"{count_of_rows(len(done.left_out))} left out: {listed(done.left_out)} (--json lists all)")
     if 0 < done.learned_from < FEW:
         note(
-            f"the embedder learned from {done.learned_from:,} items, and learns no more: with so few, words that come "
-            "later are unknown to it"
+            f"the embedder learned from {done.learned_from:,} items, and learns no more: what these do not have, such as "
+            "other words, is unknown to it"
         )

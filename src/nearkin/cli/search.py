@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from nearkin.cli.filter_notes import note_missing_fields
+from nearkin.cli.filter_notes import need_field, note_missing_fields
 from nearkin.cli.options import same_embedder_option, set_option, where_option
 from nearkin.cli.rendering import (
     listed,
@@ -123,6 +123,7 @@ def _found(
 ) -> SearchResult | RangeResult:
     if max_distance is not None:
         return collection.range_search(queries, max_distance, where=where, **search)
+    need_field(collection, group_by)
     options: dict[str, Any] = {**search, "where": where, "group_by": group_by, "allow_fewer": allow_fewer}
     found = collection.search(queries, 10 if k is None else k, **options)
     _note_incomplete(found)
