@@ -575,7 +575,7 @@ def test_any_table(table: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
     again.check_canaries(embedder.embed(embedder.canaries))
     for row, record in enumerate(records):
         assert (embedder.embed([record])[0] == vectors[row]).all()
-        assert sum(embedder.contributions(record, records[0]).values()) == pytest.approx(
+        assert sum(embedder.contributions(record, records[0], role="document").values()) == pytest.approx(
             float(((vectors[row].astype(np.float64) - vectors[0]) ** 2).sum())
         )
     asked = embedder.embed(records, role="query")

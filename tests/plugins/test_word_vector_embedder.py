@@ -110,7 +110,7 @@ def test_a_collection_keeps_the_weights_and_refuses_another_file(file: Path, tmp
 def test_a_text_without_known_words_is_refused_under_cosine(file: Path) -> None:
     docs = nk.build(TEXTS, embedder=f"word-vectors:{file}")
     assert docs.metric_text == "cosine"
-    with pytest.raises(errors.VectorError, match="length zero"):
+    with pytest.raises(errors.InputError, match="item 0 has nothing that the embedder knows: 'nothing to be found'"):
         docs.add(["nothing to be found"])
 
 
