@@ -17,12 +17,9 @@ if TYPE_CHECKING:
     from nearkin.demo import Answer, Demo
 
 NEXT = """\
-Try next, with texts of your own (lines with >>> in Python):
-  nearkin create faq --embedder lsa
-  >>> import nearkin as nk
-  >>> faq = nk.open("faq")
-  >>> faq.add(["how do I rotate a key", "where are the logs"])
-  >>> faq.search(["rotating keys"], k=1)[0][0].id
+Try next, with texts of your own (notes/*.md, or a table with a column of texts):
+  nearkin build faq.csv --embedder lsa --text question --id id -o faq
+  nearkin search faq "how do I rotate a key" -k 3
 
 With a file of vectors (npy, csv, parquet, fvecs, ...):
   nearkin describe vectors.npy
