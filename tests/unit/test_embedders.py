@@ -164,3 +164,19 @@ def test_anything_is_embedded_or_refused(items):
     except NearkinError:
         return
     assert vectors.shape == (len(items), 8)
+
+
+def test_labels_are_for_people_and_change_no_fingerprint():
+    class Named(HashingEmbedder):
+        labels = frozenset({"name"})
+        called = "one"
+
+        @property
+        def identity(self):
+            return {**super().identity, "name": self.called}
+
+    one, other = Named(16), Named(16)
+    other.called = "other"
+    assert (one.identity == other.identity, one.fingerprint == other.fingerprint) == (False, True)
+    assert one.fingerprint == HashingEmbedder(16).fingerprint
+    assert one.fingerprint != Named(32).fingerprint
