@@ -15,8 +15,9 @@ Partition Plan
 Quality RangeFound RangeResult Registry Repair Report Row SearchParameter SearchResult Settings Space State Task Transform
 TransformSpec VectorFormat Verification as_filter bit_counts build build_folder cluster compact compare convert create
 describe errors evaluate exact_neighbours export health hold_out hookimpl
+KNNClassifier KNNRegressor Reembedding reembed
 ClusterQuality KChoice MethodRow Outliers SearchCost Silhouette Stability Trouble choose_k compare_clusterers
-Reembedding reembed RowSource RowsTask StreamingClusterer measure metric open plan predicted_plans read_vectors recall repair report verify
+RowSource RowsTask StreamingClusterer measure metric open plan predicted_plans read_vectors recall repair report verify
 """
 PUBLIC = PUBLIC_TEXT.split()
 
