@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from nearkin.index_health import Health, health
     from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
     from nearkin.item_building import build_items
+    from nearkin.learning.neighbours import KNNClassifier, KNNRegressor
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
@@ -108,6 +109,8 @@ _WHERE = {
     "IndexSpec": "hooks",
     "KMeans": "clustering.estimator",
     "KChoice": "clustering.number_of_clusters",
+    "KNNClassifier": "learning.neighbours",
+    "KNNRegressor": "learning.neighbours",
     "Layout": "indexes",
     "Mask": "indexes",
     "MethodRow": "clustering.comparison",
@@ -203,6 +206,8 @@ __all__ = [
     "IndexSpec",
     "KChoice",
     "KMeans",
+    "KNNClassifier",
+    "KNNRegressor",
     "Layout",
     "Mask",
     "MethodRow",

@@ -130,6 +130,7 @@ LAYERS: list[set[str]] = [
         "description",
         "intrinsic_dimension",
         "clustering",
+        "learning",
         "files",
         "demo",
         "standard_library",
