@@ -53,13 +53,17 @@ if TYPE_CHECKING:
         EmbedderSpec,
         FormatSpec,
         IndexSpec,
+        LearnerSpec,
         MetricSpec,
+        RecommenderSpec,
         TransformSpec,
         hookimpl,
     )
     from nearkin.index_health import Health, health
     from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
+    from nearkin.interactions import Interactions
     from nearkin.item_building import build_items
+    from nearkin.learners import Reason
     from nearkin.learning.neighbours import KNNClassifier, KNNRegressor
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
@@ -68,6 +72,7 @@ if TYPE_CHECKING:
     from nearkin.planning import Choice
     from nearkin.plans import Plan
     from nearkin.quality import Quality
+    from nearkin.recommenders import Recommender
     from nearkin.reembedding import Reembedding, reembed
     from nearkin.registry import Registry
     from nearkin.repairing import Repair, repair
@@ -79,6 +84,7 @@ if TYPE_CHECKING:
     from nearkin.settings import Settings
     from nearkin.soundness import Verification, verify
     from nearkin.state import State
+    from nearkin.suggestions import Suggestion, Suggestions
     from nearkin.transforms import Transform
 
 __version__ = "0.1.0"
@@ -107,11 +113,13 @@ _WHERE = {
     "Health": "index_health",
     "Index": "indexes",
     "IndexSpec": "hooks",
-    "KMeans": "clustering.estimator",
+    "Interactions": "interactions",
     "KChoice": "clustering.number_of_clusters",
+    "KMeans": "clustering.estimator",
     "KNNClassifier": "learning.neighbours",
     "KNNRegressor": "learning.neighbours",
     "Layout": "indexes",
+    "LearnerSpec": "hooks",
     "Mask": "indexes",
     "MethodRow": "clustering.comparison",
     "Metric": "metrics",
@@ -124,6 +132,9 @@ _WHERE = {
     "Quality": "quality",
     "RangeFound": "indexes",
     "RangeResult": "results",
+    "Reason": "learners",
+    "Recommender": "recommenders",
+    "RecommenderSpec": "hooks",
     "Reembedding": "reembedding",
     "Registry": "registry",
     "Repair": "repairing",
@@ -140,6 +151,8 @@ _WHERE = {
     "Stability": "clustering.stability",
     "State": "state",
     "StreamingClusterer": "row_source",
+    "Suggestion": "suggestions",
+    "Suggestions": "suggestions",
     "Task": "centroids",
     "Transform": "transforms",
     "TransformSpec": "hooks",
@@ -204,11 +217,13 @@ __all__ = [
     "Health",
     "Index",
     "IndexSpec",
+    "Interactions",
     "KChoice",
     "KMeans",
     "KNNClassifier",
     "KNNRegressor",
     "Layout",
+    "LearnerSpec",
     "Mask",
     "MethodRow",
     "Metric",
@@ -221,6 +236,9 @@ __all__ = [
     "Quality",
     "RangeFound",
     "RangeResult",
+    "Reason",
+    "Recommender",
+    "RecommenderSpec",
     "Reembedding",
     "Registry",
     "Repair",
@@ -237,6 +255,8 @@ __all__ = [
     "Stability",
     "State",
     "StreamingClusterer",
+    "Suggestion",
+    "Suggestions",
     "Task",
     "Transform",
     "TransformSpec",

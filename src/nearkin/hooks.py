@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pluggy
 
 if TYPE_CHECKING:
+    from nearkin.learners import LearningTask
     from nearkin.metrics import CentroidRule
 
 GROUP = "nearkin.plugins"
@@ -169,6 +170,31 @@ class EmbedderSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LearnerSpec(Spec):
+    """``make(task, **params)`` gives a scikit-learn classifier for the task "classes", a regressor for "numbers".
+
+    Attributes
+    ----------
+    tasks
+        Those that it can do.
+    yardstick
+        Whether it is there to be compared with, and not by similarity: left out where nobody asks for comparison.
+    """
+
+    tasks: tuple[LearningTask, ...] = ("classes",)
+    yardstick: bool = False
+
+    kind: ClassVar[str] = "learner"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommenderSpec(Spec):
+    """``make(**params)`` gives a `nearkin.Recommender`."""
+
+    kind: ClassVar[str] = "recommender"
+
+
+@dataclass(frozen=True, kw_only=True)
 class FormatSpec(Spec):
     """``make(**params)`` gives a `nearkin.VectorFormat`.
 
@@ -217,6 +243,16 @@ class HookSpecs:
         raise NotImplementedError
 
     @hookspec
+    def nearkin_learners(self) -> Iterable[LearnerSpec]:
+        """Learners: labels and numbers for rows."""
+        raise NotImplementedError
+
+    @hookspec
+    def nearkin_recommenders(self) -> Iterable[RecommenderSpec]:
+        """Recommenders: items for users."""
+        raise NotImplementedError
+
+    @hookspec
     def nearkin_formats(self) -> Iterable[FormatSpec]:
         """File formats."""
         raise NotImplementedError
@@ -229,6 +265,8 @@ HOOKS: Mapping[str, type[Spec]] = {
     "nearkin_clusterers": ClustererSpec,
     "nearkin_indexes": IndexSpec,
     "nearkin_embedders": EmbedderSpec,
+    "nearkin_learners": LearnerSpec,
+    "nearkin_recommenders": RecommenderSpec,
     "nearkin_formats": FormatSpec,
 }
 """Hook name to the class of spec that it returns."""

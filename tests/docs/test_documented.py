@@ -31,6 +31,8 @@ HOME = {
     "transform": "plans.md",
     "clusterer": "clustering.md",
     "embedder": "embedders.md",
+    "learner": "labels.md",
+    "recommender": "recommendations.md",
     "format": "formats.md",
 }
 """Kind of component to the page that says which one to take."""

@@ -16,7 +16,8 @@ Quality RangeFound RangeResult Registry Repair Report Row SearchParameter Search
 TransformSpec VectorFormat Verification add_files analogy as_filter bit_counts build build_folder build_items cluster compact
 compare convert create
 describe errors evaluate exact_neighbours export health hold_out hookimpl
-KNNClassifier KNNRegressor
+KNNClassifier KNNRegressor LearnerSpec Reason
+Interactions Recommender RecommenderSpec Suggestion Suggestions
 ClusterQuality KChoice MethodRow Outliers SearchCost Silhouette Stability Trouble choose_k compare_clusterers
 Reembedding reembed
 RowSource RowsTask StreamingClusterer measure metric open plan predicted_plans read_vectors recall repair report verify

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def components(session: Session, kind: str | None, compat: bool, as_json: bool) -> None:
     """List metrics, indexes, codecs and all other components.
 
-    Prints the names of one KIND (metrics, indexes, transforms, codecs, clusterers, embedders, formats) or of all, with what they
+    Prints the names of one KIND (metrics, indexes, transforms, codecs, clusterers, embedders, learners,
+    recommenders, formats) or of all, with what they
     are, the options that they take after a colon, and the plugin that they come from. --compat prints which codecs each
     index may use under each metric, computed from what they declare.
 

@@ -15,9 +15,11 @@ from nearkin.components import Part, read_params
 from nearkin.embedders import Embedder
 from nearkin.errors import MissingDependencyError, ParameterError, UnknownNameError
 from nearkin.formats import VectorFormat
-from nearkin.hooks import IndexSpec, Spec
+from nearkin.hooks import IndexSpec, LearnerSpec, Spec
 from nearkin.indexes import Index
+from nearkin.learners import Learner
 from nearkin.metrics import Metric
+from nearkin.recommenders import Recommender
 from nearkin.registry import Registry
 from nearkin.testing.centroid_checks import CENTROID_CHECKS
 from nearkin.testing.clusterer_checks import CLUSTERER_CHECKS
@@ -43,6 +45,8 @@ CONTRACTS: dict[str, type] = {
     "clusterer": Clusterer,
     "index": Index,
     "embedder": Embedder,
+    "learner": Learner,
+    "recommender": Recommender,
     "format": VectorFormat,
 }
 """Kind to the class that its components derive from."""
@@ -140,8 +144,9 @@ def made(subject: Subject) -> None:
             isinstance(component, wanted),
             f"a {type(component).__name__} was made, a nearkin {wanted.__name__} expected",
         )
-        names = (spec.name, *spec.aliases)
-        expect(component.name in names, f"the component is called {component.name!r}, its spec {spec.name!r}")
+        if not isinstance(spec, LearnerSpec):  # scikit-learn's estimators have no such name
+            names = (spec.name, *spec.aliases)
+            expect(component.name in names, f"the component is called {component.name!r}, its spec {spec.name!r}")
     written = {key: value for key, value in subject.params.items() if value is not None}
     text = str(Part(spec.name, written))
     back = (
@@ -155,6 +160,8 @@ def made(subject: Subject) -> None:
 def _components(subject: Subject) -> Iterator[Any]:
     if subject.spec.kind in ("codec", "transform"):
         yield subject.make(DIM)
+    elif isinstance(subject.spec, LearnerSpec):
+        yield from (subject.make(task) for task in subject.spec.tasks)
     elif isinstance(subject.spec, IndexSpec):
         yield from (pair.untrained() for pair in (*declared(subject).pairs, *declared(subject).refined))
     else:

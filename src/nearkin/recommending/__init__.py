@@ -1,0 +1,1 @@
+"""Items for users: by their neighbours, by factors, by content, and how good that is."""
