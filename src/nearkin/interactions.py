@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from math import inf
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearkin.errors import ParameterError, VectorError
+from nearkin.event_columns import Events, OnBad, read_table
 from nearkin.ids import read_ids
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class Interactions:
         (n,) float64.
     times : ndarray or None
         (n,) float64 seconds.
+    notes : tuple of str
+        What there is to tell of the table that they were read from: columns that were guessed, rows that were left out.
 
     Raises
     ------
@@ -62,6 +66,55 @@ class Interactions:
         self.items, self.item_codes = _codes(what)
         self.weights = np.ones(len(whose)) if weights is None else _numbers(weights, len(whose), "weights")
         self.times = None if times is None else _numbers(_seconds(times), len(whose), "times")
+        self.notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Any,
+        *,
+        user: str | None = None,
+        item: str | None = None,
+        weight: str | None = None,
+        time: str | None = None,
+        on_bad: OnBad = "fail",
+    ) -> Interactions:
+        """Events of a table in memory; `nearkin.read_interactions` reads files.
+
+        Parameters
+        ----------
+        table
+            A DataFrame, an Arrow table, lists by name of the column, or a list of dicts.
+        user, item, weight, time
+            Names of the columns; those left out are guessed by well-known names, such as userId, movieId, rating and timestamp,
+            and `notes` says which were taken.
+        on_bad
+            ``"skip"`` leaves out rows that lack an id, a number or a time, and `notes` counts them; ``"fail"`` refuses them.
+
+        Raises
+        ------
+        ParameterError
+            There is no such column, or none whose name tells the user or the item.
+        InputError
+            A row cannot be read; there is none; ids are of several kinds.
+
+        Examples
+        --------
+        >>> bought = Interactions.from_table({"customer": ["ann", "bob"], "sku": [7, 8], "when": ["2026-01-31", "2026-02-01"]})
+        >>> bought.items.tolist(), (bought.times[1] - bought.times[0]).item(), bought.notes
+        ([7, 8], 86400.0, ("column 'customer' is the user, 'sku' is the item, 'when' is the time",))
+        """
+        return cls.of_events(read_table(table, on_bad, user=user, item=item, weight=weight, time=time))
+
+    @classmethod
+    def of_events(cls, read: Events) -> Interactions:
+        """What a reader of tables has gathered."""
+        made: Interactions = object.__new__(cls)
+        made.users, made.items = id_array(read.users), id_array(read.items)
+        made.user_codes, made.item_codes = read.user_codes, read.item_codes
+        made.weights = np.ones(len(read.user_codes)) if read.weights is None else read.weights
+        made.times, made.notes = read.times, read.notes
+        return made
 
     def __len__(self) -> int:
         return len(self.user_codes)
@@ -89,15 +142,28 @@ class Interactions:
         some.user_codes, some.item_codes = self.user_codes[events], self.item_codes[events]
         some.weights = self.weights[events]
         some.times = None if self.times is None else self.times[events]
+        some.notes = self.notes
         return some
 
-    def decayed(self, half_life: float, *, now: float | None = None) -> Interactions:
+    def at_least(self, weight: float) -> Interactions:
+        """The same events, those of a smaller weight with weight 0: seen, so that it is not recommended again, and not liked.
+
+        Examples
+        --------
+        >>> Interactions(["a", "a"], [1, 2], weights=[2, 5]).at_least(4).weights.tolist()
+        [0.0, 5.0]
+        """
+        kept = self.select(np.arange(len(self)))
+        kept.weights = np.where(self.weights >= weight, self.weights, 0.0)
+        return kept
+
+    def decayed(self, half_life: float | str, *, now: float | None = None) -> Interactions:
         """The same events, each weight halved for every `half_life` seconds that passed until `now`.
 
         Parameters
         ----------
         half_life
-            Seconds, above 0.
+            Seconds, above 0; or text with a unit: ``"12h"``, ``"30d"`` (s, min, h, d, w, y).
         now
             Seconds, by the clock of `times`; left out, the time of the last event. Later events keep their weight.
 
@@ -113,13 +179,42 @@ class Interactions:
         """
         if self.times is None:
             raise ParameterError("the interactions have no times to decay by", hint="pass times=")
-        if isinstance(half_life, bool) or not 0 < half_life < inf:
-            raise ParameterError(f"half_life is {half_life!r}, a number of seconds above 0 expected")
+        half_life = read_half_life(half_life)
         aged = self.select(np.arange(len(self)))
         if len(self):
             last = float(self.times.max()) if now is None else float(now)
             aged.weights = self.weights * 0.5 ** (np.maximum(0.0, last - self.times) / half_life)
         return aged
+
+
+_SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_557_600.0}
+_HALF_LIFE = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-z]*)\s*")
+
+
+def read_half_life(given: float | str) -> float:
+    """Seconds from a number of seconds, or from text with a unit; a year is 365.25 days.
+
+    >>> read_half_life("30d"), read_half_life("12h"), read_half_life(60)
+    (2592000.0, 43200.0, 60.0)
+
+    Raises
+    ------
+    ParameterError
+        It is neither, or not above 0.
+    """
+    found = _HALF_LIFE.fullmatch(given.lower()) if isinstance(given, str) else None
+    if found is not None and found[2] in _SECONDS:
+        value = float(found[1]) * _SECONDS[found[2]]
+    elif isinstance(given, int | float | np.number) and not isinstance(given, bool):
+        value = float(given)
+    else:
+        value = 0.0
+    if not 0 < value < inf:
+        raise ParameterError(
+            f"half_life is {given!r}, a number of seconds above 0 or text such as '30d' expected",
+            hint=f"units are {', '.join(filter(None, _SECONDS))}",
+        )
+    return value
 
 
 def _codes(ids: list[Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from nearkin.chunks import OVERLAP, WORDS, check_sizes, chunks
 from nearkin.documents import document_lines, document_name, find_documents, kind_of, read_document
 from nearkin.embedders import Takes
 from nearkin.errors import CorruptFileError, InputError, NotSupportedError, ParameterError
+from nearkin.event_columns import listed_columns, need_column
 from nearkin.files import Formats, find_format
 from nearkin.formats import WITH_RECORDS
 from nearkin.items import ItemBlock, plain_number
@@ -261,7 +261,7 @@ class _Table:
         if len(others) == 1:
             return others[0]
         raise ParameterError(
-            f"{self._path} has no column {self._field!r}; it has {_listed(names)}",
+            f"{self._path} has no column {self._field!r}; it has {listed_columns(names)}",
             hint=f"say which one holds the text: text={_likely(others or names)!r} (--text)",
         )
 
@@ -317,22 +317,9 @@ def _likely(names: Sequence[str]) -> str:
     return next((name for word in known for name in names if word in name.lower()), names[-1])
 
 
-def need_column(what: str, name: str, names: Sequence[str]) -> None:
-    """Raise ParameterError if a column is not there, with those that are."""
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        meant = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ParameterError(f"{what} has no column {name!r}{meant}; it has {_listed(names)}")
-
-
 def _is_missing(cell: str | None) -> bool:
     """Whether a cell of a column of numbers says that there is none."""
     return cell is None or cell.strip().lower() in ("", "na", "n/a", "nan", "null", "none")
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f", ... ({len(names)} in all)" if len(names) > 12 else ""
-    return ", ".join(map(repr, names[:12])) + more
 
 
 def _all_whole(some: Sequence[dict[str, Any]], key: str) -> bool:

@@ -264,10 +264,11 @@ class Recommender(ABC):
         from scipy.sparse import csr_array
 
         known = codes >= 0
-        picks = csr_array(
-            (np.ones(int(known.sum())), (np.flatnonzero(known), codes[known])), shape=(len(codes), len(self.users))
-        )
-        return (picks @ self._histories).tocsr()
+        chosen = self._histories[codes[known]]  # a product would lose the zeros of what was seen and not liked
+        lengths = np.zeros(len(codes), dtype=np.int64)
+        lengths[known] = np.diff(chosen.indptr)
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        return csr_array((chosen.data, chosen.indices, indptr), shape=(len(codes), self._histories.shape[1]))
 
     def _history_rows(self, histories: Sequence[History]) -> csr_array:
         from scipy.sparse import csr_array

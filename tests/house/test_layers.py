@@ -54,6 +54,7 @@ LAYERS: list[set[str]] = [
         "embedders",
         "hashing_embedder",
         "learners",
+        "event_columns",
         "interactions",
         "suggestions",
         "recommenders",
