@@ -7,13 +7,13 @@ of length one.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any, Literal
 
 import numpy as np
 
 from nearkin.collection import Collection
 from nearkin.errors import NotSupportedError, ParameterError, UnknownIdError
+from nearkin.ids import close_spellings
 from nearkin.metrics import Cosine, unit_rows
 from nearkin.results import SearchResult, why_fewer
 from nearkin.search_parameters import whole_number
@@ -24,7 +24,6 @@ EPSILON = 0.001
 """Levy and Goldberg's, which keeps the quotient finite."""
 ROUNDING = 1e-6
 """Length below which b - a + c is what rounding left."""
-_CLOSE = 3
 
 
 def analogy(collection: Collection, a: Any, b: Any, c: Any, k: int = 10, method: Method = "add") -> SearchResult:
@@ -84,25 +83,12 @@ def _vectors(collection: Collection, ids: list[Any]) -> np.ndarray:
     try:
         rows = collection.get(ids)
     except UnknownIdError as error:
-        raise UnknownIdError(error.message, hint=_spellings(collection, ids) or error.hint) from error
+        missing = next(each for each in ids if each not in collection)
+        hint = close_spellings(missing, collection.ids.tolist()) or error.hint
+        raise UnknownIdError(error.message, hint=hint) from error
     if any(row.vector is None for row in rows):
         raise NotSupportedError("analogies are of the rows themselves, and this collection did not keep them")
     return unit_rows(np.stack([row.vector for row in rows if row.vector is not None])).astype(np.float64)
-
-
-def _spellings(collection: Collection, ids: list[Any]) -> str:
-    """Ids that are written much as one that there is not."""
-    missing = next(each for each in ids if each not in collection)
-    if not isinstance(missing, str):
-        return ""
-    start = missing[:1].lower()
-    near = [
-        each
-        for each in collection.ids.tolist()
-        if isinstance(each, str) and each[:1].lower() == start and abs(len(each) - len(missing)) <= 2
-    ]
-    close = [each for each in near if each.lower() == missing.lower()] or get_close_matches(missing, near, n=_CLOSE)
-    return f"did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def _by_index(collection: Collection, three: np.ndarray, known: np.ndarray, k: int) -> SearchResult:

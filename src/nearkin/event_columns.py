@@ -194,10 +194,7 @@ def read_weight(value: Any) -> float:
     >>> read_weight(" 4.5"), read_weight(True)
     (4.5, 1.0)
 
-    Raises
-    ------
-    ValueError
-        It is none, or beyond 1e30.
+    A ValueError says so where it is none, or beyond 1e30.
     """
     try:
         number = float(value)
@@ -207,7 +204,7 @@ def read_weight(value: Any) -> float:
         number = None
     if _missing(value):
         raise ValueError("is missing")
-    if number is None or isfinite(number) and abs(number) <= LARGEST:
+    if number is None or (isfinite(number) and abs(number) <= LARGEST):
         raise ValueError(f"{_short(value)} is not a number")
     raise ValueError(f"{_short(value)} is no number between -1e30 and 1e30")
 
@@ -218,10 +215,7 @@ def read_time(value: Any) -> float:
     >>> read_time("881250949"), read_time("1970-01-02"), read_time("1970-01-01T01:00+01:00")
     (881250949.0, 86400.0, 0.0)
 
-    Raises
-    ------
-    ValueError
-        It is none of those.
+    A ValueError says so where it is none of those.
     """
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
@@ -245,10 +239,7 @@ def read_time(value: Any) -> float:
 def read_id(value: Any) -> int | str:
     """A whole number or a text from a cell; a whole number that was made a float by a gap in its column is one still.
 
-    Raises
-    ------
-    ValueError
-        It is missing, or something else.
+    A ValueError says so where it is missing, or something else.
     """
     if is_missing(value):
         raise ValueError("is missing")

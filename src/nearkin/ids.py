@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from sys import getsizeof
 from threading import Lock
 from typing import Any
@@ -17,6 +18,8 @@ from nearkin.errors import ParameterError, UnknownIdError
 
 INT64 = np.iinfo(np.int64)
 NUMBER_BYTES = getsizeof(1 << 20)
+MANY = 20_000
+"""Ids from which on only those with the same first letter are compared with one that is misspelt."""
 GROWTH = 8
 """One free place in a table for so many that are taken, once there is no more room."""
 
@@ -280,6 +283,22 @@ def need_distinct(ids: list[Any]) -> None:
                 f"ids must differ, and {twice} of {len(ids)} repeat: {each!r} is at rows {first[each]} and {row}"
             )
         first[each] = row
+
+
+def close_spellings(missing: Any, ids: Iterable[Any]) -> str:
+    """Ids that are written much as one that there is not, as a hint; empty if none is, or ids are numbers.
+
+    >>> close_spellings("qeen", ["king", "queen"]), close_spellings(7, [1, 2])
+    ("did you mean 'queen'?", '')
+    """
+    if not isinstance(missing, str):
+        return ""
+    known = [each for each in ids if isinstance(each, str) and abs(len(each) - len(missing)) <= 2]
+    if len(known) > MANY:
+        known = [each for each in known if each[:1].lower() == missing[:1].lower()]
+    same = [each for each in known if each.lower() == missing.lower()]
+    close = same or get_close_matches(missing, known, n=3)
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def _some(ids: list[Any]) -> str:
