@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from nearkin.plans import Plan
     from nearkin.quality import Quality
     from nearkin.recommenders import Recommender
+    from nearkin.recommending.content import ContentRecommender
+    from nearkin.recommending.event_files import read_interactions
     from nearkin.reembedding import Reembedding, reembed
     from nearkin.registry import Registry
     from nearkin.repairing import Repair, repair
@@ -102,6 +104,7 @@ _WHERE = {
     "CodecSpec": "hooks",
     "Collection": "collection",
     "Compaction": "compaction",
+    "ContentRecommender": "recommending.content",
     "Description": "description",
     "Embedder": "embedders",
     "EmbedderSpec": "hooks",
@@ -186,6 +189,7 @@ _WHERE = {
     "open": "building:open_collection",
     "plan": "affording",
     "predicted_plans": "affording",
+    "read_interactions": "recommending.event_files",
     "read_vectors": "files",
     "recall": "accuracy",
     "reembed": "reembedding",
@@ -206,6 +210,7 @@ __all__ = [
     "CodecSpec",
     "Collection",
     "Compaction",
+    "ContentRecommender",
     "Description",
     "Embedder",
     "EmbedderSpec",
@@ -290,6 +295,7 @@ __all__ = [
     "open",
     "plan",
     "predicted_plans",
+    "read_interactions",
     "read_vectors",
     "recall",
     "reembed",

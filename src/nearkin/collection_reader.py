@@ -204,7 +204,7 @@ class CollectionReader(CollectionState):
         among: Iterable[Any] | None = None,
         exclude: Iterable[Any] = (),
         exclude_seen: bool = True,
-        beta: float = 0.25,
+        beta: float = 0.5,
         threads: int | None = None,
     ) -> Suggestions:
         """The rows most like those that somebody liked, and least like those that they did not.

@@ -89,8 +89,8 @@ class Recommender(ABC):
             found[np.isnan(found)] = -np.inf
             if among is not None:
                 found[:, ~among] = -np.inf
-            rows, columns = hidden[some].nonzero()
-            found[rows, columns] = -np.inf
+            part = hidden[some]  # with its zeros: what was seen and not liked is hidden, too
+            found[np.repeat(np.arange(part.shape[0]), np.diff(part.indptr)), part.indices] = -np.inf
             codes[some], scores[some] = largest(found, k)
         return codes, scores
 

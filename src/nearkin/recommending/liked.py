@@ -34,8 +34,9 @@ from nearkin.views import View
 if TYPE_CHECKING:
     from nearkin.collection_reader import CollectionReader
 
-BETA = 0.25
-"""What disliked rows count beside liked ones; the 0.25 to 0.75 of G. Salton and C. Buckley (1990) are a third."""
+BETA = 0.5
+"""What disliked rows count beside liked ones. On genres of MovieLens 100k, the share of pairs of a held-out liked and a held-out
+disliked film in the right order is 0.572 with 0, 0.585 with 0.25, 0.589 with 0.5, 0.583 with 1."""
 
 Liked = Mapping[Any, float] | Iterable[Any]
 
@@ -164,13 +165,27 @@ def _view(
         return collection._view_of(where)
     if isinstance(among, str):
         raise ParameterError(f"among is {among!r}, several ids expected", hint=f"among=[{among!r}]")
+    ids = collection.rows.ids
     with collection._moment():  # of one moment, as a change in between would be in one of the two and not in the other
+        return restricted(
+            collection, where, None if among is None else ids.existing(among), ids.existing(out) if out else None
+        )
+
+
+def restricted(
+    collection: CollectionReader, where: Where | None, only: np.ndarray | None, out: np.ndarray | None = None
+) -> View:
+    """The rows that a filter keeps, of those at some positions (None for all), without those at others."""
+    if only is None and out is None:
+        return collection._view_of(where)
+    with collection._moment():
         view = collection._current()
-        allowed = np.zeros(len(collection.rows), dtype=bool)
-        allowed[slice(None) if among is None else collection.rows.ids.existing(among)] = True
-        allowed[collection.rows.ids.existing(out)] = False
-        allowed &= collection._allowed(where)
-        positions = np.flatnonzero(allowed)
+        allowed = np.full(len(collection.rows), only is None)
+        if only is not None:
+            allowed[only] = True
+        if out is not None:
+            allowed[out] = False
+        positions = np.flatnonzero(allowed & collection._allowed(where))
         key = blake2b(positions.tobytes()).digest()
         return view.restricted.get(key) or view.only(key, positions)
 
@@ -218,12 +233,13 @@ class _Search:
     def _with_parts(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Those of the positions that may be answered, each once, and the parts of their scores, from the rows themselves."""
         left = np.setdiff1d(positions[positions >= 0], self.hidden)
-        return left, self._parts(self.collection.rows.take(left)) if len(left) else np.empty(
-            (len(self.taste.shares), 0)
-        )
+        if not len(left):
+            return left, np.empty((len(self.taste.shares), 0))
+        return left, self._parts(self.collection.rows.take(left))
 
     def _parts(self, rows: np.ndarray) -> np.ndarray:
-        return self.taste.shares[:, None] * similarities(self.collection.metric, self.taste.rows, rows)
+        alike = similarities(self.collection.metric, self.taste.rows, rows)
+        return np.asarray(self.taste.shares[:, None] * alike)
 
     def _scan(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The best of all rows, block by block."""
