@@ -200,6 +200,12 @@ class Recommender(ABC):
         rows = self._history_rows(histories)
         return self._answer([None] * rows.shape[0], rows, k, exclude_seen, among, unknown=np.zeros(rows.shape[0], bool))
 
+    def seen(self, user: Any) -> int:
+        """How many items a user had to do with; 0 for one that is not known."""
+        self._need_fitted()
+        codes = np.array([code for code, each in enumerate(self.users.tolist()) if each == user], dtype=np.int64)
+        return int(np.diff(self._histories[codes].indptr).sum())
+
     def similar_items(self, items: Any, k: int = 10) -> Suggestions:
         """Items most like one or several items, themselves left out; a row an item, whose id stands in `users`.
 
