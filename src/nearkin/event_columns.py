@@ -136,8 +136,9 @@ def find_columns(
         need_column(what, name, names)
     if len(set(given.values())) < len(given):
         raise ParameterError(f"one column of {what} is named for two of {', '.join(given)}")
-    free = [name for name in names if name not in given.values() and not _is_empty(sample.get(name, ()))]
-    guesses = _by_place(free) if not given and all(_NUMBERED.fullmatch(name) for name in names) else _by_name(free)
+    free = [name for name in names if name not in given.values()]
+    unnamed = not given and all(_NUMBERED.fullmatch(name) for name in names)
+    guesses = _by_place([name for name in free if not _is_empty(sample.get(name, ()))]) if unnamed else _by_name(free)
     found = {**{role: name for role, name in guesses.items() if role not in given}, **given}
     useless = [
         role for role in ("weight", "time") if role in found and role not in given and not _reads(role, sample, found)
@@ -147,7 +148,8 @@ def find_columns(
         if role not in found:
             raise ParameterError(
                 f"none of the columns of {what} has a name that tells the {role}; it has {listed_columns(names)}",
-                hint=f"name it: {role}=... (--{role}-column); without a header, --format csv:header=false",
+                hint=f"name it: {role}=... (--{role}-column)"
+                + ("; if the file has no header, --format csv:header=false" if _all_text(sample) else ""),
             )
     return EventColumns(**found, guessed=tuple(role for role in found if role not in given), passed_over=passed)
 
@@ -179,6 +181,10 @@ def _reads(role: str, sample: Mapping[str, Sequence[Any]], found: Mapping[str, s
             continue
         return True
     return False
+
+
+def _all_text(sample: Mapping[str, Sequence[Any]]) -> bool:
+    return all(value is None or isinstance(value, str) for values in sample.values() for value in values)
 
 
 def _missing(value: Any) -> bool:

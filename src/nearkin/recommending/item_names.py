@@ -13,7 +13,21 @@ from nearkin.files import Formats
 from nearkin.recommending.event_files import delimiter_of, reader_of, recoded
 from nearkin.registry import default_registry
 
-IDS = ("id", "itemid", "item", "movieid", "movie", "productid", "product", "sku", "asin", "isbn", "bookid", "trackid", "artistid")
+IDS = (
+    "id",
+    "itemid",
+    "item",
+    "movieid",
+    "movie",
+    "productid",
+    "product",
+    "sku",
+    "asin",
+    "isbn",
+    "bookid",
+    "trackid",
+    "artistid",
+)
 TITLES = ("title", "name", "itemname", "movietitle", "booktitle", "productname", "label", "description", "text")
 _NUMBERED = re.compile(r"column[0-9]+")
 
