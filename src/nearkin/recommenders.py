@@ -346,7 +346,7 @@ class Recommender(ABC):
         if filled:
             said.append(f"{'all' if filled == count else f'the last {filled}'} by popularity")
         if count < k:
-            said.append(f"only {count} items are left to recommend")
+            said.append(f"only {count} {'item is' if count == 1 else 'items are'} left to recommend")
         return ": ".join([said[0], ", ".join(said[1:])]) if len(said) > 1 and not warm else ", ".join(said)
 
     def _explainer(self, histories: csr_array) -> Any:

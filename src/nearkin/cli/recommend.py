@@ -25,8 +25,6 @@ OF_AN_INDEX = {"where": "--where", "among": "--among", "beta": "--beta", "show":
 OF_EVENTS = {
     "users": "--user",
     "similar": "--similar",
-    "evaluate": "--evaluate",
-    "split": "--split",
     "method": "--method",
     "half_life": "--half-life",
     "min_weight": "--min-weight",
