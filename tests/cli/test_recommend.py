@@ -181,6 +181,21 @@ def test_baskets_and_standard_input(run: Run, tmp_path: Path) -> None:
     assert told(piped)[0]["items"][0]["id"] == "sku-2"
 
 
+def test_quality_beside_popularity(run: Run, events: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nearkin.recommending.evaluation", reason="evaluate_recommender is not in this tree")
+    rng = np.random.default_rng(0)
+    pairs = {(user, 20 * (user % 2) + int(item)) for user in range(60) for item in rng.integers(0, 20, 8)}
+    (tmp_path / "two.csv").write_text("user,item\n" + "".join(f"u{user},i{item}\n" for user, item in sorted(pairs)))
+    call = ("--plugin", "together.py", "recommend", "two.csv", "--evaluate", "--method", "together", "-k", "5")
+    for split in ("user-holdout", "leave-last-out"):
+        found = json.loads(run(*call, "--split", split, "--json").stdout)
+        assert [row["name"] for row in found["rows"]] == ["together", "popular"]
+        assert found["rows"][0]["ndcg"]["mean"] > found["rows"][1]["ndcg"]["mean"]
+    lines = run(*call).stdout.splitlines()
+    assert lines[2].split()[:2] == ["method", "NDCG@5"]
+    assert lines[4].split()[0] == "together"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -191,9 +206,14 @@ def test_baskets_and_standard_input(run: Run, tmp_path: Path) -> None:
         (("shop", "--liked", "sku-1", "--show", "prize"), 3, "no row has the field 'prize'"),
         (("shop", "--liked", "sku-1", "--where", "price <"), 2, "filter cannot be read at column 8"),
         (("shop", "--liked", "sku-1", "--among", "none.txt"), 5, "none.txt"),
-        (("events.csv", "--method", "popular"), 2, "--user, --liked or --similar, exactly one"),
+        (("events.csv", "--method", "popular"), 2, "--user, --liked, --similar or --evaluate, exactly one"),
         (("events.csv", "--user", "ann", "--liked", "sku-1"), 2, "exactly one of them"),
         (("events.csv", "--user", "ann", "--where", "a = 1"), 2, "--where is an option of an index"),
+        (("events.csv", "--user", "ann", "--split", "leave-last-out"), 2, "--split goes with --evaluate"),
+        (("events.csv", "--user", "ann", "--method", "popular", "--method", "als"), 2, "one --method recommends"),
+        (("events.csv", "--evaluate", "--among", "some.txt"), 2, "--among does not go with --evaluate"),
+        (("events.csv", "--evaluate", "--method", "populer"), 3, "populer"),
+        (("shop", "--evaluate"), 2, "--evaluate is an option of a file of events"),
         (("events.csv", "--user", "ann", "--disliked", "sku-1"), 2, "--disliked goes with --liked"),
         (("events.csv", "--user", "ann", "--method", "populer"), 3, "populer"),
         (("events.csv", "--user", "ann", "--method", "popular", "--half-life", "soon"), 2, "half_life is 'soon'"),

@@ -25,7 +25,9 @@ OF_AN_INDEX = {"where": "--where", "among": "--among", "beta": "--beta", "show":
 OF_EVENTS = {
     "users": "--user",
     "similar": "--similar",
-    "method": "--method",
+    "evaluate": "--evaluate",
+    "split": "--split",
+    "methods": "--method",
     "half_life": "--half-life",
     "min_weight": "--min-weight",
     "item_names": "--item-names",
@@ -53,10 +55,18 @@ _options = (
     click.option("--show", metavar="FIELD", multiple=True, help="Print a field of the metadata; repeatable."),
     click.option("--user", "users", metavar="ID", multiple=True, help="For this user of the file; repeatable."),
     click.option("--similar", metavar="ID", multiple=True, help="Print the items most like one; repeatable."),
+    click.option("--evaluate", is_flag=True, help="Print how good methods are on held-out events, beside popularity."),
+    click.option(
+        "--split",
+        type=click.Choice(["user-holdout", "leave-last-out"]),
+        help="What --evaluate holds out: users, or the last item of each.  [default: user-holdout]",
+    ),
     click.option(
         "--method",
+        "methods",
         metavar="NAME[:OPTIONS]",
-        help=f"What recommends, such as als or popular.  [default: {USUAL_METHOD}]",
+        multiple=True,
+        help=f"What recommends, such as als or popular; repeatable with --evaluate.  [default: {USUAL_METHOD}]",
     ),
     click.option("--half-life", metavar="TIME", help="Let events count half after this time, such as 90d."),
     click.option("--min-weight", type=float, metavar="X", help="Smaller weights mean seen and not liked."),
@@ -92,12 +102,14 @@ def recommend(session: Session, /, source: str, as_json: bool, **given: Any) -> 
     they --liked. Columns are guessed by their names, and what was guessed is told.
 
     Prints the items with their scores, and because of what each is there; a user of whom nothing is known gets what is popular.
+    --evaluate holds out users, or the last item of each, and prints how many of their items each --method finds.
 
     \b
     nearkin recommend indexes/shop --liked sku-1,sku-7 --disliked sku-3 --where 'price < 50'
     nearkin recommend ratings.csv --user u42 --method als --half-life 90d --item-names movies.csv
     nearkin recommend ratings.csv --liked m1,m7 --disliked m3
     nearkin recommend ratings.csv --similar m1
+    nearkin recommend ratings.csv --evaluate --method als --method item-knn
     """
     given["liked"], given["disliked"] = _ids(given["liked"]), _ids(given["disliked"])
     if _is_index(source):
@@ -108,14 +120,8 @@ def recommend(session: Session, /, source: str, as_json: bool, **given: Any) -> 
             _of_index(collection, given, as_json=as_json)
         return
     _refuse(given, OF_AN_INDEX, f"{source} is a file of events", "of an index", but="among")
-    asked = [each for each in ("users", "similar", "liked") if given[each]]
-    if len(asked) != 1:
-        raise click.UsageError(
-            "recommend takes --user, --liked or --similar, exactly one of them, for a file of events"
-        )
-    if given["disliked"] and not given["liked"]:
-        raise click.UsageError("--disliked goes with --liked")
-    _of_events(session, source, given, as_json=as_json)
+    _need_one_question(given)
+    (_evaluated if given["evaluate"] else _of_events)(session, source, given, as_json=as_json)
 
 
 # ---- what is asked ---------------------------------------------------------------------------------------------------
@@ -138,6 +144,23 @@ def _refuse(given: dict[str, Any], names: dict[str, str], what: str, whose: str,
     for name, flag in names.items():
         if name != but and given[name] not in (None, (), False):
             raise click.UsageError(f"{what}, and {flag} is an option {whose}")
+
+
+def _need_one_question(given: dict[str, Any]) -> None:
+    asked = [each for each in ("users", "similar", "liked", "evaluate") if given[each]]
+    if len(asked) != 1:
+        raise click.UsageError(
+            "recommend takes --user, --liked, --similar or --evaluate, exactly one of them, for a file of events"
+        )
+    if given["disliked"] and not given["liked"]:
+        raise click.UsageError("--disliked goes with --liked")
+    if given["split"] and not given["evaluate"]:
+        raise click.UsageError("--split goes with --evaluate")
+    if len(given["methods"]) > 1 and not given["evaluate"]:
+        raise click.UsageError("one --method recommends; several are compared by --evaluate")
+    for name, flag in (("among", "--among"), ("include_seen", "--include-seen"), ("item_names", "--item-names")):
+        if given["evaluate"] and given[name]:
+            raise click.UsageError(f"{flag} does not go with --evaluate")
 
 
 def _lines(path: str | None) -> list[str] | None:
@@ -254,13 +277,33 @@ def _events(session: Session, source: str, given: dict[str, Any]) -> Interaction
 def _of_events(session: Session, source: str, given: dict[str, Any], *, as_json: bool) -> None:
     from nearkin.cli.suggesting import Names, print_suggestions
 
-    made: Recommender = session.registry.make("recommender", given["method"] or USUAL_METHOD)
+    made: Recommender = session.registry.make("recommender", (given["methods"] or (USUAL_METHOD,))[0])
     names = Names.of_file(given["item_names"], session.registry)
     events = _events(session, source, given)
     with working(f"learning from {len(events):,} events"):
         made.fit(events)
         found, heads = _suggested(made, source, given, names)
     print_suggestions(found, names, heads, as_json=as_json, made=made, similar=bool(given["similar"]))
+
+
+def _evaluated(session: Session, source: str, given: dict[str, Any], *, as_json: bool) -> None:
+    methods = list(given["methods"] or (USUAL_METHOD,))
+    for each in methods:  # a wrong name is told before anything is read
+        session.registry.make("recommender", each)
+    from nearkin import evaluate_recommender
+    from nearkin.cli.suggesting import print_evaluation
+
+    events = _events(session, source, given)
+    with working(f"evaluating {', '.join(methods)}"):
+        found = evaluate_recommender(
+            methods,
+            events,
+            split=given["split"] or "user-holdout",
+            k=given["k"],
+            seed=session.settings.seed,
+            registry=session.registry,
+        )
+    print_evaluation(found, as_json=as_json)
 
 
 def _suggested(made: Recommender, source: str, given: dict[str, Any], names: Any) -> tuple[Suggestions, list[str]]:

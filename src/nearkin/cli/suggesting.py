@@ -151,3 +151,29 @@ def _as_dict(
 def _cell(value: Any) -> str:
     text = "" if value is None else " ".join(str(value).split())
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def print_evaluation(found: Any, *, as_json: bool) -> None:
+    """How good recommenders are: a `nearkin.RecommenderEvaluation` as a table, or JSON."""
+    if as_json:
+        print_json(found.to_dict())
+        return
+    click.echo(f"{found.users:,} users, {found.split}\n")
+    headers = ("method", f"NDCG@{found.k}", "interval", "beside popular", f"recall@{found.k}", "coverage", "novelty")
+    rows = []
+    for row in found.rows:
+        beside = row.against["ndcg"].difference if row.against else None
+        rows.append(
+            (
+                row.name,
+                f"{row.ndcg.mean:.3f}",
+                f"{row.ndcg.low:.3f} to {row.ndcg.high:.3f}",
+                "" if beside is None else f"{beside.mean:+.3f} ({beside.low:+.3f} to {beside.high:+.3f})",
+                f"{row.recall.mean:.3f}",
+                f"{row.coverage:.3f}",
+                f"{row.novelty:.2f}",
+            )
+        )
+    print_table(headers, rows, right=headers[1:])
+    for each in found.notes:
+        note(each)
