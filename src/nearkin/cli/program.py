@@ -44,7 +44,9 @@ COMMANDS = {
     "optimize": Entry("info", "Bring an index up to date with all of its rows."),
     "plan": Entry("plan", "Find the plan for a budget and explain it, without building it."),
     "plugins": Entry("plugins", "List, check and start plugins."),
-    "recommend": Entry("recommend", "Recommend items: by what is liked, from an index or from who had to do with what."),
+    "recommend": Entry(
+        "recommend", "Recommend items: by what is liked, from an index or from who had to do with what."
+    ),
     "reembed": Entry("reembed", "Embed the texts or records of an index again, by another embedder."),
     "repair": Entry("damage", "Make a damaged index whole again, and say what is gone."),
     "report": Entry("report", "Measure every plan on your vectors and write a report that recommends one."),
