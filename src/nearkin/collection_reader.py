@@ -23,6 +23,8 @@ from nearkin.grouping import (
 )
 from nearkin.indexes import Found
 from nearkin.intake import PADDED, real_number
+from nearkin.learning.attending import attend_to_rows
+from nearkin.learning.attention import Attended, LeftOut, Temperature
 from nearkin.results import RangeResult, SearchResult
 from nearkin.rows import Row
 from nearkin.search_parameters import whole_number
@@ -192,6 +194,83 @@ class CollectionReader(CollectionState):
         found = self._margins.range_search(view, asked, limit, self._threads_for(threads), params)
         ids = self._rows.ids.at(found.positions)
         return RangeResult(found.limits, found.positions, found.distances, ids, self._metric.similarity)
+
+    def attend(
+        self,
+        queries: Any,
+        values: Any,
+        *,
+        k: int | None = 64,
+        temperature: Temperature = "fit",
+        heads: int = 1,
+        where: Where | None = None,
+        left_out: LeftOut = "exact",
+        threads: int | None = None,
+        **params: int,
+    ) -> Attended:
+        """Means of values that belong to the rows, weighed by softmax(score / T) of the k nearest.
+
+        The score is the inner product, the cosine, or, under Euclidean distance, -d² / 2, so that T is the variance of a Gaussian.
+        The plan finds the rows; their scores are computed on the rows as they are stored.
+
+        Source: A. Vaswani et al., "Attention is all you need" (2017).
+
+        Parameters
+        ----------
+        queries
+            As for `search`.
+        values
+            One for each row of the collection, in the order of `ids`, also under a filter: (n,) or (n, outputs) numbers, or (n,)
+            strings, which are labels. Or the name of a field of the metadata that has them.
+        k
+            Rows that are attended to by each query; None for all, in blocks, without the index.
+        temperature
+            T: a number; ``"sqrt"`` for the root of the columns of a head, as in the paper; or ``"fit"``, the one with the least
+            squared error (log-loss, for labels) over up to 1,000 rows, each held out of its own neighbours. The answer names it:
+            give it again with the next queries, and nothing is fitted.
+        heads
+            The columns are split into so many equal parts, each with a softmax of its own; the mean counts. More than one need
+            ``k=None``.
+        where
+            Only rows that a filter on their metadata keeps.
+        left_out
+            How the mass is told that lies on other rows than the k: ``"exact"`` compares each query with all rows, as a search by
+            the plan flat does; ``"bound"`` says how much it can be at most, for plans that find the nearest for sure; None not.
+        threads, **params
+            As for `search`.
+
+        Raises
+        ------
+        NotSupportedError
+            Another metric.
+        StateError
+            The rows were not kept.
+        VectorError, ParameterError, FilterError
+            Queries, values or arguments that do not fit.
+
+        Examples
+        --------
+        >>> import nearkin as nk
+        >>> shop = nk.build([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]], metric="cosine")
+        >>> found = shop.attend([[1.0, 0.1]], [30.0, 40.0, 90.0], k=2, temperature=0.1)
+        >>> found.values.round(1).tolist(), found.ids.tolist(), found.weights.round(3).tolist(), found.left_out.round(5).tolist()
+        ([[32.0]], [[0, 1]], [[0.801, 0.199]], [0.0001])
+        """
+        with self.unchanging():
+            self._need_open()
+            self._need_vectors("attend")
+            return attend_to_rows(
+                self,
+                queries,
+                values,
+                k=k,
+                temperature=temperature,
+                heads=heads,
+                where=where,
+                left_out=left_out,
+                threads=threads,
+                params=params,
+            )
 
     def to_faiss(self) -> Any:
         """The faiss index behind this collection, the object itself; `docs/interoperability.md` says what it answers.

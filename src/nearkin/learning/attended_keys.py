@@ -19,7 +19,7 @@ from nearkin.metrics import squared_l2
 from nearkin.vectors import block_rows
 
 Likeness = Literal["product", "closeness"]
-"""What a score is: q·k, or -||q - k||² / 2. Between rows of length one the two differ by a constant, which a softmax divides out."""
+"""What a score is: q·k, or -||q - k||² / 2. Between rows of length one the two differ by 1, which a softmax divides out."""
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]
 

@@ -44,7 +44,6 @@ class ValueTable:
 
     def mixed(self, found: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """(nq, outputs) means of the values of (heads, nq, k) keys by their shares, averaged over heads; -1 is no key."""
-        heads, queries, k = found.shape
         weights = sparse_weights(found, shares, self.numbers.shape[0])
         mixed = weights @ self.numbers
         return mixed.toarray() if hasattr(mixed, "toarray") else np.asarray(mixed)
@@ -54,7 +53,7 @@ def sparse_weights(found: np.ndarray, shares: np.ndarray, keys: int) -> Any:
     """(nq, keys) scipy sparse matrix of the mean over heads of (heads, nq, k) shares; a key found by two heads is there once."""
     from scipy.sparse import csr_array
 
-    heads, queries, k = found.shape
+    heads, queries = found.shape[:2]
     there = found >= 0
     query = np.broadcast_to(np.arange(queries)[None, :, None], found.shape)
     return csr_array((shares[there] / heads, (query[there], found[there])), shape=(queries, keys))

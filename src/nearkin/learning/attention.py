@@ -26,6 +26,7 @@ from nearkin.learning.softmax_sums import (
     merged,
     shares_of,
 )
+from nearkin.learning.weighing import need_temperature
 from nearkin.metrics import unit_rows
 from nearkin.search_parameters import whole_number
 from nearkin.vectors import as_vectors
@@ -146,7 +147,7 @@ class Attention:
         found = self.finder.nearest(rows, min(self.k + 1, self.keys.count))
         is_own = found == own[None, :, None]
         is_own[..., -1] |= ~is_own.any(axis=2)
-        return found[~is_own].reshape(*found.shape[:2], found.shape[2] - 1)
+        return np.asarray(found[~is_own].reshape(*found.shape[:2], found.shape[2] - 1))
 
     def held_out_shares(self, temperature: float, seed: int) -> np.ndarray:
         """(m,) mass that truncation leaves out for some of the keys, each without itself."""
@@ -274,6 +275,15 @@ def root_of_columns(keys: Keys) -> float:
     return float(np.sqrt(keys.dim // keys.heads))
 
 
+def need_bound_to_hold(attention: Attention, left_out: LeftOut) -> None:
+    """Raise ParameterError where a bound is asked for, and rows may be missed that are nearer than those found."""
+    if left_out == "bound" and attention.finder is not None and not attention.finder.exact:
+        raise ParameterError(
+            "left_out='bound' holds where the nearest rows are found for sure, and the plan may miss some",
+            hint="use left_out='exact', which compares all rows, None, or the plan flat",
+        )
+
+
 def need_attention(temperature: Any, metric: Any = "inner-product", k: Any = None, left_out: Any = None) -> None:
     """Refuse what attention cannot be asked for.
 
@@ -288,7 +298,5 @@ def need_attention(temperature: Any, metric: Any = "inner-product", k: Any = Non
         raise ParameterError(f"left_out is {left_out!r}, 'exact', 'bound' or None expected")
     if k is not None:
         whole_number("k", k, 1)
-    if temperature in ("fit", "sqrt"):
-        return
-    if isinstance(temperature, bool | str) or not (np.isscalar(temperature) and 0 < temperature < np.inf):
-        raise ParameterError(f"temperature is {temperature!r}, 'fit', 'sqrt' or a number above 0 expected")
+    if not (isinstance(temperature, str) and temperature in ("fit", "sqrt")):
+        need_temperature(temperature, "'fit', 'sqrt' or a number")

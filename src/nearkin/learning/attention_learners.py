@@ -32,6 +32,7 @@ from nearkin.learning.attention import (
     LeftOut,
     Temperature,
     need_attention,
+    need_bound_to_hold,
     prepared_rows,
 )
 from nearkin.learning.neighbours import seed_of
@@ -116,7 +117,9 @@ class _Attention(BaseEstimator):  # type: ignore[misc]
     def _attention(self) -> Attention:
         if self._made is None:  # a copy or a pickle brings rows, not the index
             keys = keys_of_rows(self._rows, LIKENESS[self.metric], self.heads)
-            finder = None if self.k is None else _Indexed([self._built(part) for part in keys.columns()], keys.columns())
+            finder = (
+                None if self.k is None else _Indexed([self._built(part) for part in keys.columns()], keys.columns())
+            )
             self._made = Attention(keys, self._values, self.k, finder)
         return self._made
 
@@ -193,15 +196,6 @@ class _Attention(BaseEstimator):  # type: ignore[misc]
         if "_made" in state:
             state["_made"] = None
         return state
-
-
-def need_bound_to_hold(attention: Attention, left_out: LeftOut) -> None:
-    """Raise ParameterError where a bound is asked for, and rows may be missed that are nearer than those found."""
-    if left_out == "bound" and attention.finder is not None and not attention.finder.exact:
-        raise ParameterError(
-            "left_out='bound' holds where the nearest rows are found for sure, and the plan may miss some",
-            hint="use left_out='exact', which compares all rows, None, or the plan flat",
-        )
 
 
 def _distances(metric: str, scores: np.ndarray) -> np.ndarray:

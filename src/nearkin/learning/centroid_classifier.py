@@ -19,11 +19,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nearkin.building import make_metric
 from nearkin.clustering.problem import USUAL_METHOD, Approach, approach_of
-from nearkin.errors import ParameterError
 from nearkin.learners import Reason
 from nearkin.learning.held_out_temperature import least_loss, log_loss
 from nearkin.learning.neighbours import seed_of
 from nearkin.learning.softmax_sums import shares_of
+from nearkin.learning.weighing import need_temperature
 from nearkin.registry import default_registry
 from nearkin.search_parameters import whole_number
 from nearkin.vectors import as_vectors, block_rows
@@ -68,8 +68,8 @@ class CentroidClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     per_class
-        Centroids of each label, at most its rows; ``"auto"`` for the one of 1, 2, 4 and 8 that is right most often for held-out rows
-        (the smallest of those).
+        Centroids of each label, at most its rows; ``"auto"`` for the one of 1, 2, 4 and 8 that is right most often for held-out
+        rows (the smallest of those).
     metric
         Name or `nearkin.Metric`.
     clusterer
@@ -147,9 +147,8 @@ class CentroidClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _need_parameters(self) -> None:
         if self.per_class != "auto":
             whole_number("per_class", self.per_class, 1)
-        given = self.temperature
-        if given is not None and (isinstance(given, bool | str) or not (np.isscalar(given) and 0 < given < np.inf)):
-            raise ParameterError(f"temperature is {given!r}, None or a number above 0 expected")
+        if self.temperature is not None:
+            need_temperature(self.temperature)
 
     def _approach(self) -> Approach:
         registry = default_registry()
@@ -162,7 +161,9 @@ class CentroidClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             threads=self.threads,
         )
 
-    def _tuned(self, how: Approach, prepared: np.ndarray, rows: np.ndarray, codes: np.ndarray) -> tuple[int, float | None]:
+    def _tuned(
+        self, how: Approach, prepared: np.ndarray, rows: np.ndarray, codes: np.ndarray
+    ) -> tuple[int, float | None]:
         """Centroids a label, and the temperature, as held-out rows want them; None where too few can be held out."""
         choices = CHOICES if self.per_class == "auto" else (int(self.per_class),)
         held = held_out(codes, how.seed)
@@ -238,7 +239,9 @@ def held_out(codes: np.ndarray, seed: int) -> np.ndarray:
     return held
 
 
-def _centroids_of(how: Approach, prepared: np.ndarray, rows: np.ndarray, codes: np.ndarray, per_class: int) -> _Centroids:
+def _centroids_of(
+    how: Approach, prepared: np.ndarray, rows: np.ndarray, codes: np.ndarray, per_class: int
+) -> _Centroids:
     """So many centroids of each label, or as many as it has rows."""
     found, shown, labels = [], [], []
     for code in np.unique(codes):

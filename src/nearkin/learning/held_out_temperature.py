@@ -75,13 +75,15 @@ def least_loss(loss: Callable[[float], float], spread: float, otherwise: float) 
 
     if not spread > 0:
         return otherwise
-    logs = np.log(spread) + np.linspace(*np.log(RANGE), STEPS)
+    logs = np.log(spread) + np.linspace(np.log(RANGE[0]), np.log(RANGE[1]), STEPS)
     losses = np.array([loss(float(np.exp(each))) for each in logs])
     if np.ptp(losses) <= 1e-12 * max(1.0, float(np.abs(losses).max())):
         return otherwise
     best = int(losses.argmin())
     around = (logs[max(0, best - 1)], logs[min(STEPS - 1, best + 1)])
-    refined = minimize_scalar(lambda log: loss(float(np.exp(log))), bounds=around, method="bounded", options={"xatol": 0.01})
+    refined = minimize_scalar(
+        lambda log: loss(float(np.exp(log))), bounds=around, method="bounded", options={"xatol": 0.01}
+    )
     return float(np.exp(refined.x if refined.fun <= losses[best] else logs[best]))
 
 
