@@ -116,8 +116,17 @@ def own_metric(of: Labelled, threads: int) -> dict[str, Any]:
     ours.predict(of.queries)
     differ = int((ours.predict(of.queries) != theirs.predict(of.queries)).sum())
     mine, their = (seconds(lambda each=each: each.predict(of.queries), 5) for each in (ours, theirs))
-    print(f"{of.name:>14} own metric: {differ} labels differ; {mine:.3f} s, scikit-learn's manhattan {their:.3f} s", flush=True)
-    return {"data": of.name, "differ": differ, "seconds": mine, "scikit_learn_seconds": their, "times_as_fast": their / mine}
+    print(
+        f"{of.name:>14} own metric: {differ} labels differ; {mine:.3f} s, scikit-learn's manhattan {their:.3f} s",
+        flush=True,
+    )
+    return {
+        "data": of.name,
+        "differ": differ,
+        "seconds": mine,
+        "scikit_learn_seconds": their,
+        "times_as_fast": their / mine,
+    }
 
 
 def with_recall(of: Labelled, exact: dict[str, Any], rounds: int, threads: int) -> dict[str, Any]:
@@ -157,9 +166,9 @@ def on_texts(of: Labelled, threads: int) -> dict[str, Any]:
         "knn": search.best_estimator_,
         "attention": nk.AttentionClassifier(metric=of.metric, threads=threads).fit(of.rows, of.labels),
         "attention to all": nk.AttentionClassifier(None, metric=of.metric, threads=threads).fit(of.rows, of.labels),
-        "attention sqrt(d)": nk.AttentionClassifier(
-            None, metric=of.metric, temperature="sqrt", threads=threads
-        ).fit(of.rows, of.labels),
+        "attention sqrt(d)": nk.AttentionClassifier(None, metric=of.metric, temperature="sqrt", threads=threads).fit(
+            of.rows, of.labels
+        ),
         "centroid": nk.CentroidClassifier(metric=of.metric, threads=threads).fit(of.rows, of.labels),
         "centroids, auto": nk.CentroidClassifier("auto", metric=of.metric, threads=threads).fit(of.rows, of.labels),
     }

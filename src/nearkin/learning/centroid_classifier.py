@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 CHOICES = (1, 2, 4, 8)
 """Centroids a label that ``per_class="auto"`` tries."""
+STARTS = 3
+"""Starts of which the best is kept, where a label has several centroids."""
 HELD_OUT_SHARE = 5
 """One of so many rows of each label is held out to find a temperature, and the number of centroids."""
 
@@ -248,7 +250,7 @@ def _centroids_of(
         own = np.flatnonzero(codes == code)
         k = min(per_class, len(own))
         problem = how.prepared_problem(prepared[own], None)
-        partition = (replace(problem, tries=1) if k == 1 else problem).solve(k)
+        partition = replace(problem, tries=1 if k == 1 else STARTS).solve(k)
         found.append(partition.centroids)
         medoids = partition.medoids
         shown.append(how.metric.unprepare(partition.centroids) if medoids is None else rows[own[medoids]])

@@ -164,7 +164,7 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
         return build(rows, k=k, seed=self._seed(), threads=self.threads, **given)
 
     def _checked(self, X: Any) -> np.ndarray:
-        wide = self._on_bits()
+        wide = self._collection().metric.dtype == "bits"
         rows: np.ndarray = validate_data(self, X, dtype=None if wide else np.float32, order="C", reset=False)
         return as_vectors(rows, dtype="bits") if wide else rows
 

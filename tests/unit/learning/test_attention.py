@@ -32,7 +32,9 @@ def scores_of(metric: str, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
     return q @ k.T
 
 
-def reference(metric: str, queries: np.ndarray, keys: np.ndarray, T: float, heads: int = 1, k: int | None = None) -> Any:
+def reference(
+    metric: str, queries: np.ndarray, keys: np.ndarray, T: float, heads: int = 1, k: int | None = None
+) -> Any:
     """(nq, n) weights, and the (nq,) mass left out."""
     if metric == "cosine":
         queries, keys = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (queries, keys))
@@ -180,7 +182,9 @@ def test_the_bound_holds_and_is_refused_where_it_would_not() -> None:
     assert exact.how == "exact"
     assert bound.how == "bound"
     assert np.isnan(model.attend(DIGITS[800:801], left_out=None).left_out).all()
-    rough = nk.AttentionClassifier(5, plan="ivf8", search={"nprobe": 1}, temperature=1.0).fit(DIGITS[:800], LABELS[:800])
+    rough = nk.AttentionClassifier(5, plan="ivf8", search={"nprobe": 1}, temperature=1.0).fit(
+        DIGITS[:800], LABELS[:800]
+    )
     with pytest.raises(errors.ParameterError, match="found for sure"):
         rough.attend(DIGITS[:1], left_out="bound")
     assert rough.predict(DIGITS[800:850]).shape == (50,)
@@ -194,7 +198,9 @@ def test_labels_copies_pickles_and_searches() -> None:
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_allclose(again.predict_proba(DIGITS[500:510]), model.predict_proba(DIGITS[500:510]))
     assert len(again.collections_) == 1
-    search = GridSearchCV(make_pipeline(StandardScaler(), nk.AttentionClassifier()), {"attentionclassifier__heads": [1, 4]}, cv=3)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), nk.AttentionClassifier()), {"attentionclassifier__heads": [1, 4]}, cv=3
+    )
     assert search.fit(rows, labels).best_score_ > 0.8
 
 
@@ -209,7 +215,9 @@ def test_reasons_are_the_rows_with_the_most_weight(metric: Any) -> None:
         assert [why.what for why in whys] == np.argsort(-weights[row])[:3].tolist()
         assert [why.label for why in whys] == [labels[why.what] for why in whys]
         np.testing.assert_allclose([why.weight for why in whys], weights[row, [why.what for why in whys]], atol=1e-6)
-        np.testing.assert_allclose([why.distance for why in whys], distances[row, [why.what for why in whys]], atol=1e-5)
+        np.testing.assert_allclose(
+            [why.distance for why in whys], distances[row, [why.what for why in whys]], atol=1e-5
+        )
     numbers = nk.AttentionRegressor(2, temperature=1.0).fit(keys, np.arange(60.0)).reasons(queries[:1])[0]
     assert [why.label for why in numbers] == [float(why.what) for why in numbers]
 

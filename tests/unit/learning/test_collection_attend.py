@@ -65,7 +65,7 @@ def test_labels_and_vectors_as_values(tmp_path: Path) -> None:
     with nk.open(tmp_path / "shop") as mine:
         labels = mine.attend(ASKED, "made.of", k=20, temperature=0.5, nprobe=8)
         weights = weights_of("euclidean", ROWS, 0.5, 20)
-        wanted = np.stack([weights[:, KINDS == each].sum(axis=1) for each in ("chair", "desk", "lamp")], axis=1)
+        wanted = np.stack([weights[:, each == KINDS].sum(axis=1) for each in ("chair", "desk", "lamp")], axis=1)
         np.testing.assert_allclose(labels.values, wanted, atol=1e-6)
         assert labels.labels.tolist() == np.array(["chair", "desk", "lamp"])[wanted.argmax(axis=1)].tolist()
         vectors = mine.attend(ASKED, ROWS, k=None, temperature=0.5)
