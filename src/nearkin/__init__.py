@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from nearkin.interactions import Interactions
     from nearkin.item_building import build_items
     from nearkin.learners import Reason
+    from nearkin.learning.attention import Attended, attend
+    from nearkin.learning.attention_learners import AttentionClassifier, AttentionRegressor
+    from nearkin.learning.centroid_classifier import CentroidClassifier
     from nearkin.learning.neighbours import KNNClassifier, KNNRegressor
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
@@ -94,7 +97,11 @@ __version__ = "0.1.0"
 # Name to where it lives; imported on first touch, so that `import nearkin` stays quick.
 _WHERE = {
     "ALL_AXIOMS": "metrics",
+    "Attended": "learning.attention",
+    "AttentionClassifier": "learning.attention_learners",
+    "AttentionRegressor": "learning.attention_learners",
     "Block": "formats",
+    "CentroidClassifier": "learning.centroid_classifier",
     "Choice": "planning",
     "ClusterQuality": "clustering.quality",
     "Clusterer": "centroids",
@@ -165,6 +172,7 @@ _WHERE = {
     "add_files": "adding",
     "analogy": "analogies",
     "as_filter": "filters",
+    "attend": "learning.attention",
     "bit_counts": "bits",
     "build": "building",
     "build_folder": "folder_building",
@@ -200,7 +208,11 @@ _WHERE = {
 
 __all__ = [
     "ALL_AXIOMS",
+    "Attended",
+    "AttentionClassifier",
+    "AttentionRegressor",
     "Block",
+    "CentroidClassifier",
     "Choice",
     "ClusterQuality",
     "Clusterer",
@@ -271,6 +283,7 @@ __all__ = [
     "add_files",
     "analogy",
     "as_filter",
+    "attend",
     "bit_counts",
     "build",
     "build_folder",

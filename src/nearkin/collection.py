@@ -16,7 +16,7 @@ import numpy as np
 
 from nearkin.baseline import measured
 from nearkin.bound_embedder import need_items
-from nearkin.collection_reader import CollectionReader
+from nearkin.collection_answers import CollectionAnswers
 from nearkin.errors import NotSupportedError, ParameterError, StateError
 from nearkin.filters import Where
 from nearkin.forks import process_generation
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from nearkin.store.header import Header, Mark
 
 
-class Collection(CollectionReader):
+class Collection(CollectionAnswers):
     """Vectors with ids under one metric, searched through one plan. Made by `nearkin.build` and `nearkin.open`.
 
     Examples

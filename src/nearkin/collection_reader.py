@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,6 @@ from nearkin.intake import PADDED, real_number
 from nearkin.results import RangeResult, SearchResult
 from nearkin.rows import Row
 from nearkin.search_parameters import whole_number
-from nearkin.suggestions import Suggestions
 from nearkin.true_distances import true_distances
 from nearkin.truths import exact_truth
 from nearkin.views import View
@@ -193,82 +192,6 @@ class CollectionReader(CollectionState):
         found = self._margins.range_search(view, asked, limit, self._threads_for(threads), params)
         ids = self._rows.ids.at(found.positions)
         return RangeResult(found.limits, found.positions, found.distances, ids, self._metric.similarity)
-
-    def recommend(
-        self,
-        liked: Mapping[Any, float] | Iterable[Any],
-        *,
-        disliked: Mapping[Any, float] | Iterable[Any] = (),
-        k: int = 10,
-        where: Where | None = None,
-        among: Iterable[Any] | None = None,
-        exclude: Iterable[Any] = (),
-        exclude_seen: bool = True,
-        beta: float = 0.5,
-        threads: int | None = None,
-    ) -> Suggestions:
-        """The rows most like those that somebody liked, and least like those that they did not.
-
-        The score of a row is the weighted mean of its similarities to the liked rows, less `beta` times that to the disliked ones,
-        each similarity as `search` answers it. Under cosine, correlation and inner product that is one search, for Rocchio's query
-        (1971); under any other metric it is computed pair by pair: for all rows, or, where those are more than 4 million pairs, for
-        the neighbours of each liked row (4,096 each at most, and of their mean where the metric has one).
-
-        Parameters
-        ----------
-        liked, disliked
-            Ids, or ids with weights above 0; at least one liked.
-        k
-            Rows wanted: k, or all there are, and a reason.
-        where
-            Only rows that a filter on their metadata keeps.
-        among
-            Ids of the only rows that may be answered; those that are not known are passed over.
-        exclude
-            Ids that are not answered.
-        exclude_seen
-            Whether liked and disliked rows are left out.
-        beta
-            What disliked rows count beside liked ones; 0 for nothing.
-
-        Returns
-        -------
-        Suggestions
-            One row; ``because`` has the share of each liked and disliked row in a score.
-
-        Raises
-        ------
-        UnknownIdError
-            There is no row with one of the ids; the message has close spellings.
-        ParameterError
-            Nothing is liked, something is both, or a weight is not above 0.
-        NotSupportedError
-            The metric has distances below 0 and no similarity of its own.
-        StateError
-            The rows were not kept.
-
-        Examples
-        --------
-        >>> import nearkin as nk
-        >>> shop = nk.build([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], ids=["tea", "mate", "beer", "ale"], metric="cosine")
-        >>> found = shop.recommend(["tea"], disliked=["beer"], k=1)
-        >>> found[0][0].id, found[0][0].because[0].id
-        ('mate', 'tea')
-        """
-        from nearkin.recommending.liked import recommend
-
-        return recommend(
-            self,
-            liked,
-            disliked=disliked,
-            k=k,
-            where=where,
-            among=among,
-            exclude=exclude,
-            exclude_seen=exclude_seen,
-            beta=beta,
-            threads=threads,
-        )
 
     def to_faiss(self) -> Any:
         """The faiss index behind this collection, the object itself; `docs/interoperability.md` says what it answers.

@@ -82,6 +82,7 @@ LAYERS: list[set[str]] = [
         "bound_embedder",
         "collection_state",
         "collection_reader",
+        "collection_answers",
         "analogies",
         "model_measurement",
         "creation",

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 from nearkin.accuracy import Interval
 from nearkin.building import build, make_metric
 from nearkin.errors import ParameterError
+from nearkin.learners import Reason
 from nearkin.learning.weighing import Weighting, need_weighting, weigh
 from nearkin.plans import compares_all
 from nearkin.registry import default_registry
@@ -111,6 +112,30 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
         found = self._collection().search(self._checked(X), k)
         return found.distances, found.positions
 
+    def reasons(self, X: Any, most: int = 5) -> list[list[Reason]]:
+        """For each row the neighbours that decided, the one with the most weight first.
+
+        Examples
+        --------
+        >>> model = KNNClassifier(3, weights="distance").fit([[0.0], [1.0], [3.0]], ["low", "low", "high"])
+        >>> [(why.what, str(why.label), why.distance, round(why.weight, 2)) for why in model.reasons([[2.5]])[0]]
+        [(2, 'high', 0.5, 0.65), (1, 'low', 1.5, 0.22), (0, 'low', 2.5, 0.13)]
+        """
+        distances, positions = self.kneighbors(X)
+        shares = _shares(self._weights(distances))
+        shown = whole_number("most", most, 1)
+        return [
+            [
+                Reason(int(position), self._label(int(position)), float(distance), float(share))
+                for position, distance, share in zip(*each, strict=True)
+                if position >= 0
+            ]
+            for each in zip(positions[:, :shown], distances[:, :shown], shares[:, :shown], strict=True)
+        ]
+
+    def _label(self, position: int) -> Any:
+        raise NotImplementedError
+
     def _collection(self) -> Collection:
         if self.collection_ is None:  # a copy or a pickle brings rows, not the index
             self.collection_ = self._built(self._rows)
@@ -139,7 +164,7 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
         return build(rows, k=k, seed=self._seed(), threads=self.threads, **given)
 
     def _checked(self, X: Any) -> np.ndarray:
-        wide = self._on_bits()
+        wide = self._collection().metric.dtype == "bits"
         rows: np.ndarray = validate_data(self, X, dtype=None if wide else np.float32, order="C", reset=False)
         return as_vectors(rows, dtype="bits") if wide else rows
 
@@ -147,10 +172,7 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
         return make_metric(self.metric, default_registry())[0].dtype == "bits"
 
     def _seed(self) -> int:
-        given = self.random_state
-        if given is None or isinstance(given, int | np.integer):
-            return load_settings({"seed": None if given is None else int(given)}).seed
-        return int(check_random_state(given).randint(2**31 - 1))
+        return seed_of(self.random_state)
 
     def _weights(self, distances: np.ndarray) -> np.ndarray:
         return weigh(distances, self.weights, 1.0 if self.temperature is None else self.temperature)
@@ -179,6 +201,13 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
         if "collection_" in state:
             state["collection_"] = None
         return state
+
+
+def seed_of(random_state: Any) -> int:
+    """What scikit-learn calls a random state as a seed; None is the setting."""
+    if random_state is None or isinstance(random_state, int | np.integer):
+        return load_settings({"seed": None if random_state is None else int(random_state)}).seed
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def _without(own: np.ndarray, positions: np.ndarray, distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -258,6 +287,9 @@ class KNNClassifier(ClassifierMixin, _Neighbours):  # type: ignore[misc]
         codes = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[codes])
 
+    def _label(self, position: int) -> Any:
+        return self.classes_[self._codes[position]]
+
     def _votes(self, weights: np.ndarray, positions: np.ndarray) -> np.ndarray:
         count = len(self.classes_)
         votes = np.zeros((len(weights), count))
@@ -316,6 +348,9 @@ class KNNRegressor(RegressorMixin, _Neighbours):  # type: ignore[misc]
         """(m,) or (m, outputs) float64 weighed means."""
         weights, positions = self._weighed(X)
         return self._means(weights, positions)
+
+    def _label(self, position: int) -> Any:
+        return self._targets[position].tolist()
 
     def _means(self, weights: np.ndarray, positions: np.ndarray) -> np.ndarray:
         targets = self._targets.reshape(len(self._targets), -1)

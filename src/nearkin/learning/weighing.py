@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -31,8 +31,20 @@ def need_weighting(weights: str, temperature: float | None) -> None:
         raise ParameterError(
             f"temperature is {temperature!r}, and weights={weights!r} has none", hint='use weights="softmax"'
         )
-    if isinstance(temperature, bool) or not temperature > 0 or temperature == np.inf:
-        raise ParameterError(f"temperature is {temperature!r}, a number above 0 expected")
+    need_temperature(temperature)
+
+
+def need_temperature(given: Any, expected: str = "a number") -> None:
+    """Refuse a temperature that no score can be divided by.
+
+    Raises
+    ------
+    ParameterError
+        It is no number, or not above 0.
+    """
+    number = isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
+    if not number or not 0 < given < np.inf:
+        raise ParameterError(f"temperature is {given!r}, {expected} above 0 expected")
 
 
 def weigh(distances: np.ndarray, weights: Weighting, temperature: float = 1.0) -> np.ndarray:

@@ -160,3 +160,21 @@ def test_more_neighbours_than_rows() -> None:
     model = nk.KNNClassifier(5).fit([[0.0], [1.0]], ["a", "b"])
     with pytest.raises(errors.ParameterError, match="n_neighbors is 5, and there are n_samples=2 training rows"):
         model.predict([[0.3]])
+
+
+@pytest.mark.parametrize("weights", ["uniform", "distance", "softmax"])
+def test_reasons_are_the_neighbours_and_add_up_to_the_probability(weights: Any) -> None:
+    model = nk.KNNClassifier(6, weights=weights).fit(DIGITS[:500], LABELS[:500])
+    asked = DIGITS[500:520]
+    distances, positions = model.kneighbors(asked)
+    for row, whys in enumerate(model.reasons(asked, most=6)):
+        assert [why.what for why in whys] == positions[row].tolist()
+        assert [why.label for why in whys] == LABELS[positions[row]].tolist()
+        np.testing.assert_allclose([why.distance for why in whys], distances[row])
+        for label, share in zip(model.classes_, model.predict_proba(asked)[row], strict=True):
+            assert sum(why.weight for why in whys if why.label == label) == pytest.approx(share)
+    assert [len(each) for each in model.reasons(asked)] == [5] * 20
+    numbers = nk.KNNRegressor(2).fit(DIABETES, np.stack([PROGRESSION, -PROGRESSION], axis=1)).reasons(DIABETES[:1])[0]
+    assert numbers[0] == (0, [PROGRESSION[0], -PROGRESSION[0]], 0.0, 0.5)
+    with pytest.raises(errors.ParameterError, match="most is 0"):
+        model.reasons(asked, most=0)
