@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from nearkin.interactions import Interactions
     from nearkin.item_building import build_items
     from nearkin.learners import Reason
+    from nearkin.learning.column_weights import ColumnWeights
+    from nearkin.learning.linear_regression import LinearRegressor
+    from nearkin.learning.logistic import LogisticClassifier
     from nearkin.learning.neighbours import KNNClassifier, KNNRegressor
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
@@ -101,6 +104,7 @@ _WHERE = {
     "Codec": "codecs",
     "CodecSpec": "hooks",
     "Collection": "collection",
+    "ColumnWeights": "learning.column_weights",
     "Compaction": "compaction",
     "Description": "description",
     "Embedder": "embedders",
@@ -120,6 +124,8 @@ _WHERE = {
     "KNNRegressor": "learning.neighbours",
     "Layout": "indexes",
     "LearnerSpec": "hooks",
+    "LinearRegressor": "learning.linear_regression",
+    "LogisticClassifier": "learning.logistic",
     "Mask": "indexes",
     "MethodRow": "clustering.comparison",
     "Metric": "metrics",
@@ -205,6 +211,7 @@ __all__ = [
     "Codec",
     "CodecSpec",
     "Collection",
+    "ColumnWeights",
     "Compaction",
     "Description",
     "Embedder",
@@ -224,6 +231,8 @@ __all__ = [
     "KNNRegressor",
     "Layout",
     "LearnerSpec",
+    "LinearRegressor",
+    "LogisticClassifier",
     "Mask",
     "MethodRow",
     "Metric",
