@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nearkin.hooks import LearnerSpec, hookimpl
+from nearkin_plugins.linear_learners import linear_specs, yardstick_specs
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,5 @@ def nearkin_learners() -> Iterable[LearnerSpec]:
         tasks=("classes", "numbers"),
         examples=({}, {"n_neighbors": 1}, {"weights": "distance"}, {"metric": "manhattan"}),
     )
+    yield from linear_specs()
+    yield from yardstick_specs()
