@@ -73,7 +73,12 @@ def naive_bayes(task: str) -> Any:
 
 def mlp(task: str, *, hidden: int, alpha: float, max_iter: int, seed: int | None) -> Any:
     """A network with one hidden layer over standardized columns (and numbers)."""
-    how: dict[str, Any] = {"hidden_layer_sizes": (hidden,), "alpha": alpha, "max_iter": max_iter, "learning_rate_init": 0.005}
+    how: dict[str, Any] = {
+        "hidden_layer_sizes": (hidden,),
+        "alpha": alpha,
+        "max_iter": max_iter,
+        "learning_rate_init": 0.005,
+    }
     if task == "numbers":
         return _on_steps(QuietMLPRegressor(**how, random_state=_seed(seed)))
     return make_pipeline(StandardScaler(), QuietMLPClassifier(**how, random_state=_seed(seed)))

@@ -1,10 +1,10 @@
 """What a linear model weighs: a table of its weights by column, and what each column adds to a prediction.
 
 >>> print(ColumnWeights(("sqft", "age"), np.array([[150.0, -5000.0]]), steps=np.array([400.0, 5.0]), intercept=np.array([5e4])))
-column  weight a unit  a step  share
-sqft             +150  +6e+04    71%
-age            -5e+03  -2e+04    29%
-a step is one standard deviation; intercept +5e+04
+column  weight a unit    a step  share
+sqft             +150    +6e+04    71%
+age             -5000  -2.5e+04    29%
+a step is one standard deviation; intercept +50000
 """
 
 from __future__ import annotations
@@ -129,7 +129,9 @@ class ColumnWeights:
             for row in range(len(next(iter(cells.values()))))
         ]
         left = len(self.names) - count
-        return "\n".join([each.rstrip() for each in lines] + ([f"and {left} more"] if left > 0 else []) + [self._foot()])
+        return "\n".join(
+            [each.rstrip() for each in lines] + ([f"and {left} more"] if left > 0 else []) + [self._foot()]
+        )
 
     def __str__(self) -> str:
         return self.top(len(self.names))
@@ -163,7 +165,9 @@ def _cells(name: str, values: np.ndarray) -> list[str]:
         return [f"{value:.0%}" for value in values]
     if name == "odds a step":
         return [f"x {value:.3g}" for value in values]
-    return [value if isinstance(value, str) else f"{value}" if name == "column" else f"{value:+.4g}" for value in values]
+    return [
+        value if isinstance(value, str) else f"{value}" if name == "column" else f"{value:+.4g}" for value in values
+    ]
 
 
 def _aligned(heading: str, text: str, width: int) -> str:

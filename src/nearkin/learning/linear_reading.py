@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -57,10 +58,17 @@ class LinearReading(BaseEstimator):  # type: ignore[misc]
 
     def _keep_centre(self, mean: np.ndarray, spread: np.ndarray | None) -> None:
         """Where the rows lie that contributions are counted from, and standard deviations (0 for constant columns)."""
-        self._mean, self._steps = mean, spread
+        self._mean = mean
+        self._steps: np.ndarray | None = spread
 
     def _scores(self, rows: np.ndarray) -> np.ndarray:
         return np.asarray(rows @ np.atleast_2d(self.coef_).T + np.atleast_1d(self.intercept_))
+
+    def _varying(self) -> tuple[np.ndarray, list[Any]]:
+        """Weights a standard deviation, and names, of the columns that are not constant."""
+        steps = np.zeros(self.n_features_in_) if self._steps is None else self._steps
+        names = [name for name, step in zip(self._names, steps, strict=True) if step > 0]
+        return (np.atleast_2d(self.coef_) * steps)[:, steps > 0], names
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -103,3 +111,12 @@ def given_weights(weights: Any) -> tuple[np.ndarray, list[Any] | None]:
     if not np.isfinite(numbers).all():
         raise ParameterError(f"{int((~np.isfinite(numbers)).sum())} of {numbers.size} weights are not finite")
     return numbers, names
+
+
+def positive(value: Any) -> bool:
+    """Whether a value is a finite number above 0.
+
+    >>> positive(0.5), positive(0), positive("auto"), positive(True)
+    (True, False, False, False)
+    """
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and 0 < float(value) < np.inf

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -21,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from nearkin.errors import ParameterError
 from nearkin.learning.column_weights import Scale
-from nearkin.learning.linear_reading import LinearReading, given_weights
+from nearkin.learning.linear_reading import LinearReading, given_weights, positive
 from nearkin.learning.named_columns import checked_names
 from nearkin.learning.seeds import seed_of
 from nearkin.learning.weight_warnings import column_warnings, size_warnings
@@ -113,7 +114,7 @@ class LinearRegressor(RegressorMixin, LinearReading):  # type: ignore[misc]
         numbers, names = given_weights(weights)
         if numbers.ndim != 1:
             raise ParameterError(f"weights have shape {numbers.shape}, (columns,) expected")
-        if not np.isscalar(intercept) or not np.isfinite(intercept):
+        if not isinstance(intercept, Real) or not np.isfinite(float(intercept)):
             raise ParameterError(f"intercept is {intercept!r}, a finite number expected")
         model = cls(feature_names=names if feature_names is None else feature_names)
         if model.feature_names is not None:
@@ -170,7 +171,9 @@ class LinearRegressor(RegressorMixin, LinearReading):  # type: ignore[misc]
             return Ridge(self.alpha, fit_intercept=self.fit_intercept)
         if self.alpha == "auto":
             if rows < self.cv:
-                raise ParameterError(f"alpha='auto' needs a row for each of the {self.cv} folds, there are n_samples={rows}")
+                raise ParameterError(
+                    f"alpha='auto' needs a row for each of the {self.cv} folds, there are n_samples={rows}"
+                )
             folds = KFold(self.cv, shuffle=True, random_state=seed_of(self.random_state))
             return LassoCV(cv=folds, fit_intercept=self.fit_intercept, max_iter=self.max_iter)
         return Lasso(self.alpha, fit_intercept=self.fit_intercept, max_iter=self.max_iter)
@@ -179,15 +182,15 @@ class LinearRegressor(RegressorMixin, LinearReading):  # type: ignore[misc]
         if self.method not in ("ols", "ridge", "lasso"):
             raise ParameterError(f"method is {self.method!r}, one of ols, ridge, lasso expected")
         given = self.alpha
-        if given != "auto" and (isinstance(given, bool | str) or not np.isscalar(given) or not 0 < given < np.inf):
-            raise ParameterError(f"alpha is {given!r}, a number above 0 or 'auto' expected", hint="without penalty: ols")
+        if given != "auto" and not positive(given):
+            raise ParameterError(
+                f"alpha is {given!r}, a number above 0 or 'auto' expected", hint="without penalty: ols"
+            )
         whole_number("max_iter", self.max_iter, 1)
         whole_number("cv", self.cv, 2)
 
     def _warnings(self, rows: np.ndarray) -> list[str]:
-        varies = self._steps > 0
-        names = [name for name, each in zip(self._names, varies, strict=True) if each]
-        said = column_warnings(rows, self._names) + size_warnings((self.coef_ * self._steps)[None, varies], names)
+        said = column_warnings(rows, self._names) + size_warnings(*self._varying())
         if self.method == "ridge" and self.alpha == "auto" and self.alpha_ in (ALPHAS[0], ALPHAS[-1]):
             said.append(f"alpha={self.alpha_:g} is at the end of what was tried, {ALPHAS[0]:g} to {ALPHAS[-1]:g}")
         return said

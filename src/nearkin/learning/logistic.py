@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from nearkin.errors import ParameterError
 from nearkin.learning.column_weights import Scale
-from nearkin.learning.linear_reading import LinearReading, given_weights
+from nearkin.learning.linear_reading import LinearReading, given_weights, positive
 from nearkin.learning.logistic_loss import descend
 from nearkin.learning.logistic_stream import Stream
 from nearkin.learning.logistic_strength import choose_strength
@@ -59,7 +59,7 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
     standardize
         Learn on columns in standard deviations, so that the penalty treats all alike. Weights come out in the columns' units.
     fit_intercept
-        Whether there is one; it has no penalty.
+        Whether there is one; it has no penalty (with sgd that of the weights, which is small).
     solver
         ``"lbfgs"``, or ``"sgd"`` for very many rows and for `partial_fit`.
     cv
@@ -184,12 +184,14 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
         """
         self._need_options()
         for earlier in ("_stream", "cv_losses_"):
-            vars(self).pop(earlier, None)
+            self.__dict__.pop(earlier, None)
         rows, targets = self._take_rows(X, y)
         check_classification_targets(targets)
         self.classes_, codes = np.unique(targets, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ParameterError(f"y has one class, {self.classes_[0]!r}, and there is nothing to tell it from")
+            raise ParameterError(
+                f"y has one class, {self.classes_.tolist()[0]!r}, and there is nothing to tell it from"
+            )
         scale = Scale.of(rows) if self.standardize else Scale.none(rows.shape[1])
         self._keep_centre(rows.mean(axis=0), np.where(rows.min(axis=0) == rows.max(axis=0), 0.0, rows.std(axis=0)))
         unfinished = (self._stream_through if self.solver == "sgd" else self._descend)(rows, codes, scale)
@@ -201,8 +203,8 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
     def partial_fit(self, X: Any, y: Any, classes: Sequence[Any] | None = None) -> Self:
         """Learn from a batch of a stream, its rows in order, each once; only with ``solver="sgd"``.
 
-        Goes on from an earlier `fit` too. Columns are standardized by the first batch, which should be a large one. Without ``standardize`` it does not matter
-        how the stream is cut into batches.
+        Goes on from an earlier `fit` too. The first batch should be a large one: columns are standardized by it, and the length
+        of steps is found. How the stream is cut into batches after it does not matter.
 
         Parameters
         ----------
@@ -221,10 +223,14 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
         if first:
             self._begin(rows, classes)
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ParameterError(f"classes are {list(classes)!r}, and were {self.classes_.tolist()!r} at the first call")
+            raise ParameterError(
+                f"classes are {list(classes)!r}, and were {self.classes_.tolist()!r} at the first call"
+            )
         known = np.isin(targets, self.classes_)
         if not known.all():
-            raise ParameterError(f"label {targets[~known][0]!r} is not among the classes {self.classes_.tolist()!r}")
+            raise ParameterError(
+                f"label {targets[~known].tolist()[0]!r} is not among the classes {self.classes_.tolist()!r}"
+            )
         self._stream.learn(rows, np.searchsorted(self.classes_, targets))
         self._inner, self.loss_curve_ = self._stream.weights(), np.array(self._stream.losses)
         self.n_iter_ = len(self.loss_curve_)
@@ -244,7 +250,9 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
 
     def _begin_stream(self, scale: Scale) -> None:
         self.C_ = float(self.C)
-        self._stream = Stream(len(self.classes_), scale, self.C_, self._l1(), self.fit_intercept, seed_of(self.random_state))
+        self._stream = Stream(
+            len(self.classes_), scale, self.C_, self._l1(), self.fit_intercept, seed_of(self.random_state)
+        )
 
     def _stream_through(self, rows: np.ndarray, codes: np.ndarray, scale: Scale) -> list[str]:
         """Rounds over all rows until the loss no longer falls; `partial_fit` may go on from there."""
@@ -281,20 +289,23 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
         return {"l2": 0.0, "l1": 1.0, "elastic": float(self.l1_ratio)}[self.penalty]
 
     def _need_options(self) -> None:
+        self._need_names()
+        if self.C == "auto" and self.solver == "sgd":
+            raise ParameterError("C='auto' needs solver='lbfgs'", hint="give C as a number")
+        if self.C != "auto" and not positive(self.C):
+            raise ParameterError(f"C is {self.C!r}, a number above 0 or 'auto' expected")
+        if not 0 <= self.l1_ratio <= 1:
+            raise ParameterError(f"l1_ratio is {self.l1_ratio!r}, a number from 0 to 1 expected")
+        if not positive(self.tol):
+            raise ParameterError(f"tol is {self.tol!r}, a number above 0 expected")
+        whole_number("max_iter", self.max_iter, 1)
+        whole_number("cv", self.cv, 2)
+
+    def _need_names(self) -> None:
         if self.penalty not in ("l1", "l2", "elastic"):
             raise ParameterError(f"penalty is {self.penalty!r}, one of l1, l2, elastic expected")
         if self.solver not in ("lbfgs", "sgd"):
             raise ParameterError(f"solver is {self.solver!r}, one of lbfgs, sgd expected")
-        if self.C == "auto" and self.solver == "sgd":
-            raise ParameterError("C='auto' needs solver='lbfgs'", hint="give C as a number")
-        if self.C != "auto" and not _positive(self.C):
-            raise ParameterError(f"C is {self.C!r}, a number above 0 or 'auto' expected")
-        if not 0 <= self.l1_ratio <= 1:
-            raise ParameterError(f"l1_ratio is {self.l1_ratio!r}, a number from 0 to 1 expected")
-        if not _positive(self.tol):
-            raise ParameterError(f"tol is {self.tol!r}, a number above 0 expected")
-        whole_number("max_iter", self.max_iter, 1)
-        whole_number("cv", self.cv, 2)
 
     # ---- what it says ------------------------------------------------------------------------------------------------
 
@@ -313,12 +324,10 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
         scores = self._scores(self._checked(X))
         if len(self.classes_) == 2:
             return np.asarray(np.exp(-np.logaddexp(0, np.concatenate([scores, -scores], axis=1))))
-        if self.solver == "sgd":  # one label against the rest
-            shares = np.exp(-np.logaddexp(0, -scores))
-        else:
-            shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-        total = shares.sum(axis=1, keepdims=True)
-        return np.asarray(np.where(total > 0, shares / np.where(total > 0, total, 1), 1 / shares.shape[1]))
+        one_against_the_rest = self.solver == "sgd"
+        logarithms = -np.logaddexp(0, -scores) if one_against_the_rest else scores
+        shares = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of `predict_proba`."""
@@ -373,13 +382,5 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
         return said
 
     def _weight_warnings(self) -> list[str]:
-        steps = self._steps
-        if steps is None:
-            return []
-        names = [name for name, step in zip(self._names, steps, strict=True) if step > 0]
-        per_step = (self.coef_ * steps)[:, steps > 0]
+        per_step, names = self._varying()
         return size_warnings(per_step, names) + large_warnings(per_step, names)
-
-
-def _positive(value: Any) -> bool:
-    return not isinstance(value, bool | str) and np.isscalar(value) and bool(0 < value < np.inf)

@@ -103,7 +103,13 @@ def descend(
         method="L-BFGS-B",
         bounds=problem.bounds(),
         callback=remember,
-        options={"maxiter": max_iter, "maxls": 50, "gtol": tol, "ftol": 64 * np.finfo(float).eps, "maxfun": 20 * max_iter},
+        options={
+            "maxiter": max_iter,
+            "maxls": 50,
+            "gtol": tol,
+            "ftol": 64 * np.finfo(float).eps,
+            "maxfun": 20 * max_iter,
+        },
     )
     return Descent(problem.unpacked(found.x), np.array(losses), found.status != 1)
 

@@ -36,7 +36,9 @@ class Strength:
     losses: Mapping[float, tuple[float, float]]
 
 
-def choose_strength(rows: np.ndarray, codes: np.ndarray, classes: int, *, folds: int, seed: int, scaled: bool, **how: Any) -> Strength:
+def choose_strength(
+    rows: np.ndarray, codes: np.ndarray, classes: int, *, folds: int, seed: int, scaled: bool, **how: Any
+) -> Strength:
     """Try `STRENGTHS` on stratified folds; `how` goes to `descend`.
 
     Raises
@@ -58,7 +60,7 @@ def choose_strength(rows: np.ndarray, codes: np.ndarray, classes: int, *, folds:
     for C in STRENGTHS:
         found = np.array([part.loss(classes, C, how) for part in parts])
         losses[C] = (float(found.mean()), float(found.std(ddof=1) / np.sqrt(len(found))))
-        if losses[C][0] < losses[best][0] or C == best:
+        if losses[C][0] < losses[best][0] or best == C:
             best, since = C, 0
         else:
             since += 1

@@ -46,7 +46,9 @@ def by_name(X: Any, names: Sequence[str] | None) -> Any:
         return X
     absent = [name for name in names if name not in X.columns]
     if absent:
-        raise VectorError(f"the table has no column {absent[0]!r}, one of {len(absent)} of {len(names)} that are absent")
+        raise VectorError(
+            f"the table has no column {absent[0]!r}, one of {len(absent)} of {len(names)} that are absent"
+        )
     return X[list(names)].to_numpy()
 
 

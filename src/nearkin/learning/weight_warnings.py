@@ -53,7 +53,7 @@ def column_warnings(rows: np.ndarray, names: Sequence[Any]) -> list[str]:
     constant = rows.min(axis=0) == rows.max(axis=0)
     said = []
     if constant.any():
-        which = [names[i] for i in np.flatnonzero(constant)]
+        which = [names[i] for i in np.flatnonzero(constant).tolist()]
         verb = "has" if len(which) == 1 else "have"
         said.append(f"{_columns(len(which), columns)} the same in every row and {verb} no weight: {listed(which)}")
     left = np.flatnonzero(~constant)
@@ -63,7 +63,7 @@ def column_warnings(rows: np.ndarray, names: Sequence[Any]) -> list[str]:
             "and only the penalty chooses among them"
         )
     elif 1 < len(left) <= MOST_COLUMNS:
-        said += _together(Scale.of(rows[:, left]).apply(rows[:, left]), [names[i] for i in left])
+        said += _together(Scale.of(rows[:, left]).apply(rows[:, left]), [names[i] for i in left.tolist()])
     return said
 
 
@@ -71,7 +71,7 @@ def _together(scaled: np.ndarray, names: Sequence[Any]) -> list[str]:
     correlation = scaled.T @ scaled / len(scaled)
     first, second = np.nonzero(np.triu(np.abs(correlation) >= CORRELATED, k=1))
     said = []
-    for i, j in list(zip(first, second, strict=True))[:SHOWN]:
+    for i, j in list(zip(first.tolist(), second.tolist(), strict=True))[:SHOWN]:
         how = "rise and fall together" if correlation[i, j] > 0 else "rise and fall against each other"
         said.append(
             f"{names[i]} and {names[j]} {how} (correlation {correlation[i, j]:.3f}): "
@@ -85,7 +85,7 @@ def _together(scaled: np.ndarray, names: Sequence[Any]) -> list[str]:
     told = np.zeros(len(names), dtype=bool)
     told[np.concatenate([first, second])] = True
     if (taking_part & ~told).any():
-        which = [names[i] for i in np.flatnonzero(taking_part)]
+        which = [names[i] for i in np.flatnonzero(taking_part).tolist()]
         said.append(
             f"{len(which)} columns depend on each other exactly: {listed(which)}; "
             "one of them could be left out without changing what can be predicted"
@@ -104,14 +104,14 @@ def size_warnings(per_step: np.ndarray, names: Sequence[Any]) -> list[str]:
         return []
     return [
         f"{_columns(len(small), len(names))} next to nothing, less than {SMALL:g} of the largest weight: "
-        f"{listed([names[i] for i in small])}"
+        f"{listed([names[i] for i in small.tolist()])}"
     ]
 
 
 def large_warnings(per_step: np.ndarray, names: Sequence[Any]) -> list[str]:
     """Of log-odds a standard deviation that no table of ordinary size can bear out."""
     sizes = np.abs(per_step).max(axis=0, initial=0.0)
-    large = [i for i in np.argsort(-sizes, kind="stable") if sizes[i] > LARGE]
+    large = [i for i in np.argsort(-sizes, kind="stable").tolist() if sizes[i] > LARGE]
     if not large:
         return []
     return [

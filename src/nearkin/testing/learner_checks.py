@@ -6,6 +6,7 @@ import io
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,10 +63,13 @@ def labels_come_back(subject: Subject) -> None:
         same = classes.shape == ground.labels.shape and bool((classes == ground.labels).all())
         expect(same, f"classes_ is {classes.tolist()}, {ground.labels.tolist()} expected")
         strange = set(found.tolist()) - set(ground.labels.tolist())
-        expect(not strange, f"labels {sorted(map(str, strange))} are predicted, and there were none such ({ground.name})")
+        expect(
+            not strange, f"labels {sorted(map(str, strange))} are predicted, and there were none such ({ground.name})"
+        )
         kinds = {"i": "iu", "u": "iu"}.get(ground.targets.dtype.kind, ground.targets.dtype.kind)
         expect(
-            found.dtype.kind in kinds, f"labels of type {ground.targets.dtype} come back as {found.dtype} ({ground.name})"
+            found.dtype.kind in kinds,
+            f"labels of type {ground.targets.dtype} come back as {found.dtype} ({ground.name})",
         )
 
 
@@ -114,7 +118,10 @@ def learns(subject: Subject) -> None:
             right = float((found == ground.answers).mean())
             most = max(float((ground.answers == label).mean()) for label in ground.labels)
             wanted = most + (1 - most) / 2
-            expect(right >= wanted, f"{right:.0%} of labels are right, the most frequent one has {most:.0%} ({ground.name})")
+            expect(
+                right >= wanted,
+                f"{right:.0%} of labels are right, the most frequent one has {most:.0%} ({ground.name})",
+            )
         else:
             explained = 1 - float(((found - ground.answers) ** 2).mean() / ground.answers.var())
             expect(explained >= 0.3, f"R² of a weighed sum of columns is {explained:.3f}, the mean has 0")
@@ -139,7 +146,10 @@ def one_at_a_time(subject: Subject) -> None:
         same_predictions(single, predicted(subject, ground), "asking one row at a time")
         given = probabilities(learner, ground.asked)
         if given is not None:
-            moved = max(np.abs(learner.predict_proba(row[None])[0] - p).max() for row, p in zip(ground.asked, given, strict=True))
+            moved = max(
+                np.abs(learner.predict_proba(row[None])[0] - p).max()
+                for row, p in zip(ground.asked, given, strict=True)
+            )
             expect(moved <= CLOSE, f"asking one row at a time moves a probability by {moved:.3g}")
 
 
@@ -150,7 +160,9 @@ def two_threads(subject: Subject) -> None:
         learner, wanted = learned(subject, ground), predicted(subject, ground)
         with ThreadPoolExecutor(2) as pool:
             turned = pool.submit(learner.predict, ground.asked[::-1])
-            same_predictions(pool.submit(learner.predict, ground.asked).result(), wanted, "asking while another thread does")
+            same_predictions(
+                pool.submit(learner.predict, ground.asked).result(), wanted, "asking while another thread does"
+            )
             same_predictions(turned.result(), wanted[::-1], "asking while another thread does")
 
 
@@ -159,7 +171,9 @@ def threads_given(subject: Subject) -> None:
     """The number of threads (threads or n_jobs) does not change answers."""
     import joblib
 
-    known = {name for name in ("threads", "n_jobs") for ground in one_of_each(subject) if name in _options(subject, ground)}
+    known = {
+        name for name in ("threads", "n_jobs") for ground in one_of_each(subject) if name in _options(subject, ground)
+    }
     if not known:
         raise NotApplicable("it has no such option")
     for ground in one_of_each(subject):
@@ -236,8 +250,8 @@ def not_finite(subject: Subject) -> None:
             rows, asked = ground.rows.copy(), ground.asked.copy()
             rows[3, 1] = asked[2, 1] = value
             learner = learned(subject, ground)
-            _expect_value_error(f"fit with {value}", lambda r=rows, g=ground: fresh(subject, g).fit(r, g.targets))
-            _expect_value_error(f"predict with {value}", lambda a=asked, x=learner: x.predict(a))
+            _expect_value_error(f"fit with {value}", partial(fresh(subject, ground).fit, rows, ground.targets))
+            _expect_value_error(f"predict with {value}", partial(learner.predict, asked))
 
 
 @LEARNER_CHECKS.add
@@ -248,7 +262,7 @@ def wrong_width(subject: Subject) -> None:
         if _tags(learner).no_validation:
             raise NotApplicable("its tags say that it does not look at rows")
         for what, rows in (("a column less", ground.asked[:, 1:]), ("one twice", ground.asked[:, [0, *range(6)]])):
-            _expect_value_error(f"predict with {what}", lambda r=rows, x=learner: x.predict(r))
+            _expect_value_error(f"predict with {what}", partial(learner.predict, rows))
 
 
 @LEARNER_CHECKS.add
@@ -259,7 +273,9 @@ def one_class(subject: Subject) -> None:
         try:
             found = fresh(subject, ground).fit(ground.rows, only).predict(ground.asked)
         except ValueError as error:
-            expect("class" in str(error).lower(), f"one label is refused without a word of classes: {first_line(error)}")
+            expect(
+                "class" in str(error).lower(), f"one label is refused without a word of classes: {first_line(error)}"
+            )
         else:
             expect((np.asarray(found) == only[0]).all(), f"having seen {only[0]!r} only, it predicts others")
 
@@ -281,11 +297,13 @@ def not_fitted(subject: Subject) -> None:
 
 @LEARNER_CHECKS.add
 def reasons_counted(subject: Subject) -> None:
-    """reasons gives a list for each row, at most as many as asked for, the largest share first, and the same ones if asked for more."""
+    """reasons gives each row at most as many as asked for, the largest share first, and the same ones if asked for more."""
     for ground, learner in _explaining(subject):
         few, all_of_them = learner.reasons(ground.asked, most=2), learner.reasons(ground.asked, most=TRAINED)
         for what, each in (("most=2", few), (f"most={TRAINED}", all_of_them)):
-            expect(len(each) == len(ground.asked), f"reasons of {len(ground.asked)} rows are {len(each)} lists with {what}")
+            expect(
+                len(each) == len(ground.asked), f"reasons of {len(ground.asked)} rows are {len(each)} lists with {what}"
+            )
         for first, every in zip(few, all_of_them, strict=True):
             expect(1 <= len(first) <= 2, f"with most=2 a row has {len(first)} reasons")
             sizes = [abs(reason.weight) for reason in every]
@@ -311,14 +329,17 @@ def reasons_name(subject: Subject) -> None:
     for ground, learner in _explaining(subject):
         for reason in (each for row in learner.reasons(ground.asked, most=TRAINED) for each in row):
             if _is_column(reason):
-                known = reason.what in range(ground.asked.shape[1]) if isinstance(reason.what, int | np.integer) else True
+                known = (
+                    reason.what in range(ground.asked.shape[1]) if isinstance(reason.what, int | np.integer) else True
+                )
                 expect(known, f"column {reason.what!r} is a reason, and there are {ground.asked.shape[1]}")
                 continue
             right = {_plain(reason.what)} if ground.task == "classes" else set()
             if isinstance(reason.what, int | np.integer) and 0 <= reason.what < len(ground.targets):
                 right |= {_plain(ground.targets[reason.what])}
             expect(
-                _plain(reason.label) in right, f"{reason.what!r} is a reason with the label {reason.label!r}, {right} expected"
+                _plain(reason.label) in right,
+                f"{reason.what!r} is a reason with the label {reason.label!r}, {right} expected",
             )
             expect(reason.distance is not None and not np.isnan(reason.distance), f"{reason.what!r} has no distance")
 
@@ -345,7 +366,9 @@ def scikit_learn(subject: Subject) -> None:
         failures = scikit_learn_failures(fresh(subject, ground))
         if failures:
             name, why = next(iter(failures.items()))
-            fail(f"{len(failures)} of scikit-learn's checks fail for {ground.task}, the first {name}: {why.splitlines()[0]}")
+            fail(
+                f"{len(failures)} of scikit-learn's checks fail for {ground.task}, the first {name}: {why.splitlines()[0]}"
+            )
 
 
 def _tags(learner: Any) -> Any:

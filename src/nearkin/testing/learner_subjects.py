@@ -65,9 +65,9 @@ def _tasks(subject: Subject) -> tuple[LearningTask, ...]:
 
 
 def _grounds(subject: Subject) -> list[Ground]:
-    rng, kinds = subject.rng("learners"), {"texts": ["ash", "birch", "cedar"], "whole numbers": [-3, 7, 40]}
+    rng, found = subject.rng("learners"), []
+    kinds: dict[str, list[Any]] = {"texts": ["ash", "birch", "cedar"], "whole numbers": [-3, 7, 40]}
     kinds["booleans"] = [False, True]
-    found = []
     for name, labels in kinds.items():
         if "classes" in _tasks(subject):
             rows, codes = _blobs(rng, len(labels))
