@@ -67,7 +67,7 @@ class SVMParams:
     kernel
         rbf, linear, poly or sigmoid.
     probabilities
-        Whether it gives probabilities, for three times the work; every label then needs three rows.
+        Whether it gives probabilities, which takes four fits instead of one; every label then needs three rows.
     seed
         None for the setting.
     """
