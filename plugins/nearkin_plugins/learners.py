@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nearkin.hooks import LearnerSpec, hookimpl
+from nearkin_plugins.linear_learners import linear_specs, yardstick_specs
 
 
 @dataclass(frozen=True)
@@ -121,3 +122,5 @@ def nearkin_learners() -> Iterable[LearnerSpec]:
         tasks=("classes", "numbers"),
         examples=({}, {"k": 0}, {"temperature": "sqrt"}, {"metric": "euclidean"}),
     )
+    yield from linear_specs()
+    yield from yardstick_specs()

@@ -67,6 +67,9 @@ if TYPE_CHECKING:
     from nearkin.learning.attention import Attended, attend
     from nearkin.learning.attention_learners import AttentionClassifier, AttentionRegressor
     from nearkin.learning.centroid_classifier import CentroidClassifier
+    from nearkin.learning.column_weights import ColumnWeights
+    from nearkin.learning.linear_regression import LinearRegressor
+    from nearkin.learning.logistic import LogisticClassifier
     from nearkin.learning.neighbours import KNNClassifier, KNNRegressor
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
@@ -110,6 +113,7 @@ _WHERE = {
     "Codec": "codecs",
     "CodecSpec": "hooks",
     "Collection": "collection",
+    "ColumnWeights": "learning.column_weights",
     "Compaction": "compaction",
     "ContentRecommender": "recommending.content",
     "Description": "description",
@@ -130,6 +134,8 @@ _WHERE = {
     "KNNRegressor": "learning.neighbours",
     "Layout": "indexes",
     "LearnerSpec": "hooks",
+    "LinearRegressor": "learning.linear_regression",
+    "LogisticClassifier": "learning.logistic",
     "Mask": "indexes",
     "MethodRow": "clustering.comparison",
     "Metric": "metrics",
@@ -221,6 +227,7 @@ __all__ = [
     "Codec",
     "CodecSpec",
     "Collection",
+    "ColumnWeights",
     "Compaction",
     "ContentRecommender",
     "Description",
@@ -241,6 +248,8 @@ __all__ = [
     "KNNRegressor",
     "Layout",
     "LearnerSpec",
+    "LinearRegressor",
+    "LogisticClassifier",
     "Mask",
     "MethodRow",
     "Metric",

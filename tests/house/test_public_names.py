@@ -19,6 +19,7 @@ describe errors evaluate exact_neighbours export health hold_out hookimpl
 KNNClassifier KNNRegressor LearnerSpec Reason
 ContentRecommender read_interactions
 Attended AttentionClassifier AttentionRegressor CentroidClassifier attend
+ColumnWeights LinearRegressor LogisticClassifier
 Interactions Recommender RecommenderSpec Suggestion Suggestions
 ClusterQuality KChoice MethodRow Outliers SearchCost Silhouette Stability Trouble choose_k compare_clusterers
 Reembedding reembed

@@ -13,6 +13,7 @@ from nearkin.hooks import (
     EmbedderSpec,
     FormatSpec,
     IndexSpec,
+    LearnerSpec,
     MetricSpec,
     Spec,
     TransformSpec,
@@ -51,6 +52,10 @@ class SpecPlugin:
     @hookimpl
     def nearkin_embedders(self) -> Iterable[EmbedderSpec]:
         return [spec for spec in self.specs if isinstance(spec, EmbedderSpec)]
+
+    @hookimpl
+    def nearkin_learners(self) -> Iterable[LearnerSpec]:
+        return [spec for spec in self.specs if isinstance(spec, LearnerSpec)]
 
     @hookimpl
     def nearkin_formats(self) -> Iterable[FormatSpec]:

@@ -340,7 +340,7 @@ class KNNRegressor(RegressorMixin, _Neighbours):  # type: ignore[misc]
             As for `KNNClassifier`.
         """
         targets = self._take_rows(X, y, multi_output=True, y_numeric=True)
-        self._targets = np.asarray(targets, dtype=np.float64)
+        self._targets = np.array(targets, dtype=np.float64)  # a copy, whatever becomes of the caller's
         self.plan_effect_ = self._effect() if self._approximate() and len(self._rows) > 2 else None
         return self
 
