@@ -64,7 +64,13 @@ if TYPE_CHECKING:
     from nearkin.interactions import Interactions
     from nearkin.item_building import build_items
     from nearkin.learners import Reason
+    from nearkin.learning.comparing import LearnerComparison, LearnerRow, compare_learners
+    from nearkin.learning.embedding_step import EmbeddingStep
+    from nearkin.learning.judging import Judgement, judge
+    from nearkin.learning.learning_curves import LearningCurve, learning_curve
     from nearkin.learning.neighbours import KNNClassifier, KNNRegressor
+    from nearkin.learning.paired_tests import PairedTest
+    from nearkin.learning.score_intervals import Score
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
@@ -105,6 +111,7 @@ _WHERE = {
     "Description": "description",
     "Embedder": "embedders",
     "EmbedderSpec": "hooks",
+    "EmbeddingStep": "learning.embedding_step",
     "Evaluation": "evaluation",
     "FileSummary": "formats",
     "Filter": "filters",
@@ -114,12 +121,16 @@ _WHERE = {
     "Index": "indexes",
     "IndexSpec": "hooks",
     "Interactions": "interactions",
+    "Judgement": "learning.judging",
     "KChoice": "clustering.number_of_clusters",
     "KMeans": "clustering.estimator",
     "KNNClassifier": "learning.neighbours",
     "KNNRegressor": "learning.neighbours",
     "Layout": "indexes",
+    "LearnerComparison": "learning.comparing",
+    "LearnerRow": "learning.comparing",
     "LearnerSpec": "hooks",
+    "LearningCurve": "learning.learning_curves",
     "Mask": "indexes",
     "MethodRow": "clustering.comparison",
     "Metric": "metrics",
@@ -127,6 +138,7 @@ _WHERE = {
     "NativeCodec": "codecs",
     "NearkinError": "errors",
     "Outliers": "clustering.outliers",
+    "PairedTest": "learning.paired_tests",
     "Partition": "centroids",
     "Plan": "plans",
     "Quality": "quality",
@@ -142,6 +154,7 @@ _WHERE = {
     "Row": "rows",
     "RowSource": "row_source",
     "RowsTask": "row_source",
+    "Score": "learning.score_intervals",
     "SearchCost": "clustering.search_cost",
     "SearchParameter": "search_parameters",
     "SearchResult": "results",
@@ -171,6 +184,7 @@ _WHERE = {
     "compact": "compaction",
     "compare": "paired",
     "compare_clusterers": "clustering.comparison:compare_methods",
+    "compare_learners": "learning.comparing",
     "convert": "files",
     "create": "creation",
     "describe": "description",
@@ -181,6 +195,8 @@ _WHERE = {
     "health": "index_health",
     "hold_out": "measurement",
     "hookimpl": "hooks",
+    "judge": "learning.judging",
+    "learning_curve": "learning.learning_curves",
     "measure": "measurement",
     "metric": "metric_functions",
     "open": "building:open_collection",
@@ -209,6 +225,7 @@ __all__ = [
     "Description",
     "Embedder",
     "EmbedderSpec",
+    "EmbeddingStep",
     "Evaluation",
     "FileSummary",
     "Filter",
@@ -218,12 +235,16 @@ __all__ = [
     "Index",
     "IndexSpec",
     "Interactions",
+    "Judgement",
     "KChoice",
     "KMeans",
     "KNNClassifier",
     "KNNRegressor",
     "Layout",
+    "LearnerComparison",
+    "LearnerRow",
     "LearnerSpec",
+    "LearningCurve",
     "Mask",
     "MethodRow",
     "Metric",
@@ -231,6 +252,7 @@ __all__ = [
     "NativeCodec",
     "NearkinError",
     "Outliers",
+    "PairedTest",
     "Partition",
     "Plan",
     "Quality",
@@ -246,6 +268,7 @@ __all__ = [
     "Row",
     "RowSource",
     "RowsTask",
+    "Score",
     "SearchCost",
     "SearchParameter",
     "SearchResult",
@@ -275,6 +298,7 @@ __all__ = [
     "compact",
     "compare",
     "compare_clusterers",
+    "compare_learners",
     "convert",
     "create",
     "describe",
@@ -285,6 +309,8 @@ __all__ = [
     "health",
     "hold_out",
     "hookimpl",
+    "judge",
+    "learning_curve",
     "measure",
     "metric",
     "open",
