@@ -147,7 +147,10 @@ class Judgement:
         """How the score grows with the rows, in the same folds; see `nearkin.learning_curve`."""
         from nearkin.learning.learning_curves import curve_of
 
-        return curve_of(self.trial, self.method, self.estimator, shares)
+        trained = min(len(train) for train, _ in self.trial.halves())
+        most = min(1.0, self.rows_fitted / trained)
+        whole = None if most < 1 else self.codes if self.task == "classes" else self.predicted
+        return curve_of(self.trial, self.method, self.estimator, shares, most=most, whole=whole)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; predictions of single rows are left out."""

@@ -134,16 +134,34 @@ def learning_curve(
     return curve_of(trial, *as_estimator(method, trial.targets.task, registry), shares)
 
 
-def curve_of(trial: Trial, name: str, estimator: Any, shares: Sequence[float] | None = None) -> LearningCurve:
-    """`learning_curve` in folds that are there; shares with too few rows to fit on are passed over where none were asked for."""
-    asked = _checked(shares)
-    usual = trial.targets.values.dtype
-    predicted = np.zeros((len(asked), trial.count), dtype=usual)
+def curve_of(
+    trial: Trial,
+    name: str,
+    estimator: Any,
+    shares: Sequence[float] | None = None,
+    *,
+    most: float = 1.0,
+    whole: np.ndarray | None = None,
+) -> LearningCurve:
+    """`learning_curve` in folds that are there; shares with too few rows to fit on are passed over where none were asked for.
+
+    Parameters
+    ----------
+    most
+        Share that the usual shares end with.
+    whole
+        (n,) predictions by models that were fitted on all training rows, where there are some.
+    """
+    asked = _checked([most * each for each in SHARES] if shares is None else shares)
+    predicted = np.zeros((len(asked), trial.count), dtype=trial.targets.values.dtype)
     failed = np.zeros(len(asked), dtype=bool)
     model = seeded(estimator, trial)
     for train, test in trial.halves():
         order = nested_order(_codes(trial, train), len(train), seed=trial.seed)
         for at, each in enumerate(asked):
+            if whole is not None and each == 1:
+                predicted[at, test] = whole[test]
+                continue
             some = np.sort(train[order[: max(2, round(each * len(train)))]])
             try:
                 predicted[at, test] = _predicted(trial, model, some, test)
@@ -166,8 +184,8 @@ def need_error(model: Any, error: Exception) -> Exception:
     return error
 
 
-def _checked(shares: Sequence[float] | None) -> list[float]:
-    asked = list(SHARES if shares is None else shares)
+def _checked(shares: Sequence[float]) -> list[float]:
+    asked = list(shares)
     if len(asked) < 2 or sorted(set(asked)) != asked or not (asked[0] > 0 and asked[-1] <= 1):
         raise ParameterError(f"shares are {asked}, at least two expected that ascend, above 0 and at most 1")
     return asked
