@@ -100,7 +100,7 @@ def _numbers(given: np.ndarray) -> np.ndarray:
 
 def _need_classes(labels: np.ndarray, rows: int) -> None:
     if len(labels) < 2:
-        what = f"all {rows:,} rows have the label {labels[0]!r}" if rows else "there are no rows"
+        what = f"all {rows:,} rows have the label {labels.tolist()[0]!r}" if rows else "there are no rows"
         raise ParameterError(f"{what}, so there is nothing to tell apart", hint="at least two labels are needed")
     if len(labels) == rows:
         raise ParameterError(

@@ -74,8 +74,8 @@ def scores_of_classes(
     """The scores of `class_scores`: accuracy with Wilson's interval, ROC-AUC with DeLong's, the others with that of the bootstrap.
 
     The bootstrap draws n rows with replacement `DRAWS` times and takes the middle 95 % of the scores. Where the rows are few or all
-    alike, a score of 0 or 1 in every draw gets Wilson's interval, since no score is known to a point. Drawing anew adds calibration
-    error of itself; its interval is moved so that it lies about the measured value.
+    alike, a score of 0 or 1 in every draw gets Wilson's interval, since no score is known to a point. Drawing rows adds calibration
+    error of itself, once in the measured value and once more in each draw: its interval is lowered by that much.
 
     Sources: B. Efron, R. Tibshirani, "An introduction to the bootstrap" (1993); E. DeLong et al., "Comparing the areas under two
     or more correlated receiver operating characteristic curves" (1988).
@@ -94,8 +94,7 @@ def scores_of_classes(
     loss, error = values["log-loss"], values["calibration error"]
     if loss is not None and error is not None:
         found["log-loss"] = _ends(loss, sums[:, 0] / len(truth))
-        drawn_errors = np.abs(sums[:, 1:]).sum(axis=1) / len(truth)
-        found["calibration error"] = _ends(error, np.maximum(drawn_errors - drawn_errors.mean() + error, 0))
+        found["calibration error"] = _lowered(error, np.abs(sums[:, 1:]).sum(axis=1) / len(truth))
     return found
 
 
@@ -242,6 +241,13 @@ def _drawn_sums(columns: np.ndarray, seed: int) -> np.ndarray:
 def _ends(value: float, draws: np.ndarray) -> Score:
     low, high = (float(each) for each in np.quantile(draws, ENDS)) if len(draws) else (value, value)
     return Score(value, min(low, value), max(high, value))
+
+
+def _lowered(value: float, draws: np.ndarray) -> Score:
+    """Of a score that is at least 0 and grows by being measured on few rows."""
+    added = max(0.0, float(draws.mean()) - value)
+    low, high = (float(each) for each in np.quantile(draws, ENDS))
+    return Score(value, min(value, max(0.0, low - 2 * added)), max(value, high - added))
 
 
 def _between(value: float, draws: np.ndarray, rows: int) -> Score:

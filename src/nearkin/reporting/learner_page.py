@@ -27,7 +27,8 @@ from nearkin.reporting.style import CSS
 
 MORE_CSS = """
 .wide { max-width: 900px; }
-.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 8px 40px; align-items: start; }
+.two { display: grid; grid-template-columns: minmax(320px, 1fr) minmax(0, 2fr); gap: 8px 40px; align-items: start; }
+@media (max-width: 800px) { .two { grid-template-columns: minmax(0, 1fr); } }
 .two > * { min-width: 0; }
 ul.notes { padding-left: 1.2em; max-width: 90ch; }
 p.tests { max-width: none; color: var(--faint); font-size: 0.92rem; }

@@ -38,7 +38,7 @@ def methods_picture(found: LearnerComparison) -> Picture:
     told = "further right is better" if found.task == "classes" else "further left is better"
     return draw(
         "methods",
-        f"{name.capitalize() if name == 'accuracy' else name} of every method",
+        f"{'Accuracy' if name == 'accuracy' else name} of every method",
         f"Dots are scores on rows held out, whiskers their 95 % intervals; {told}. Hollow dots are yardsticks; the dashed line is "
         f"{found.baseline}, which looks at no row.",
         lambda axes: _dots(axes, rows, name, found.baseline),
@@ -269,7 +269,8 @@ def _growth(axes: Axes, curve: LearningCurve) -> None:
 def _boundary(axes: Axes, plane: Plane) -> None:
     grid, extent = plane.grid, plane.extent
     many = len(plane.points) > ROWS_AS_SHAPES
-    look: dict[str, Any] = {"linewidths": 0.5, "edgecolor": PAPER, "rasterized": many, "zorder": 3}
+    # a bitmap does not follow the colours of the page, so there are no edges in it
+    look: dict[str, Any] = {"linewidths": 0 if many else 0.5, "edgecolor": PAPER, "rasterized": many, "zorder": 3}
     if not plane.names:
         low, high = plane.range
         options = {"cmap": "viridis", "vmin": low, "vmax": high}
@@ -286,7 +287,8 @@ def _boundary(axes: Axes, plane: Plane) -> None:
         axes.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="nearest", zorder=1)
         for at, name in sorted(enumerate(plane.names), key=lambda each: each[1] != plane.rest):
             some = plane.points[plane.values == at]
-            axes.scatter(some[:, 0], some[:, 1], s=22 if not many else 12, color=colours[at], label=shortened(name, 30), **look)
+            size = 22 if not many else 4 if name == plane.rest else 14
+            axes.scatter(*some.T, s=size, color=colours[at], label=shortened(name, 30), **look)
         handles, names = axes.get_legend_handles_labels()
         order = sorted(range(len(names)), key=lambda at: names[at] == plane.rest)
         axes.legend(

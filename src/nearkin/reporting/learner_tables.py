@@ -21,7 +21,7 @@ MOST_CLASSES = 500
 """Labels whose scores and confusion a page and its JSON hold in full."""
 
 SHOWN_SCORES = {
-    "classes": ("accuracy", "balanced accuracy", "F1", "ROC-AUC", "log-loss", "calibration error"),
+    "classes": ("accuracy", "F1", "ROC-AUC", "log-loss", "calibration error"),
     "numbers": ("RMSE", "MAE", "R2"),
 }
 """What stands in the table of methods."""
