@@ -73,7 +73,9 @@ def test_numbers_are_seen_and_told(run, people):
     found = answer(few)
     assert found["task"] == "numbers"
     assert found["learning_curve"]["measure"] == "MAE"
-    assert answer(run("learn", "people.csv", "--label", "tall", "--vectors", "age,price", "--json"))["task"] == "classes"
+    assert (
+        answer(run("learn", "people.csv", "--label", "tall", "--vectors", "age,price", "--json"))["task"] == "classes"
+    )
 
 
 def test_vectors_with_labels_and_a_collection(run, tmp_path):

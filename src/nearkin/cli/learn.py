@@ -34,17 +34,23 @@ def read_names(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
 @click.argument("file", metavar="FILE|DIR")
 @click.option("--label", metavar="COLUMN", help="Column of the labels, or of the numbers to predict.")
 @click.option("--text", metavar="COLUMN", help="Column of texts to learn from.")
-@click.option("--columns", metavar="NAMES", multiple=True, callback=read_names, help="Columns of a table to learn from.")
+@click.option(
+    "--columns", metavar="NAMES", multiple=True, callback=read_names, help="Columns of a table to learn from."
+)
 @click.option("--vectors", metavar="NAMES", multiple=True, callback=read_names, help="Columns that are vectors.")
 @click.option("--labels", metavar="FILE", help="Labels of a file of vectors, in the same order.")
 @click.option("--method", "methods", metavar="NAME[:OPTIONS]", multiple=True, help="What learns; repeatable.  [knn]")
 @click.option("--compare", is_flag=True, help="Compare every method, or those given.")
 @click.option("--cv", type=int, default=5, show_default=True, metavar="N", help="Folds.")
-@click.option("--task", type=click.Choice(["classes", "numbers"]), help="What is predicted; by default seen from the labels.")
+@click.option(
+    "--task", type=click.Choice(["classes", "numbers"]), help="What is predicted; by default seen from the labels."
+)
 @click.option("--embedder", metavar="NAME[:OPTIONS]", help="Texts or records to vectors; by default lsa or table.")
 @click.option("--budget", type=float, metavar="SECONDS", help=f"Time for each method of a comparison.  [{BUDGET:g}]")
 @click.option("--curve", is_flag=True, help="Say whether more rows would help.")
-@click.option("--report", "path", metavar="PATH", help="Write a page (.html), Markdown (.md), .json, or a folder of all.")
+@click.option(
+    "--report", "path", metavar="PATH", help="Write a page (.html), Markdown (.md), .json, or a folder of all."
+)
 @click.option("--overwrite", is_flag=True, help="Replace what is at PATH.")
 @click.option("--format", metavar="NAME[:OPTIONS]", help="Format of FILE, such as csv:encoding=latin-1.")
 @json_option
@@ -145,7 +151,9 @@ def _print(report: LearnerReport, curve: LearningCurve | None, path: str | None,
     if as_json:
         compared = report.comparison
         found = judgement_dict(report.judged) if compared is None else comparison_dict(compared)
-        print_json({**found, "learning_curve": None if curve is None else curve.to_dict(), "remarks": list(report.remarks)})
+        print_json(
+            {**found, "learning_curve": None if curve is None else curve.to_dict(), "remarks": list(report.remarks)}
+        )
         return
     if report.comparison is not None:
         _print_methods(report.comparison)

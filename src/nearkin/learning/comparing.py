@@ -249,7 +249,9 @@ def _baseline(task: LearningTask, registry: Registry) -> Any:
 
 def _is_yardstick(name: str, registry: Registry) -> bool:
     short = name.partition(":")[0]
-    return name == BASELINE or (registry.has("learner", short) and getattr(registry.resolve("learner", short), "yardstick"))
+    return name == BASELINE or (
+        registry.has("learner", short) and getattr(registry.resolve("learner", short), "yardstick")
+    )
 
 
 def _need_some(found: Mapping[str, Outcome], failed: Mapping[str, str], baseline: str) -> None:

@@ -235,7 +235,8 @@ def _run_fold(
     taken, done = runner.fit_seconds + runner.predict_seconds, int(trial.folds[test[0]]) + 1
     if budget is not None and taken > 2 * budget and done < trial.cv:
         runner.error = ParameterError(
-            f"{done} of {trial.cv} folds took {taken:.0f} s, and the budget is {budget:g} s", hint="allow more (--budget)"
+            f"{done} of {trial.cv} folds took {taken:.0f} s, and the budget is {budget:g} s",
+            hint="allow more (--budget)",
         )
 
 
@@ -247,7 +248,9 @@ def _used_rows(
     if budget is None:
         runner.rows_fitted = count
         return np.arange(count)
-    order = nested_order(trial.targets.values[train] if trial.targets.task == "classes" else None, count, seed=trial.seed)
+    order = nested_order(
+        trial.targets.values[train] if trial.targets.task == "classes" else None, count, seed=trial.seed
+    )
     if not runner.rows_fitted:
 
         def timed(size: int) -> float:
@@ -323,4 +326,3 @@ def sentence_of(error: Exception) -> str:
     if isinstance(error, NearkinError):
         return words
     return f"{type(error).__name__}: {words[:240]}"
-

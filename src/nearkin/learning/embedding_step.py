@@ -54,7 +54,9 @@ class EmbeddingStep(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         The one that has learned.
     """
 
-    def __init__(self, embedder: str | Embedder = "lsa", *, unit: bool | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, embedder: str | Embedder = "lsa", *, unit: bool | None = None, threads: int | None = None
+    ) -> None:
         self.embedder = embedder
         self.unit = unit
         self.threads = threads
@@ -91,11 +93,15 @@ class EmbeddingStep(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         items = items_in(X, records=made.takes == "record")
         if items is None:
             kind = "texts" if made.takes == "text" else "records"
-            raise InputError(f"these are no {kind}, which embedder {made.name!r} takes", hint="vectors need no embedder")
+            raise InputError(
+                f"these are no {kind}, which embedder {made.name!r} takes", hint="vectors need no embedder"
+            )
         return items
 
     def __sklearn_clone__(self) -> EmbeddingStep:
-        return EmbeddingStep(self.embedder, unit=self.unit, threads=self.threads)  # a model is large, and is not changed
+        return EmbeddingStep(
+            self.embedder, unit=self.unit, threads=self.threads
+        )  # a model is large, and is not changed
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

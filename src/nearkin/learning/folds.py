@@ -126,7 +126,9 @@ def folds_of(codes: np.ndarray | None, cv: int, *, seed: int, rows: int | None =
     if isinstance(cv, bool) or not isinstance(cv, int | np.integer) or cv < 2:
         raise ParameterError(f"cv is {cv!r}, a number of folds of at least 2 expected")
     if count < cv:
-        raise ParameterError(f"{count:,} rows cannot be divided into {cv} folds", hint=f"pass cv={max(2, count)} (--cv)")
+        raise ParameterError(
+            f"{count:,} rows cannot be divided into {cv} folds", hint=f"pass cv={max(2, count)} (--cv)"
+        )
     rng = np.random.default_rng(seed)
     order = rng.permutation(count)
     if codes is not None:

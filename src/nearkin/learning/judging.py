@@ -195,7 +195,9 @@ class Judgement:
 
     def _need_classes(self, what: str) -> None:
         if self.task != "classes":
-            raise NotSupportedError(f"{what} is of labels, and these are numbers", hint="the scores are MAE, MSE, RMSE, R2")
+            raise NotSupportedError(
+                f"{what} is of labels, and these are numbers", hint="the scores are MAE, MSE, RMSE, R2"
+            )
 
 
 def judge(

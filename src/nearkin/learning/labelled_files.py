@@ -100,7 +100,8 @@ def read_labelled(path: PathLike, asked: Asked, *, registry: Registry) -> Labell
         kind = kind_of(place, registry, asked.format)
         if kind == "vectors":
             raise ParameterError(
-                f"{place} is a file of vectors, and no labels are given", hint="name a file that has them with --labels FILE"
+                f"{place} is a file of vectors, and no labels are given",
+                hint="name a file that has them with --labels FILE",
             )
         if kind == "document":
             raise NotSupportedError(f"{place} is a text without columns, rows with labels expected")
@@ -123,7 +124,9 @@ def _with_labels(found: Labelled, what: str) -> Labelled:
 
 def _need_label(asked: Asked, names: Sequence[str], what: str) -> str:
     if asked.label is None:
-        raise ParameterError(f"no column of labels is named, and {what} has {_listed(names)}", hint="name one: --label COLUMN")
+        raise ParameterError(
+            f"no column of labels is named, and {what} has {_listed(names)}", hint="name one: --label COLUMN"
+        )
     need_column(what, asked.label, names)
     return asked.label
 
@@ -154,7 +157,8 @@ def _of_table(place: Path, asked: Asked, registry: Registry) -> Labelled:
     embedder = asked.embedder or TABLE_EMBEDDER
     if make_embedder(embedder, registry).takes == "text":
         raise ParameterError(
-            f"embedder {embedder!r} takes texts, and no column of texts is named", hint=f"--text COLUMN, one of {_listed(kept)}"
+            f"embedder {embedder!r} takes texts, and no column of texts is named",
+            hint=f"--text COLUMN, one of {_listed(kept)}",
         )
     return Labelled([{name: each.get(name) for name in kept} for each in records], labels, embedder, ())
 
@@ -274,7 +278,9 @@ def _labels(place: Path, column: str | None, registry: Registry) -> list[Any]:
         numbers = [plain_number(line.strip()) for line in lines]
         return [line.strip() for line in lines] if None in numbers else list(numbers)
     if not find_format(place, registry=registry).reads_records:
-        raise NotSupportedError(f"{place} is a file of vectors, labels expected", hint="a label a line, .npy, or a table")
+        raise NotSupportedError(
+            f"{place} is a file of vectors, labels expected", hint="a label a line, .npy, or a table"
+        )
     records, names = _records(place, None, registry)
     name = column if column is not None or len(names) > 1 else names[0]
     return [each.get(_need_label(Asked(name), names, str(place))) for each in records]

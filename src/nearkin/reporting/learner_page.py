@@ -204,9 +204,7 @@ def _figure(drawn: Picture, heading: bool = True) -> str:
 
 def _definitions(values: Mapping[str, str]) -> str:
     return (
-        "<dl>"
-        + "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in values.items())
-        + "</dl>"
+        "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in values.items()) + "</dl>"
     )
 
 

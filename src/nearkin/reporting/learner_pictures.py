@@ -58,7 +58,9 @@ def confusion_picture(judged: Judgement) -> Picture:
     need_matplotlib()
     shown = shown_labels(judged)
     size = len(shown)
-    caption = "Each row of squares is a true label, each column a predicted one; numbers are rows, darkness is their share."
+    caption = (
+        "Each row of squares is a true label, each column a predicted one; numbers are rows, darkness is their share."
+    )
     if size < len(judged.labels):
         caption += f" The {size} labels of {len(judged.labels):,} that are confused most are shown; right answers are on the diagonal."
     side = 2.4 + 0.27 * size
@@ -317,7 +319,13 @@ def _against(axes: Axes, judged: Judgement) -> None:
     ends = [float(truth.min()), float(truth.max())]
     axes.plot(ends, ends, color=FAINT, linewidth=1.0, linestyle=(0, (4, 3)), zorder=3)
     axes.scatter(
-        truth[some], predicted[some], s=9, color=COLOURS[0], alpha=0.35, linewidths=0, rasterized=len(some) > ROWS_AS_SHAPES
+        truth[some],
+        predicted[some],
+        s=9,
+        color=COLOURS[0],
+        alpha=0.35,
+        linewidths=0,
+        rasterized=len(some) > ROWS_AS_SHAPES,
     )
     axes.set_xlabel("true")
     axes.set_ylabel("predicted")

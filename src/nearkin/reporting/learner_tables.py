@@ -135,7 +135,9 @@ def _cells(row: LearnerRow, found: LearnerComparison, seconds: Any) -> tuple[str
 
 def tests_sentence(found: LearnerComparison) -> str:
     """Which tests there were."""
-    test = next((each for row in found.rows for each in (row.against_best, row.against_baseline) if each is not None), None)
+    test = next(
+        (each for row in found.rows for each in (row.against_best, row.against_baseline) if each is not None), None
+    )
     if test is None:
         return ""
     return (

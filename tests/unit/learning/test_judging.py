@@ -109,7 +109,11 @@ def test_numbers() -> None:
     found = nk.judge(KNeighborsRegressor(9), DIABETES, PROGRESSION, seed=0)
     assert found.task == "numbers"
     scores = cross_val_score(
-        KNeighborsRegressor(9), DIABETES, PROGRESSION, cv=PredefinedSplit(found.trial.folds), scoring="neg_mean_squared_error"
+        KNeighborsRegressor(9),
+        DIABETES,
+        PROGRESSION,
+        cv=PredefinedSplit(found.trial.folds),
+        scoring="neg_mean_squared_error",
     )
     mse = found.scores["MSE"]
     assert mse is not None
@@ -275,7 +279,9 @@ def test_an_embedder_that_does_not_learn_embeds_an_item_once() -> None:
     Counted.embedded.clear()
     found = nk.judge("knn:n_neighbors=1", texts, np.arange(30) % 2, embedder=Counted(), seed=0)
     assert sorted(Counted.embedded) == sorted(texts)
-    scores = cross_val_score(make_pipeline(nk.EmbeddingStep(Counted()), nk.KNNClassifier(1)), texts, np.arange(30) % 2, cv=3)
+    scores = cross_val_score(
+        make_pipeline(nk.EmbeddingStep(Counted()), nk.KNNClassifier(1)), texts, np.arange(30) % 2, cv=3
+    )
     assert len(scores) == 3
     assert len(Counted.embedded) == 30
     accuracy = found.scores["accuracy"]
@@ -296,7 +302,9 @@ def test_the_step_embeds_as_the_embedder_does() -> None:
 
 
 def test_records_of_a_table() -> None:
-    records = [{"size": float(row[0]), "petal": float(row[2]), "kind": "wide" if row[3] > 1 else "thin"} for row in IRIS]
+    records = [
+        {"size": float(row[0]), "petal": float(row[2]), "kind": "wide" if row[3] > 1 else "thin"} for row in IRIS
+    ]
     found = nk.judge("knn", records, NAMES, embedder="table", seed=0)
     assert found.right.mean() > 0.9
 
