@@ -86,7 +86,8 @@ def compared(name: str, rows: Any, labels: list[str], embedder: str, budget: flo
     for row in found.rows:
         print(f"{row.method:<20} {row.scores.get('accuracy')} {row.error}", flush=True)
     best, base = found.best.scores["accuracy"], found[found.baseline].scores["accuracy"]
-    assert best is not None and base is not None
+    assert best is not None
+    assert base is not None
     return {
         "best": found.best.method,
         "accuracy": best.value,

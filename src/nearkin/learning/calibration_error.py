@@ -18,7 +18,7 @@ def confidence_bins(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
     >>> confidence_bins(np.array([0.0, 0.5, 0.51, 1.0]), 2).tolist()
     [0, 0, 1, 1]
     """
-    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return np.asarray(np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1))
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:

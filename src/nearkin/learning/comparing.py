@@ -15,8 +15,9 @@ from nearkin.errors import NearkinError, ParameterError, UnknownNameError
 from nearkin.hooks import LearnerSpec
 from nearkin.learners import LearningTask
 from nearkin.learning.cross_validation import Outcome, Trial, cross_validate, make_trial, need_outcome, sentence_of
+from nearkin.learning.estimators import as_embedder, as_estimator
 from nearkin.learning.folds import rare_classes
-from nearkin.learning.judging import Judgement, as_embedder, as_estimator, judgement_of
+from nearkin.learning.judging import Judgement, judgement_of
 from nearkin.learning.paired_tests import PairedTest, compare_labels, compare_numbers, holm
 from nearkin.learning.score_intervals import Scores
 from nearkin.registry import Registry, default_registry
@@ -249,9 +250,8 @@ def _baseline(task: LearningTask, registry: Registry) -> Any:
 
 def _is_yardstick(name: str, registry: Registry) -> bool:
     short = name.partition(":")[0]
-    return name == BASELINE or (
-        registry.has("learner", short) and getattr(registry.resolve("learner", short), "yardstick")
-    )
+    spec = registry.resolve("learner", short) if registry.has("learner", short) else None
+    return name == BASELINE or (isinstance(spec, LearnerSpec) and spec.yardstick)
 
 
 def _need_some(found: Mapping[str, Outcome], failed: Mapping[str, str], baseline: str) -> None:

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nearkin.bound_embedder import make_embedder
 from nearkin.embedders import Embedder
-from nearkin.errors import NotSupportedError, ParameterError
-from nearkin.hooks import LearnerSpec
+from nearkin.errors import NotSupportedError
 from nearkin.learners import LearningTask
 from nearkin.learning.cross_validation import Outcome, Trial, cross_validate, make_trial, need_outcome
+from nearkin.learning.estimators import as_embedder, as_estimator
 from nearkin.learning.folds import rare_classes
 from nearkin.learning.score_intervals import (
     ClassScores,
@@ -254,26 +253,6 @@ def judge(
     name, estimator = as_estimator(method, trial.targets.task, registry)
     outcome = need_outcome(cross_validate(trial, {name: estimator}, progress=progress)[name])
     return judgement_of(trial, name, outcome)
-
-
-def as_embedder(embedder: Any, registry: Registry) -> Any:
-    """An embedder by the plugins of a registry."""
-    return make_embedder(embedder, registry) if isinstance(embedder, str) else embedder
-
-
-def as_estimator(method: Any, task: LearningTask, registry: Registry) -> tuple[str, Any]:
-    """Name and estimator of a method; errors as for `judge`."""
-    if not isinstance(method, str):
-        if not all(hasattr(method, each) for each in ("fit", "predict", "get_params")):
-            raise ParameterError(
-                f"method is a {type(method).__name__}, a learner's name or a scikit-learn estimator expected"
-            )
-        return " ".join(repr(method).split()), method
-    spec = registry.resolve("learner", registry.parse("learner", method).name)
-    tasks = spec.tasks if isinstance(spec, LearnerSpec) else ()
-    if task not in tasks:
-        raise NotSupportedError(f"learner {method!r} predicts {' and '.join(tasks)}, and these are {task}")
-    return method, registry.make("learner", method, task)
 
 
 def judgement_of(trial: Trial, name: str, outcome: Outcome) -> Judgement:

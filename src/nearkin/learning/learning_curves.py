@@ -13,8 +13,8 @@ from nearkin.embedders import Embedder
 from nearkin.errors import ParameterError
 from nearkin.learners import LearningTask
 from nearkin.learning.cross_validation import Outcome, Trial, make_trial, need_outcome, seeded, take
+from nearkin.learning.estimators import as_embedder, as_estimator
 from nearkin.learning.folds import nested_order
-from nearkin.learning.judging import as_embedder, as_estimator
 from nearkin.learning.score_intervals import Score, scores_of_numbers, share
 from nearkin.paired import Difference
 from nearkin.registry import Registry, default_registry

@@ -65,11 +65,10 @@ def write_learner_report(report: LearnerReport, path: str | os.PathLike[str], *,
     with storage_errors(place, "written"):
         place.parent.mkdir(parents=True, exist_ok=True)
         prefix = f"{place.stem}-"
-        text = (
-            {".html": as_html, ".md": lambda *given: as_markdown(*given, prefix)}[kind](report, drawn)
-            if drawn
-            else as_json(report)
-        )
+        if kind == ".html":
+            text = as_html(report, drawn)
+        else:
+            text = as_markdown(report, drawn, prefix) if kind == ".md" else as_json(report)
         place.write_text(text, encoding="utf-8", newline="")
         for each in drawn if kind == ".md" else []:
             (place.parent / f"{prefix}{each.name}.png").write_bytes(each.png)

@@ -19,6 +19,7 @@ from nearkin.reporting.learner_tables import (
     method_cells,
     method_headers,
     pair_cells,
+    run_facts,
     score_cells,
     tests_sentence,
 )
@@ -95,7 +96,7 @@ def as_html(report: LearnerReport, drawn: Sequence[Picture]) -> str:
     others = [each for each in drawn if each.name not in FIRST_PICTURES]
     parts = [
         f"<h1>{escape(heading(report))}</h1>",
-        f'<p class="about">{escape(", ".join(f"{name}: {text}" for name, text in facts_of(report).items() if name != "intervals"))}</p>',
+        f'<p class="about">{escape(", ".join(f"{name}: {text}" for name, text in run_facts(report.judged).items()))}</p>',
         _advice(report),
         _notes(report),
         "".join(f'<div class="wide">{_figure(each, heading=False)}</div>' for each in first),

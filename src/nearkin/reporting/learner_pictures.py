@@ -62,7 +62,7 @@ def confusion_picture(judged: Judgement) -> Picture:
         "Each row of squares is a true label, each column a predicted one; numbers are rows, darkness is their share."
     )
     if size < len(judged.labels):
-        caption += f" The {size} labels of {len(judged.labels):,} that are confused most are shown; right answers are on the diagonal."
+        caption += f" Shown are the {size} labels of {len(judged.labels):,} that are confused most."
     side = 2.4 + 0.27 * size
     return draw(
         "confusion",
@@ -269,46 +269,57 @@ def _growth(axes: Axes, curve: LearningCurve) -> None:
 
 
 def _boundary(axes: Axes, plane: Plane) -> None:
-    grid, extent = plane.grid, plane.extent
     many = len(plane.points) > ROWS_AS_SHAPES
     # a bitmap does not follow the colours of the page, so there are no edges in it
     look: dict[str, Any] = {"linewidths": 0 if many else 0.5, "edgecolor": PAPER, "rasterized": many, "zorder": 3}
-    if not plane.names:
-        low, high = plane.range
-        options = {"cmap": "viridis", "vmin": low, "vmax": high}
-        axes.imshow(grid, extent=extent, origin="lower", aspect="auto", alpha=0.45, interpolation="nearest", **options)
-        drawn = axes.scatter(*plane.points.T, c=plane.values, s=20, **look, **options)
-        bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+    if plane.names:
+        _regions(axes, plane, look, many=many)
     else:
-        from matplotlib.colors import to_rgba
-
-        colours = [to_rgba(FAINT if name == plane.rest else colour_of(at)) for at, name in enumerate(plane.names)]
-        image = np.array(colours)[grid]
-        image[..., 3] = np.where(np.array([name == plane.rest for name in plane.names])[grid], 0.12, 0.26)
-        axes.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="nearest", zorder=1)
-        for at, name in sorted(enumerate(plane.names), key=lambda each: each[1] != plane.rest):
-            some = plane.points[plane.values == at]
-            size = 22 if not many else 4 if name == plane.rest else 14
-            axes.scatter(*some.T, s=size, color=colours[at], label=shortened(name, 30), **look)
-        handles, names = axes.get_legend_handles_labels()
-        order = sorted(range(len(names)), key=lambda at: names[at] == plane.rest)
-        axes.legend(
-            [handles[at] for at in order],
-            [names[at] for at in order],
-            loc="lower left",
-            bbox_to_anchor=(0, 1.01),
-            borderaxespad=0,
-            ncols=2 if max(map(len, names)) > 12 else 4,
-            fontsize=8.5,
-            handletextpad=0.3,
-            columnspacing=1.0,
-        )
+        _heights(axes, plane, look)
     axes.grid(visible=False)
-    axes.set_xlim(extent[0], extent[1])
-    axes.set_ylim(extent[2], extent[3])
+    axes.set_xlim(plane.extent[0], plane.extent[1])
+    axes.set_ylim(plane.extent[2], plane.extent[3])
     axes.set_xlabel(plane.axes[0])
     axes.set_ylabel(plane.axes[1])
+
+
+def _heights(axes: Axes, plane: Plane, look: dict[str, Any]) -> None:
+    low, high = plane.range
+    options: dict[str, Any] = {"cmap": "viridis", "vmin": low, "vmax": high}
+    ground: dict[str, Any] = {"origin": "lower", "aspect": "auto", "alpha": 0.45, "interpolation": "nearest"}
+    axes.imshow(plane.grid, extent=plane.extent, **ground, **options)
+    right, up = plane.points.T
+    drawn = axes.scatter(right, up, c=plane.values, s=20, **look, **options)
+    bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02)
+    bar.outline.set_visible(False)
+
+
+def _regions(axes: Axes, plane: Plane, look: dict[str, Any], *, many: bool) -> None:
+    from matplotlib.colors import to_rgba
+
+    others = np.array([name == plane.rest for name in plane.names])
+    colours = [to_rgba(FAINT if rest else colour_of(at)) for at, rest in enumerate(others.tolist())]
+    image = np.array(colours)[plane.grid]
+    image[..., 3] = np.where(others[plane.grid], 0.12, 0.26)
+    axes.imshow(image, extent=plane.extent, origin="lower", aspect="auto", interpolation="nearest", zorder=1)
+    order = sorted(range(len(plane.names)), key=lambda at: not others[at])  # all others below
+    drawn = {}
+    for at in order:
+        right, up = plane.points[plane.values == at].T
+        size = 22 if not many else 4 if others[at] else 14
+        drawn[at] = axes.scatter(right, up, s=size, color=colours[at], **look)
+    names = [shortened(name, 30) for name in plane.names]
+    axes.legend(
+        [drawn[at] for at in range(len(names))],
+        names,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.01),
+        borderaxespad=0,
+        ncols=2 if max(map(len, names)) > 12 else 4,
+        fontsize=8.5,
+        handletextpad=0.3,
+        columnspacing=1.0,
+    )
 
 
 def _against(axes: Axes, judged: Judgement) -> None:

@@ -27,8 +27,8 @@ SHOWN_SCORES = {
 """What stands in the table of methods."""
 
 INTERVALS = (
-    "Each row was predicted once, by a model fitted without its fold. Intervals of 95 % are about other rows of the same kind, with "
-    "the models as they were fitted; how much another training set would change them is not in it."
+    "Each row was predicted once, by a model fitted without its fold. Intervals of 95 % are about other rows of the same kind, "
+    "with the models as they were fitted; how much another training set would change them is not in it."
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ DIABETES, PROGRESSION = load_diabetes(return_X_y=True)
 class Recording(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Remembers the rows that it was given, in a list that its copies share."""
 
-    seen: dict[str, list[Any]] = {}
+    seen: ClassVar[dict[str, list[Any]]] = {}
 
     def __init__(self, name: str = "", fails: bool = False, rest: float = 0.0) -> None:
         self.name = name

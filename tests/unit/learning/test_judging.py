@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -214,7 +214,7 @@ class Marked(nk.Embedder):
 
     name = "marked"
     needs_fit = True
-    fits: list[frozenset[str]] = []
+    fits: ClassVar[list[frozenset[str]]] = []
 
     def __init__(self) -> None:
         self.seen: frozenset[str] = frozenset()
@@ -259,7 +259,7 @@ class Counted(nk.Embedder):
     """Does not learn, and counts what it embeds."""
 
     name = "counted"
-    embedded: list[str] = []
+    embedded: ClassVar[list[str]] = []
 
     @property
     def dim(self) -> int:
