@@ -68,9 +68,15 @@ if TYPE_CHECKING:
     from nearkin.learning.attention_learners import AttentionClassifier, AttentionRegressor
     from nearkin.learning.centroid_classifier import CentroidClassifier
     from nearkin.learning.column_weights import ColumnWeights
+    from nearkin.learning.comparing import LearnerComparison, LearnerRow, compare_learners
+    from nearkin.learning.embedding_step import EmbeddingStep
+    from nearkin.learning.judging import Judgement, judge
+    from nearkin.learning.learning_curves import LearningCurve, learning_curve
     from nearkin.learning.linear_regression import LinearRegressor
     from nearkin.learning.logistic import LogisticClassifier
     from nearkin.learning.neighbours import KNNClassifier, KNNRegressor
+    from nearkin.learning.paired_tests import PairedTest
+    from nearkin.learning.score_intervals import Score
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
@@ -119,6 +125,7 @@ _WHERE = {
     "Description": "description",
     "Embedder": "embedders",
     "EmbedderSpec": "hooks",
+    "EmbeddingStep": "learning.embedding_step",
     "Evaluation": "evaluation",
     "FileSummary": "formats",
     "Filter": "filters",
@@ -128,12 +135,16 @@ _WHERE = {
     "Index": "indexes",
     "IndexSpec": "hooks",
     "Interactions": "interactions",
+    "Judgement": "learning.judging",
     "KChoice": "clustering.number_of_clusters",
     "KMeans": "clustering.estimator",
     "KNNClassifier": "learning.neighbours",
     "KNNRegressor": "learning.neighbours",
     "Layout": "indexes",
+    "LearnerComparison": "learning.comparing",
+    "LearnerRow": "learning.comparing",
     "LearnerSpec": "hooks",
+    "LearningCurve": "learning.learning_curves",
     "LinearRegressor": "learning.linear_regression",
     "LogisticClassifier": "learning.logistic",
     "Mask": "indexes",
@@ -143,6 +154,7 @@ _WHERE = {
     "NativeCodec": "codecs",
     "NearkinError": "errors",
     "Outliers": "clustering.outliers",
+    "PairedTest": "learning.paired_tests",
     "Partition": "centroids",
     "Plan": "plans",
     "Quality": "quality",
@@ -158,6 +170,7 @@ _WHERE = {
     "Row": "rows",
     "RowSource": "row_source",
     "RowsTask": "row_source",
+    "Score": "learning.score_intervals",
     "SearchCost": "clustering.search_cost",
     "SearchParameter": "search_parameters",
     "SearchResult": "results",
@@ -188,6 +201,7 @@ _WHERE = {
     "compact": "compaction",
     "compare": "paired",
     "compare_clusterers": "clustering.comparison:compare_methods",
+    "compare_learners": "learning.comparing",
     "convert": "files",
     "create": "creation",
     "describe": "description",
@@ -198,6 +212,8 @@ _WHERE = {
     "health": "index_health",
     "hold_out": "measurement",
     "hookimpl": "hooks",
+    "judge": "learning.judging",
+    "learning_curve": "learning.learning_curves",
     "measure": "measurement",
     "metric": "metric_functions",
     "open": "building:open_collection",
@@ -233,6 +249,7 @@ __all__ = [
     "Description",
     "Embedder",
     "EmbedderSpec",
+    "EmbeddingStep",
     "Evaluation",
     "FileSummary",
     "Filter",
@@ -242,12 +259,16 @@ __all__ = [
     "Index",
     "IndexSpec",
     "Interactions",
+    "Judgement",
     "KChoice",
     "KMeans",
     "KNNClassifier",
     "KNNRegressor",
     "Layout",
+    "LearnerComparison",
+    "LearnerRow",
     "LearnerSpec",
+    "LearningCurve",
     "LinearRegressor",
     "LogisticClassifier",
     "Mask",
@@ -257,6 +278,7 @@ __all__ = [
     "NativeCodec",
     "NearkinError",
     "Outliers",
+    "PairedTest",
     "Partition",
     "Plan",
     "Quality",
@@ -272,6 +294,7 @@ __all__ = [
     "Row",
     "RowSource",
     "RowsTask",
+    "Score",
     "SearchCost",
     "SearchParameter",
     "SearchResult",
@@ -302,6 +325,7 @@ __all__ = [
     "compact",
     "compare",
     "compare_clusterers",
+    "compare_learners",
     "convert",
     "create",
     "describe",
@@ -312,6 +336,8 @@ __all__ = [
     "health",
     "hold_out",
     "hookimpl",
+    "judge",
+    "learning_curve",
     "measure",
     "metric",
     "open",

@@ -291,7 +291,10 @@ def encoding_hint(error: UnicodeDecodeError) -> str:
     """
     if bytes(error.object[:2]) in (b"\xff\xfe", b"\xfe\xff"):
         return "this looks like UTF-16: iconv -f UTF-16 -t UTF-8 changes it"
-    return "text in another encoding is changed by iconv -f LATIN1 -t UTF-8"
+    return (
+        "text in another encoding is changed by iconv -f LATIN1 -t UTF-8; csv and tsv can also be read as they are, with --format "
+        "csv:encoding=latin-1"
+    )
 
 
 @contextmanager

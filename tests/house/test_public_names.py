@@ -20,6 +20,7 @@ KNNClassifier KNNRegressor LearnerSpec Reason
 ContentRecommender read_interactions
 Attended AttentionClassifier AttentionRegressor CentroidClassifier attend
 ColumnWeights LinearRegressor LogisticClassifier
+Judgement LearnerComparison LearnerRow LearningCurve EmbeddingStep PairedTest Score judge compare_learners learning_curve
 Interactions Recommender RecommenderSpec Suggestion Suggestions
 ClusterQuality KChoice MethodRow Outliers SearchCost Silhouette Stability Trouble choose_k compare_clusterers
 Reembedding reembed

@@ -1,4 +1,4 @@
-"""Delimited text: csv and tsv, in UTF-8, with or without a header, read line by line.
+"""Delimited text: csv and tsv, in UTF-8 or an encoding that is named, with or without a header, read line by line.
 
 Source: RFC 4180. The first rows decide what each column is, so the block size never changes an answer.
 """
@@ -39,7 +39,7 @@ from nearkin_plugins.file_formats.columns import (
     need_known_fields,
     numbered,
 )
-from nearkin_plugins.file_formats.options import read_delimiter
+from nearkin_plugins.file_formats.options import read_delimiter, read_encoding
 from nearkin_plugins.file_formats.text_lines import NUMBER_BYTES, SAMPLE_CHARACTERS, SAMPLE_ROWS, text_lines
 
 
@@ -71,6 +71,8 @@ class DelimitedFormat(VectorFormat):
         Keep ids as text even if they are all whole numbers.
     delimiter
         One character, or one of comma, tab, semicolon, space, pipe.
+    encoding
+        Of the text that is read; what is written is UTF-8.
     """
 
     keeps = frozenset({"ids", "metadata"})
@@ -86,6 +88,7 @@ class DelimitedFormat(VectorFormat):
         text_ids: bool = False,
         delimiter: str | None = None,
         allow_missing: bool = False,
+        encoding: str = "utf-8",
     ) -> None:
         self.id = id
         self.vectors = vectors
@@ -93,6 +96,7 @@ class DelimitedFormat(VectorFormat):
         self.header = header
         self.text_ids = text_ids
         self.delimiter = read_delimiter(delimiter or self.default_delimiter)
+        self.encoding = read_encoding(encoding)
 
     def _describe(self, path: Path) -> FileSummary:
         with self._open(path) as (reader, _):
@@ -107,7 +111,7 @@ class DelimitedFormat(VectorFormat):
                 yield reader.block(run)
 
     def _records(self, path: Path, rows: int) -> Iterator[list[dict[str, Any]]]:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=self.encoding, newline="") as file:
             lines = _rows(file, self.delimiter, path)
             sample = _sample(lines)
             if not sample:
@@ -126,7 +130,7 @@ class DelimitedFormat(VectorFormat):
     @contextmanager
     def _open(self, path: Path) -> Iterator[tuple[_RowReader, Iterator[Row]]]:
         """A reader for the file's columns, and its rows without the header; there is at least one."""
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=self.encoding, newline="") as file:
             rows = _rows(file, self.delimiter, path)
             sample = _sample(rows)
             if not sample:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 
 from nearkin.errors import ParameterError
@@ -59,10 +60,16 @@ class DelimitedOptions(ColumnOptions):
         Whether the first line names the columns; seen from the values if not given.
     text_ids
         Keep ids as text even if they are all whole numbers.
+    encoding
+        Of the text that is read, such as latin-1; what is written is UTF-8.
     """
 
     header: bool | None = None
     text_ids: bool = False
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        read_encoding(self.encoding)
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,21 @@ class CsvOptions(DelimitedOptions):
     delimiter: str = "comma"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         read_delimiter(self.delimiter)
+
+
+def read_encoding(text: str) -> str:
+    """The encoding that Python knows by a name; a mark at the beginning of UTF-8 is no text.
+
+    >>> read_encoding("utf-8"), read_encoding("latin-1")
+    ('utf-8-sig', 'iso8859-1')
+    """
+    try:
+        name = codecs.lookup(text).name
+    except LookupError as error:
+        raise ParameterError(f"encoding {text!r} is unknown", hint="for example latin-1, cp1252 or utf-16") from error
+    return "utf-8-sig" if name == "utf-8" else name
 
 
 def read_delimiter(text: str) -> str:

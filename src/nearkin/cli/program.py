@@ -39,6 +39,7 @@ COMMANDS = {
     "get": Entry("rows", "Print rows of an index."),
     "health": Entry("health", "Say whether an index still suits its rows, or wants training again."),
     "info": Entry("info", "Show what an index is, what it costs, and whether it is sound."),
+    "learn": Entry("learn", "Say how well labels or numbers can be predicted, and by which method."),
     "list": Entry("listing", "List the rows of an index, or those that a filter keeps.", "list_rows"),
     "measure": Entry("measure", "Measure recall, speed and memory of a plan on your vectors."),
     "optimize": Entry("info", "Bring an index up to date with all of its rows."),

@@ -1,0 +1,31 @@
+"""Methods and embedders as users name them, made by the plugins of a registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nearkin.bound_embedder import make_embedder
+from nearkin.errors import NotSupportedError, ParameterError
+from nearkin.hooks import LearnerSpec
+from nearkin.learners import LearningTask
+from nearkin.registry import Registry
+
+
+def as_embedder(embedder: Any, registry: Registry) -> Any:
+    """An embedder by the plugins of a registry."""
+    return make_embedder(embedder, registry) if isinstance(embedder, str) else embedder
+
+
+def as_estimator(method: Any, task: LearningTask, registry: Registry) -> tuple[str, Any]:
+    """Name and estimator of a method; errors as for `judge`."""
+    if not isinstance(method, str):
+        if not all(hasattr(method, each) for each in ("fit", "predict", "get_params")):
+            raise ParameterError(
+                f"method is a {type(method).__name__}, a learner's name or a scikit-learn estimator expected"
+            )
+        return " ".join(repr(method).split()), method
+    spec = registry.resolve("learner", registry.parse("learner", method).name)
+    tasks = spec.tasks if isinstance(spec, LearnerSpec) else ()
+    if task not in tasks:
+        raise NotSupportedError(f"learner {method!r} predicts {' and '.join(tasks)}, and these are {task}")
+    return method, registry.make("learner", method, task)
