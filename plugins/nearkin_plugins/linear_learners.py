@@ -9,6 +9,7 @@ from typing import Any
 from nearkin.hooks import LearnerSpec
 
 YARDSTICKS = "nearkin_plugins.yardsticks"
+BOTH: dict[str, Any] = {"tasks": ("classes", "numbers"), "yardstick": True}
 PIPELINE = {"scikit-learn": "a Pipeline of scikit-learn fits the steps that it was given, not copies"}
 
 
@@ -173,47 +174,48 @@ def linear_specs() -> Iterable[LearnerSpec]:
 
 def yardstick_specs() -> Iterable[LearnerSpec]:
     """What the others are held against."""
-    both: dict[str, Any] = {"tasks": ("classes", "numbers"), "yardstick": True}
-    yield LearnerSpec(
-        name="svm",
-        summary="A support vector machine (scikit-learn).",
-        make=f"{YARDSTICKS}:svm",
-        params=SVMParams,
-        examples=({}, {"probabilities": True}),
-        known_failures=PIPELINE,
-        **both,
-    )
-    yield LearnerSpec(
-        name="tree", summary="A decision tree (scikit-learn).", make=f"{YARDSTICKS}:tree", params=TreeParams, **both
-    )
-    yield LearnerSpec(
-        name="random-forest",
-        summary="Many decision trees on draws of rows and columns (scikit-learn).",
-        make=f"{YARDSTICKS}:random_forest",
-        params=ForestParams,
-        examples=({"n_estimators": 20},),
-        known_failures={"scikit-learn": "rows that weigh twice and rows that come twice are drawn differently"},
-        **both,
-    )
-    yield LearnerSpec(
-        name="naive-bayes",
-        summary="A normal distribution for each column and label (scikit-learn).",
-        make=f"{YARDSTICKS}:naive_bayes",
-        yardstick=True,
-    )
-    yield LearnerSpec(
-        name="mlp",
-        summary="A network with one hidden layer (scikit-learn).",
-        make=f"{YARDSTICKS}:mlp",
-        params=MLPParams,
-        examples=({"hidden": 16, "max_iter": 100},),
-        known_failures=PIPELINE,
-        **both,
-    )
-    yield LearnerSpec(
-        name="majority",
-        summary="The most frequent label, or the mean: what everything else must beat.",
-        make=f"{YARDSTICKS}:majority",
-        known_failures={"learns": "it is what the others must beat"},
-        **both,
-    )
+    return [
+        LearnerSpec(
+            name="svm",
+            summary="A support vector machine (scikit-learn).",
+            make=f"{YARDSTICKS}:svm",
+            params=SVMParams,
+            examples=({}, {"probabilities": True}),
+            known_failures=PIPELINE,
+            **BOTH,
+        ),
+        LearnerSpec(
+            name="tree", summary="A decision tree (scikit-learn).", make=f"{YARDSTICKS}:tree", params=TreeParams, **BOTH
+        ),
+        LearnerSpec(
+            name="random-forest",
+            summary="Many decision trees on draws of rows and columns (scikit-learn).",
+            make=f"{YARDSTICKS}:random_forest",
+            params=ForestParams,
+            examples=({"n_estimators": 20},),
+            known_failures={"scikit-learn": "rows that weigh twice and rows that come twice are drawn differently"},
+            **BOTH,
+        ),
+        LearnerSpec(
+            name="naive-bayes",
+            summary="A normal distribution for each column and label (scikit-learn).",
+            make=f"{YARDSTICKS}:naive_bayes",
+            yardstick=True,
+        ),
+        LearnerSpec(
+            name="mlp",
+            summary="A network with one hidden layer (scikit-learn).",
+            make=f"{YARDSTICKS}:mlp",
+            params=MLPParams,
+            examples=({"hidden": 16, "max_iter": 100},),
+            known_failures=PIPELINE,
+            **BOTH,
+        ),
+        LearnerSpec(
+            name="majority",
+            summary="The most frequent label, or the mean: what everything else must beat.",
+            make=f"{YARDSTICKS}:majority",
+            known_failures={"learns": "it is what the others must beat"},
+            **BOTH,
+        ),
+    ]

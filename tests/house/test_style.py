@@ -192,7 +192,11 @@ def test_no_bare_except(everything):
 
 
 def test_nothing_is_pickled(everything):
-    """No pickle module is imported, and no reader of numpy's is allowed to unpickle."""
+    """No pickle module is imported, and no reader of numpy's is allowed to unpickle.
+
+    The checks of learners copy estimators in memory as joblib's workers do; they read no file.
+    """
+    in_memory = {"nearkin.testing.learner_checks"}
     for module in everything:
         for node in ast.walk(module.tree):
             names = []
@@ -200,7 +204,8 @@ def test_nothing_is_pickled(everything):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]
-            assert not {name.split(".")[0] for name in names} & {"pickle", "cPickle", "dill", "joblib", "shelve"}
+            unpicklers = {name.split(".")[0] for name in names} & {"pickle", "cPickle", "dill", "joblib", "shelve"}
+            assert not unpicklers or module.name in in_memory, module.place
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert ast.unparse(node.value) == "False", f"{module.place}: allow_pickle"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nearkin.learners import LearningTask
-from nearkin.testing.contract import NotApplicable, Subject, expect, read_only
+from nearkin.testing.contract import NotApplicable, Subject, expect, first_line, read_only
 
 TRAINED = 120
 ASKED = 30
@@ -138,4 +138,4 @@ def scikit_learn_failures(estimator: Any) -> dict[str, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = check_estimator(estimator, on_skip=None, on_fail=None)
-    return {each["check_name"]: str(each["exception"]) for each in results if each["status"] == "failed"}
+    return {each["check_name"]: first_line(each["exception"]) for each in results if each["status"] == "failed"}
