@@ -35,7 +35,7 @@ from nearkin.learning.attention import (
     need_bound_to_hold,
     prepared_rows,
 )
-from nearkin.learning.neighbours import seed_of
+from nearkin.learning.seeds import seed_of
 from nearkin.plans import compares_all
 from nearkin.search_parameters import whole_number
 

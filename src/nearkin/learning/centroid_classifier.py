@@ -21,7 +21,7 @@ from nearkin.building import make_metric
 from nearkin.clustering.problem import USUAL_METHOD, Approach, approach_of
 from nearkin.learners import Reason
 from nearkin.learning.held_out_temperature import least_loss, log_loss
-from nearkin.learning.neighbours import seed_of
+from nearkin.learning.seeds import seed_of
 from nearkin.learning.softmax_sums import shares_of
 from nearkin.learning.weighing import need_temperature
 from nearkin.registry import default_registry

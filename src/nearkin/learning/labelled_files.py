@@ -15,8 +15,9 @@ from nearkin.bound_embedder import make_embedder
 from nearkin.building import open_collection
 from nearkin.documents import kind_of
 from nearkin.errors import InputError, NotSupportedError, ParameterError
+from nearkin.event_columns import need_column
 from nearkin.files import find_format, read_vectors
-from nearkin.item_files import ItemOptions, need_column, open_items
+from nearkin.item_files import ItemOptions, open_items
 from nearkin.items import is_missing, plain_number
 from nearkin.registry import Registry
 from nearkin.store.replacement import DATABASE_NAME

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nearkin.accuracy import Interval
 from nearkin.building import build, make_metric
 from nearkin.errors import ParameterError
 from nearkin.learners import Reason
+from nearkin.learning.seeds import seed_of
 from nearkin.learning.weighing import Weighting, need_weighting, weigh
 from nearkin.plans import compares_all
 from nearkin.registry import default_registry
 from nearkin.search_parameters import whole_number
-from nearkin.settings import load_settings
 from nearkin.vectors import as_vectors, block_rows
 
 if TYPE_CHECKING:
@@ -201,13 +201,6 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
         if "collection_" in state:
             state["collection_"] = None
         return state
-
-
-def seed_of(random_state: Any) -> int:
-    """What scikit-learn calls a random state as a seed; None is the setting."""
-    if random_state is None or isinstance(random_state, int | np.integer):
-        return load_settings({"seed": None if random_state is None else int(random_state)}).seed
-    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def _without(own: np.ndarray, positions: np.ndarray, distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
