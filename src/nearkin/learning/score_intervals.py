@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from nearkin.accuracy import CONFIDENCE_Z, Interval
-from nearkin.learning.calibration_error import BINS, confidence_bins
-from nearkin.learning.scores import class_scores, confusion_matrix, number_scores, row_losses
+from nearkin.learning.scores import BINS, class_scores, confidences, confusion_matrix, number_scores, row_losses
 from nearkin.vectors import block_rows
 
 DRAWS = 1000
@@ -161,10 +160,11 @@ def _ratio(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _gaps(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(n, bins): right or not minus confidence, in the column of its bin."""
-    confidence = probabilities.max(axis=1)
+    """(n, bins): right or not minus confidence, in the column of its bin, whose upper end is in it."""
+    confidence, right = confidences(truth, probabilities)
+    edges = np.linspace(0, 1, BINS + 1)
     gaps = np.zeros((len(truth), BINS))
-    gaps[np.arange(len(truth)), confidence_bins(confidence)] = (probabilities.argmax(axis=1) == truth) - confidence
+    gaps[np.arange(len(truth)), np.clip(np.searchsorted(edges, confidence) - 1, 0, BINS - 1)] = right - confidence
     return gaps
 
 

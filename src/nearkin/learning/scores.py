@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn import metrics
 
-from nearkin.learning.calibration_error import BINS, confidence_bins, expected_calibration_error
+from nearkin.learning.calibration_error import calibration_bins, calibration_error
 
 LARGER_IS_BETTER = {
     "accuracy": True,
@@ -32,6 +32,9 @@ LARGER_IS_BETTER = {
     "R2": True,
 }
 """Every score by name."""
+
+BINS = 15
+"""Of the calibration error, of equal width."""
 
 LEAST = float(np.finfo(np.float64).eps)
 """A probability below this counts as this, so that one certain mistake is not an infinite loss (as in scikit-learn)."""
@@ -99,7 +102,7 @@ def class_scores(
     if probabilities is not None:
         found["ROC-AUC"] = roc_auc(truth, probabilities)
         found["log-loss"] = float(row_losses(truth, probabilities).mean())
-        found["calibration error"] = expected_calibration_error(probabilities, truth)
+        found["calibration error"] = calibration_error(*confidences(truth, probabilities), bins=BINS)
     return found
 
 
@@ -120,17 +123,17 @@ def roc_auc(truth: np.ndarray, probabilities: np.ndarray) -> float | None:
     return float(np.mean(found))
 
 
+def confidences(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) probability of the likeliest label of each row, and whether it is the right one."""
+    likeliest = np.clip(probabilities.max(axis=1), 0, 1)  # a sum of shares may be a rounding above
+    return likeliest, probabilities.argmax(axis=1) == truth
+
+
 def reliability(truth: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> tuple[ReliabilityBin, ...]:
     """The bins of the calibration error that have rows."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    places = confidence_bins(confidence, bins)
-    rows = np.bincount(places, minlength=bins)
-    sums = (np.bincount(places, each, minlength=bins) for each in (confidence, right))
-    shares = [total / np.maximum(rows, 1) for total in sums]
-    return tuple(
-        ReliabilityBin(at / bins, (at + 1) / bins, int(rows[at]), float(shares[0][at]), float(shares[1][at]))
-        for at in np.flatnonzero(rows).tolist()
-    )
+    found = calibration_bins(*confidences(truth, probabilities), bins=bins)
+    columns = (found.low, found.high, found.rows, found.stated, found.true)
+    return tuple(ReliabilityBin(*each) for each in zip(*(column.tolist() for column in columns), strict=True))
 
 
 def number_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:

@@ -10,10 +10,10 @@ from scipy import stats
 from sklearn import metrics
 
 from nearkin.learning import paired_tests, score_intervals
-from nearkin.learning.calibration_error import expected_calibration_error
+from nearkin.learning.calibration_error import calibration_error
 from nearkin.learning.paired_tests import corrected_resampled_t, holm, mcnemar
 from nearkin.learning.score_intervals import area, scores_by_class, scores_of_classes, scores_of_numbers
-from nearkin.learning.scores import class_scores, confusion_matrix, number_scores, reliability, roc_auc
+from nearkin.learning.scores import class_scores, confidences, confusion_matrix, number_scores, reliability, roc_auc
 
 
 def drawn(seed: int, n: int = 120, classes: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -60,7 +60,7 @@ def test_calibration_error_by_hand() -> None:
     probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.55, 0.45], [0.52, 0.48]])
     labels = np.array([0, 1, 0, 0])
     # two bins: |0.5 - 0.95| for two rows, |1 - 0.535| for the two others
-    assert expected_calibration_error(probabilities, labels, bins=10) == pytest.approx((2 * 0.45 + 2 * 0.465) / 4)
+    assert calibration_error(*confidences(labels, probabilities), bins=10) == pytest.approx((2 * 0.45 + 2 * 0.465) / 4)
     bins = reliability(labels, probabilities, bins=10)
     assert [(each.rows, each.accuracy) for each in bins] == [(2, 1.0), (2, 0.5)]
     assert bins[1].confidence == pytest.approx(0.95)
@@ -90,6 +90,16 @@ def test_the_value_of_the_bootstrap_on_the_rows_themselves_is_the_score() -> Non
     found = class_scores(truth, predicted, 4)
     for name, value in score_intervals._macro(as_drawn).items():
         assert value[0] == pytest.approx(found[name])
+
+
+@given(st.integers(0, 10_000))
+@settings(deadline=None, max_examples=30)
+def test_the_sums_that_are_drawn_again_give_the_calibration_error(seed: int) -> None:
+    truth, _, probabilities = drawn(seed)
+    rounded = np.round(probabilities, 1)  # on the edges of bins
+    for each in (probabilities, rounded):
+        sums = np.abs(score_intervals._gaps(truth, each).sum(axis=0)).sum() / len(truth)
+        assert sums == pytest.approx(calibration_error(*confidences(truth, each)))
 
 
 def population(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
