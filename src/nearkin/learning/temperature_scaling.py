@@ -1,0 +1,133 @@
+"""Probabilities that mean what they say: one temperature, fitted on rows that the classifier did not learn from.
+
+>>> boasting = np.array([[0.99, 0.01]] * 40)
+>>> fitted = fit_temperature(boasting, np.array([0, 0, 0, 1] * 10))
+>>> fitted.temperature > 1, fitted.apply(boasting)[0, 0].round(1)
+(True, np.float64(0.8))
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+
+from nearkin.errors import ParameterError, VectorError
+
+TEMPERATURES = (0.02, 50.0)
+"""Between these it is looked for."""
+
+SHARES = np.geomspace(1e-5, 0.5, 16)
+"""Smoothing that is tried where probabilities are zero."""
+
+_LEAST = np.finfo(np.float64).tiny
+
+
+class TemperatureScaling(NamedTuple):
+    """How probabilities p of C labels become calibrated ones: softmax(log((1 - smoothing) p + smoothing / C) / temperature).
+
+    Order and ties of the labels stay as they are, so the likeliest label does, too.
+
+    Attributes
+    ----------
+    temperature
+        Above 1 for a classifier that claims too much, below 1 for one that claims too little.
+    smoothing
+        Share of equal probabilities that is mixed in.
+    """
+
+    temperature: float = 1.0
+    smoothing: float = 0.0
+
+    def apply(self, probabilities: np.ndarray) -> np.ndarray:
+        """(m, classes) float64 calibrated probabilities."""
+        logs = _logs(np.asarray(probabilities, dtype=np.float64), self.smoothing) / self.temperature
+        return np.asarray(np.exp(logs - logsumexp(logs, axis=1, keepdims=True)))
+
+
+def fit_temperature(probabilities: Any, codes: Any) -> TemperatureScaling:
+    """The temperature under which held-out labels are likeliest.
+
+    Minimised is the log-loss over the rows and (log T)² / 2: a temperature about 1 is expected as firmly as one row would say it,
+    which keeps a few rows that are all right from claiming certainty, and counts nothing among thousands.
+
+    Where probabilities are zero, as those of neighbours are, a label that was held for impossible would make every temperature
+    infinitely bad: a share of equal probabilities is mixed in, fitted together with the temperature. Where none is zero, the
+    share is 0.
+
+    Source: C. Guo, G. Pleiss, Y. Sun, K. Weinberger, "On calibration of modern neural networks" (2017).
+
+    Parameters
+    ----------
+    probabilities
+        (n, classes) of rows that the classifier has not seen.
+    codes
+        (n,) columns of the true labels.
+
+    Raises
+    ------
+    VectorError, ParameterError
+        Shapes that do not go together, probabilities that are none, or codes beyond the columns.
+    """
+    given, true = _checked(probabilities, codes)
+    if given.shape[1] < 2 or not len(given):
+        return TemperatureScaling()
+    if given.min() > 0:
+        return TemperatureScaling(_best_temperature(given, true, 0.0)[0], 0.0)
+    losses = [_best_temperature(given, true, share)[1] for share in SHARES]
+    best = int(np.argmin(losses))
+    ends = np.log(SHARES[max(0, best - 1)]), np.log(SHARES[min(len(SHARES) - 1, best + 1)])
+    found = minimize_scalar(
+        lambda share: _best_temperature(given, true, float(np.exp(share)))[1],
+        bounds=ends,
+        method="bounded",
+        options={"xatol": 0.05},
+    )
+    share = float(np.exp(found.x))
+    return TemperatureScaling(_best_temperature(given, true, share)[0], share)
+
+
+def log_loss_of(scaling: TemperatureScaling, probabilities: Any, codes: Any) -> float:
+    """Mean -log of the calibrated probability of the true label.
+
+    Raises
+    ------
+    VectorError, ParameterError
+        As for `fit_temperature`.
+    """
+    given, true = _checked(probabilities, codes)
+    return float(_losses(_logs(given, scaling.smoothing) / scaling.temperature, true).mean())
+
+
+def _best_temperature(given: np.ndarray, true: np.ndarray, smoothing: float) -> tuple[float, float]:
+    """Temperature, and what is minimised there."""
+    logs = _logs(given, smoothing)
+
+    def loss(scale: float) -> float:
+        return float(_losses(logs / np.exp(scale), true).sum() + scale**2 / 2)
+
+    bounds = np.log(TEMPERATURES[0]), np.log(TEMPERATURES[1])
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x)), float(found.fun)
+
+
+def _losses(logs: np.ndarray, true: np.ndarray) -> np.ndarray:
+    return np.asarray(logsumexp(logs, axis=1) - logs[np.arange(len(true)), true])
+
+
+def _logs(probabilities: np.ndarray, smoothing: float) -> np.ndarray:
+    mixed = (1 - smoothing) * probabilities + smoothing / probabilities.shape[1]
+    return np.asarray(np.log(np.maximum(mixed, _LEAST)))
+
+
+def _checked(probabilities: Any, codes: Any) -> tuple[np.ndarray, np.ndarray]:
+    given, true = np.asarray(probabilities, dtype=np.float64), np.asarray(codes)
+    if given.ndim != 2 or true.shape != (len(given),):
+        raise VectorError(f"probabilities and codes have shapes {given.shape} and {true.shape}, (n, classes) and (n,) expected")
+    if not (np.isfinite(given).all() and (given >= 0).all()):
+        raise VectorError("probabilities are below 0 or not finite")
+    if true.dtype.kind not in "iu" or (len(true) and not 0 <= true.min() <= true.max() < given.shape[1]):
+        raise ParameterError(f"codes are not all whole numbers from 0 to {given.shape[1] - 1}")
+    return given, true
