@@ -63,8 +63,11 @@ if TYPE_CHECKING:
     from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
     from nearkin.interactions import Interactions
     from nearkin.item_building import build_items
+    from nearkin.labelling import CollectionClassifier
     from nearkin.learners import Reason
+    from nearkin.learning.decisions import Decision, Decisions
     from nearkin.learning.neighbours import KNNClassifier, KNNRegressor
+    from nearkin.learning.sure_classifier import SureClassifier
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
@@ -101,7 +104,10 @@ _WHERE = {
     "Codec": "codecs",
     "CodecSpec": "hooks",
     "Collection": "collection",
+    "CollectionClassifier": "labelling",
     "Compaction": "compaction",
+    "Decision": "learning.decisions",
+    "Decisions": "learning.decisions",
     "Description": "description",
     "Embedder": "embedders",
     "EmbedderSpec": "hooks",
@@ -153,6 +159,7 @@ _WHERE = {
     "StreamingClusterer": "row_source",
     "Suggestion": "suggestions",
     "Suggestions": "suggestions",
+    "SureClassifier": "learning.sure_classifier",
     "Task": "centroids",
     "Transform": "transforms",
     "TransformSpec": "hooks",
@@ -205,7 +212,10 @@ __all__ = [
     "Codec",
     "CodecSpec",
     "Collection",
+    "CollectionClassifier",
     "Compaction",
+    "Decision",
+    "Decisions",
     "Description",
     "Embedder",
     "EmbedderSpec",
@@ -257,6 +267,7 @@ __all__ = [
     "StreamingClusterer",
     "Suggestion",
     "Suggestions",
+    "SureClassifier",
     "Task",
     "Transform",
     "TransformSpec",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,10 @@ from nearkin.search_parameters import whole_number
 from nearkin.true_distances import true_distances
 from nearkin.truths import exact_truth
 from nearkin.views import View
+
+if TYPE_CHECKING:
+    from nearkin.labelling import CollectionClassifier
+    from nearkin.learning.decisions import Decisions
 
 
 class CollectionReader(CollectionState):
@@ -192,6 +196,86 @@ class CollectionReader(CollectionState):
         found = self._margins.range_search(view, asked, limit, self._threads_for(threads), params)
         ids = self._rows.ids.at(found.positions)
         return RangeResult(found.limits, found.positions, found.distances, ids, self._metric.similarity)
+
+    def classifier(
+        self,
+        label: str,
+        *,
+        method: str = "knn",
+        k: int | None = None,
+        error_rate: float | None = None,
+        scope: float | None = 0.99,
+        where: Where | None = None,
+    ) -> CollectionClassifier:
+        """Learn to label queries from a field of the metadata; what it gives has `decide`, for as long as no row changes.
+
+        How sure it may be is learned from the rows themselves: each is labelled by the others (for methods other than ``knn``, by
+        a model that learned from four fifths of them), and its label is known. See `nearkin.SureClassifier`.
+
+        Parameters
+        ----------
+        label
+            Field with the labels: text, numbers, true or false. Rows without one are left out.
+        method
+            A learner (``nearkin components learners``) with options. ``knn`` asks this collection, under its metric and plan; any
+            other learns from the stored vectors.
+        k
+            Neighbours that vote; None for 5.
+        error_rate
+            Largest share of wrong answers, such as 0.05; None to answer whatever the probability.
+        scope
+            Share of rows like those known that is to be in scope; None to hold nothing for out of scope.
+        where
+            Only rows that a filter keeps.
+
+        Raises
+        ------
+        UnknownNameError
+            No such learner, or no row has the field.
+        ParameterError
+            No labels, labels that are lists or objects, vectors that were made from the label, too, or a share that is none.
+        NotSupportedError
+            The learner gives no labels, or the vectors were not kept.
+        """
+        from nearkin.labelling import classifier
+
+        given: dict[str, Any] = {"k": k, "error_rate": error_rate, "scope": scope, "where": where}
+        return classifier(self, label, method=method, **given)
+
+    def classify(
+        self,
+        queries: Any,
+        label: str,
+        *,
+        method: str = "knn",
+        k: int | None = None,
+        error_rate: float | None = None,
+        scope: float | None = 0.99,
+        where: Where | None = None,
+        most: int = 5,
+    ) -> Decisions:
+        """Labels for queries, how sure, and which rows or columns decided: `classifier` and its `decide` in one.
+
+        Parameters
+        ----------
+        queries
+            As for `search`.
+        label, method, k, error_rate, scope, where
+            As for `classifier`.
+        most
+            Reasons of each query, at most.
+
+        Examples
+        --------
+        >>> import nearkin as nk
+        >>> kinds = [{"kind": "low"}, {"kind": "low"}, {"kind": "high"}, {"kind": "high"}]
+        >>> mine = nk.build([[0.0], [0.2], [0.9], [1.1]], metadata=kinds)
+        >>> found = mine.classify([[0.3]], "kind", k=1)[0]
+        >>> found.label, found.reasons[0].what
+        ('low', 1)
+        """
+        given: dict[str, Any] = {"k": k, "error_rate": error_rate, "scope": scope, "where": where}
+        return self.classifier(label, method=method, **given).decide(queries, most)
 
     def to_faiss(self) -> Any:
         """The faiss index behind this collection, the object itself; `docs/interoperability.md` says what it answers.

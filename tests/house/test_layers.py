@@ -135,6 +135,7 @@ LAYERS: list[set[str]] = [
         "intrinsic_dimension",
         "clustering",
         "learning",
+        "labelling",
         "recommending",
         "files",
         "demo",

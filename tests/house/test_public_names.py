@@ -17,6 +17,7 @@ TransformSpec VectorFormat Verification add_files analogy as_filter bit_counts b
 compare convert create
 describe errors evaluate exact_neighbours export health hold_out hookimpl
 KNNClassifier KNNRegressor LearnerSpec Reason
+CollectionClassifier Decision Decisions SureClassifier
 Interactions Recommender RecommenderSpec Suggestion Suggestions
 ClusterQuality KChoice MethodRow Outliers SearchCost Silhouette Stability Trouble choose_k compare_clusterers
 Reembedding reembed

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,9 @@ TEMPERATURES = (0.02, 50.0)
 
 SHARES = np.geomspace(1e-5, 0.5, 16)
 """Smoothing that is tried where probabilities are zero."""
+
+SEARCHED = 3000
+"""Rows that the smoothing is looked for with, where there are more; the temperature is then fitted to all."""
 
 _LEAST = np.finfo(np.float64).tiny
 
@@ -43,7 +47,8 @@ class TemperatureScaling(NamedTuple):
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
         """(m, classes) float64 calibrated probabilities."""
-        logs = _logs(np.asarray(probabilities, dtype=np.float64), self.smoothing) / self.temperature
+        given = np.asarray(probabilities, dtype=np.float64)
+        logs = _logs(given, self.smoothing, given.shape[1]) / self.temperature
         return np.asarray(np.exp(logs - logsumexp(logs, axis=1, keepdims=True)))
 
 
@@ -74,51 +79,73 @@ def fit_temperature(probabilities: Any, codes: Any) -> TemperatureScaling:
     given, true = _checked(probabilities, codes)
     if given.shape[1] < 2 or not len(given):
         return TemperatureScaling()
+    rows = _Rows.of(given, true)
     if given.min() > 0:
-        return TemperatureScaling(_best_temperature(given, true, 0.0)[0], 0.0)
-    losses = [_best_temperature(given, true, share)[1] for share in SHARES]
+        return TemperatureScaling(rows.best_temperature(0.0)[0], 0.0)
+    every = ceil(len(given) / SEARCHED)
+    some = rows if every == 1 else _Rows.of(given[::every], true[::every])
+    losses = [some.best_temperature(share)[1] for share in SHARES]
     best = int(np.argmin(losses))
     ends = np.log(SHARES[max(0, best - 1)]), np.log(SHARES[min(len(SHARES) - 1, best + 1)])
     found = minimize_scalar(
-        lambda share: _best_temperature(given, true, float(np.exp(share)))[1],
+        lambda share: some.best_temperature(float(np.exp(share)))[1],
         bounds=ends,
         method="bounded",
         options={"xatol": 0.05},
     )
     share = float(np.exp(found.x))
-    return TemperatureScaling(_best_temperature(given, true, share)[0], share)
+    return TemperatureScaling(rows.best_temperature(share)[0], share)
 
 
-def log_loss_of(scaling: TemperatureScaling, probabilities: Any, codes: Any) -> float:
-    """Mean -log of the calibrated probability of the true label.
+class _Rows(NamedTuple):
+    """What the log-loss needs of rows: each kind of row once, without the labels that are zero in all of them.
 
-    Raises
-    ------
-    VectorError, ParameterError
-        As for `fit_temperature`.
+    Attributes
+    ----------
+    values
+        (u, w) probabilities, descending.
+    true
+        (u,) of the true label.
+    counts
+        (u,) rows of the kind.
+    zeros, classes
+        Labels left out, and all labels.
     """
-    given, true = _checked(probabilities, codes)
-    return float(_losses(_logs(given, scaling.smoothing) / scaling.temperature, true).mean())
+
+    values: np.ndarray
+    true: np.ndarray
+    counts: np.ndarray
+    zeros: int
+    classes: int
+
+    @classmethod
+    def of(cls, given: np.ndarray, true: np.ndarray) -> _Rows:
+        width = max(1, int(np.count_nonzero(given, axis=1).max()))
+        values = -np.sort(-given, axis=1)[:, :width]
+        kinds, counts = np.unique(
+            np.column_stack([values, given[np.arange(len(true)), true]]), axis=0, return_counts=True
+        )
+        return cls(kinds[:, :-1], kinds[:, -1], counts, given.shape[1] - width, given.shape[1])
+
+    def best_temperature(self, smoothing: float) -> tuple[float, float]:
+        """Temperature, and what is minimised there."""
+        logs, true = _logs(self.values, smoothing, self.classes), _logs(self.true, smoothing, self.classes)
+        zero = float(_logs(np.zeros(1), smoothing, self.classes)[0])
+
+        def loss(scale: float) -> float:
+            heat = np.exp(scale)
+            total = logsumexp(logs / heat, axis=1)
+            if self.zeros:
+                total = np.logaddexp(total, zero / heat + np.log(self.zeros))
+            return float(self.counts @ (total - true / heat) + scale**2 / 2)
+
+        bounds = np.log(TEMPERATURES[0]), np.log(TEMPERATURES[1])
+        found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3})
+        return float(np.exp(found.x)), float(found.fun)
 
 
-def _best_temperature(given: np.ndarray, true: np.ndarray, smoothing: float) -> tuple[float, float]:
-    """Temperature, and what is minimised there."""
-    logs = _logs(given, smoothing)
-
-    def loss(scale: float) -> float:
-        return float(_losses(logs / np.exp(scale), true).sum() + scale**2 / 2)
-
-    bounds = np.log(TEMPERATURES[0]), np.log(TEMPERATURES[1])
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(found.x)), float(found.fun)
-
-
-def _losses(logs: np.ndarray, true: np.ndarray) -> np.ndarray:
-    return np.asarray(logsumexp(logs, axis=1) - logs[np.arange(len(true)), true])
-
-
-def _logs(probabilities: np.ndarray, smoothing: float) -> np.ndarray:
-    mixed = (1 - smoothing) * probabilities + smoothing / probabilities.shape[1]
+def _logs(probabilities: np.ndarray, smoothing: float, classes: int) -> np.ndarray:
+    mixed = (1 - smoothing) * probabilities + smoothing / classes
     return np.asarray(np.log(np.maximum(mixed, _LEAST)))
 
 
