@@ -84,12 +84,13 @@ class CollectionClassifier:
         need_error_rate(asked.error_rate)
         need_scope(asked.scope)
         self.label, self.method = asked.label, asked.method
-        self._collection, self._where = collection, _where_labelled(asked)
+        self._collection = collection
         self._spec, self._params, self._voting = _learner(collection, asked)
         _need_independent(collection, asked.label)
         with collection.unchanging():
             self._alive = collection.rows.alive
             self._positions, self._labels, self.left_out = _labelled_rows(collection, asked)
+            self._where = None if self.rows == len(collection) else _where_labelled(asked)
             self._codes = np.full(len(collection.rows), -1, dtype=np.int64)
             self._codes[self._positions] = self._labels.codes
             self._estimator: Any = None
@@ -269,7 +270,6 @@ def classifier(
 
 def _where_labelled(asked: _Asked) -> Filter:
     """Rows with a label, among those that a filter keeps."""
-    keys_of(asked.label)
     labelled = f'{asked.label} is not null and {asked.label} != ""'
     return as_filter(labelled if asked.where is None else f"({as_filter(asked.where)}) and {labelled}")
 

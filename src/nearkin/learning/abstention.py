@@ -21,8 +21,8 @@ from nearkin.errors import ParameterError, VectorError
 CONFIDENCE = 0.95
 """How surely a stated error rate is kept."""
 
-STARTS = 10
-"""Shares of the rows, from a tenth to all, at which the search for a threshold begins."""
+STARTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+"""Shares of the rows at which the search for a threshold begins."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ def choose_threshold(
     """The threshold that answers most rows while, with the confidence, at most a share `error_rate` of answers is wrong.
 
     A threshold counts as good if the Clopper-Pearson bound of the error among the held-out rows above it is at most `error_rate`.
-    Looking at many thresholds until one is good would break the confidence, so it is shared out: the search begins at ten
-    thresholds (at a tenth of the rows, two tenths, ... all), each with a tenth of 1 - `confidence`, and from each goes on to
-    lower thresholds as long as they are good; the lowest that was reached is taken. None of these, or with the chance of
+    Looking at many thresholds until one is good would break the confidence, so it is shared out: the search begins at five
+    thresholds (those that answer 1/16, 1/8, 1/4, 1/2 and all of the rows), each with a fifth of 1 - `confidence`, and from each goes
+    on to lower thresholds as long as they are good; the lowest that was reached is taken. None of these, or with the chance of
     1 - `confidence` one, has a larger error rate than asked for on rows like these.
 
     Sources: Y. Geifman, R. El-Yaniv, "Selective classification for deep neural networks" (2017) for the problem and the bound;
@@ -131,10 +131,10 @@ def _lowest_good(stated: np.ndarray, hits: np.ndarray, error_rate: float, confid
     last = np.flatnonzero(np.append(levels[1:] < levels[:-1], True)) if len(levels) else np.empty(0, np.int64)
     answers = last + 1  # rows of one probability are answered together
     wrong = np.cumsum(~hits[order])[last] if len(levels) else answers
-    good = error_bound(wrong, answers, 1 - (1 - confidence) / STARTS) <= error_rate
+    good = error_bound(wrong, answers, 1 - (1 - confidence) / len(STARTS)) <= error_rate
     reached = -1
-    for start in range(1, STARTS + 1):
-        place = int(np.searchsorted(answers, ceil(len(levels) * start / STARTS)))
+    for start in STARTS:
+        place = int(np.searchsorted(answers, ceil(len(levels) * start)))
         while place < len(good) and good[place]:
             reached = max(reached, place)
             place += 1
@@ -143,7 +143,7 @@ def _lowest_good(stated: np.ndarray, hits: np.ndarray, error_rate: float, confid
 
 def _why_none(hits: np.ndarray, error_rate: float, confidence: float) -> str:
     """In a sentence, with the number of rows that could say more."""
-    least = ceil(log((1 - confidence) / STARTS) / log(1 - error_rate))
+    least = ceil(log((1 - confidence) / len(STARTS)) / log(1 - error_rate))
     few = f"; at least {least:,} answers, all of them right, would be needed" if len(hits) < 2 * least else ""
     return (
         f"no probability keeps the share of wrong answers to {error_rate:.4g} with {confidence:.0%} confidence: of "
