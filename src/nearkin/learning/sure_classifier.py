@@ -84,6 +84,8 @@ class SureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The classifier, fitted.
     training_rows_ : ndarray
         (n,) rows that it learned from; those that reasons number are places in it.
+    held_out_ : nearkin.learning.sureness.HeldOut
+        What the classifier said of rows that it had not learned from.
     temperature_, smoothing_ : float
         See `nearkin.learning.temperature_scaling.TemperatureScaling`.
     threshold_ : float
@@ -139,8 +141,8 @@ class SureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model = KNNClassifier() if self.estimator is None else self.estimator
         splits = self._splits(rows, codes)
         distances = None if self.scope is None else _Apart(given, self._metric(), self._seed()).nearest
-        held_out, fitted = held_out_rows(model, rows, labels, splits, distances)
-        self.sureness_ = Sureness.of(held_out, error_rate=self.error_rate, scope=self.scope, seed=self._seed())
+        self.held_out_, fitted = held_out_rows(model, rows, labels, splits, distances)
+        self.sureness_ = Sureness.of(self.held_out_, error_rate=self.error_rate, scope=self.scope, seed=self._seed())
         whole = self.validation is None or not splits or fitted is None
         self.training_rows_ = np.arange(len(codes)) if whole else splits[0][0]
         self.estimator_ = clone(model).fit(rows, labels) if whole else fitted

@@ -20,11 +20,14 @@ from nearkin.errors import ParameterError, VectorError
 TEMPERATURES = (0.02, 50.0)
 """Between these it is looked for."""
 
-SHARES = np.geomspace(1e-5, 0.5, 16)
+SHARES = np.geomspace(1e-4, 0.5, 8)
 """Smoothing that is tried where probabilities are zero."""
 
 SEARCHED = 3000
 """Rows that the smoothing is looked for with, where there are more; the temperature is then fitted to all."""
+
+ROUGHLY = 0.02
+"""How exact the logarithm of the temperature is while the smoothing is looked for."""
 
 _LEAST = np.finfo(np.float64).tiny
 
@@ -84,14 +87,14 @@ def fit_temperature(probabilities: Any, codes: Any) -> TemperatureScaling:
         return TemperatureScaling(rows.best_temperature(0.0)[0], 0.0)
     every = ceil(len(given) / SEARCHED)
     some = rows if every == 1 else _Rows.of(given[::every], true[::every])
-    losses = [some.best_temperature(share)[1] for share in SHARES]
+    losses = [some.best_temperature(share, ROUGHLY)[1] for share in SHARES]
     best = int(np.argmin(losses))
     ends = np.log(SHARES[max(0, best - 1)]), np.log(SHARES[min(len(SHARES) - 1, best + 1)])
     found = minimize_scalar(
-        lambda share: some.best_temperature(float(np.exp(share)))[1],
+        lambda share: some.best_temperature(float(np.exp(share)), ROUGHLY)[1],
         bounds=ends,
         method="bounded",
-        options={"xatol": 0.05},
+        options={"xatol": 0.1},
     )
     share = float(np.exp(found.x))
     return TemperatureScaling(rows.best_temperature(share)[0], share)
@@ -127,8 +130,8 @@ class _Rows(NamedTuple):
         )
         return cls(kinds[:, :-1], kinds[:, -1], counts, given.shape[1] - width, given.shape[1])
 
-    def best_temperature(self, smoothing: float) -> tuple[float, float]:
-        """Temperature, and what is minimised there."""
+    def best_temperature(self, smoothing: float, exact: float = 1e-3) -> tuple[float, float]:
+        """Temperature, its logarithm as exact as this, and what is minimised there."""
         logs, true = _logs(self.values, smoothing, self.classes), _logs(self.true, smoothing, self.classes)
         zero = float(_logs(np.zeros(1), smoothing, self.classes)[0])
 
@@ -140,7 +143,7 @@ class _Rows(NamedTuple):
             return float(self.counts @ (total - true / heat) + scale**2 / 2)
 
         bounds = np.log(TEMPERATURES[0]), np.log(TEMPERATURES[1])
-        found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3})
+        found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": exact})
         return float(np.exp(found.x)), float(found.fun)
 
 

@@ -46,7 +46,7 @@ def test_the_error_rate_is_kept_in_at_least_95_of_100_runs(rows: int, error_rate
             answered += 1
             broken += true_error(chosen.threshold) > error_rate
     assert broken <= 0.05 * 200 + 2 * np.sqrt(200 * 0.05 * 0.95)
-    assert answered > 150  # or the promise would cost nothing
+    assert answered > 120  # or the promise would cost nothing
 
 
 def test_no_better_than_promised_is_not_kept_by_answering_nothing() -> None:
