@@ -312,7 +312,7 @@ def _voting(part: Part, params: dict[str, Any], asked: _Asked, metric: str) -> N
 def _labelled_rows(collection: CollectionReader, asked: _Asked) -> tuple[np.ndarray, MetadataLabels, int]:
     """Positions of the rows with a label, their labels, and how many rows have none."""
     looked_at = collection.positions(asked.where)
-    found = MetadataLabels.of(collection.rows.metadata(looked_at), keys_of(asked.label), asked.label)
+    found = MetadataLabels.of(collection.rows.metadata(looked_at), _keys(asked.label), asked.label)
     there = found.codes >= 0
     if not there.any():
         known = list(collection.fields())
@@ -324,6 +324,14 @@ def _labelled_rows(collection: CollectionReader, asked: _Asked) -> tuple[np.ndar
             f"none of {len(looked_at):,} rows has a label in the field {asked.label!r}", hint="label some, or use another filter"
         )
     return looked_at[there], MetadataLabels(found.classes, found.codes[there]), int((~there).sum())
+
+
+def _keys(label: Any) -> tuple[str, ...]:
+    """What leads to the field of the labels."""
+    try:
+        return keys_of(label)
+    except ParameterError as error:
+        raise ParameterError(f"label is {label!r}, the name of a field of the metadata expected", hint="such as 'category'") from error
 
 
 def _need_independent(collection: CollectionReader, label: str) -> None:
