@@ -60,7 +60,9 @@ def messages(data: Path) -> tuple[list[str], list[str]]:
 def spam(data: Path) -> Labelled:
     """Short messages as lsa has them."""
     texts, labels = messages(data)
-    mine = nk.build(texts, embedder="lsa", metric="cosine", metadata=[{"label": each} for each in labels], on_bad="skip")
+    mine = nk.build(
+        texts, embedder="lsa", metric="cosine", metadata=[{"label": each} for each in labels], on_bad="skip"
+    )
     kept = [row.metadata["label"] for row in mine.select(vectors=False)]
     return Labelled("sms-spam", mine.rows.span(0, len(mine.rows)).copy(), np.array(kept), "cosine")
 
@@ -73,7 +75,9 @@ def credit(data: Path) -> Labelled:
     numeric = [name for name in records[0] if all(each[name].replace(".", "", 1).isdecimal() for each in records)]
     records = [{name: float(each[name]) if name in numeric else each[name] for name in each} for each in records]
     mine = nk.build(records, embedder="table", metric="euclidean")
-    return Labelled("german-credit", mine.rows.span(0, len(mine.rows)).copy(), np.array([row[-1] for row in rows]), "euclidean")
+    return Labelled(
+        "german-credit", mine.rows.span(0, len(mine.rows)).copy(), np.array([row[-1] for row in rows]), "euclidean"
+    )
 
 
 def digits(data: Path) -> Labelled:
@@ -115,7 +119,9 @@ def judged(given: Labelled, model: Any, seed: int) -> Judged:
         sure.sureness_ = Sureness.of(sure.held_out_, error_rate=rate, scope=0.99, seed=seed)
         found = sure.decide(given.rows[judge], 0)
         error = Interval.of((~right[found.known]).astype(float)) if found.known.any() else None
-        rates.append({"rate": rate, "coverage": found.coverage, "error": error, "in_scope": 1 - found.out_of_scope.mean()})
+        rates.append(
+            {"rate": rate, "coverage": found.coverage, "error": error, "in_scope": 1 - found.out_of_scope.mean()}
+        )
     return Judged(before, stated, right, rates)
 
 
@@ -148,8 +154,14 @@ def table(given: Labelled, seeds: int) -> list[dict[str, Any]]:
                 "at_most": seeds - sum(each.mean > rate for each in errors),
                 "kept": seeds - sum(each.low > rate for each in errors),
             }
-            wrong = "nothing answered" if line["error"] is None else f"wrong {line['error']:.4f}, answered {line['coverage']:.3f}"
-            print(f"    asked {rate:.2f}: {wrong}; at most that in {line['at_most']} of {seeds}, within the interval in {line['kept']}")
+            wrong = (
+                "nothing answered"
+                if line["error"] is None
+                else f"wrong {line['error']:.4f}, answered {line['coverage']:.3f}"
+            )
+            print(
+                f"    asked {rate:.2f}: {wrong}; so in {line['at_most']} of {seeds}, within the interval in {line['kept']}"
+            )
             lines.append(line)
     return lines
 
@@ -167,7 +179,14 @@ def foreign(data: Path) -> list[dict[str, Any]]:
     model = nk.KNNClassifier(10, metric="cosine", weights="distance", threads=1)
     sure = nk.SureClassifier(model).fit(known, given.labels[:10_003])
     kept, noticed = (1 - sure.decide(own, 0).out_of_scope.mean(), sure.decide(glosses, 0).out_of_scope.mean())
-    found.append({"known": "banking77 (MiniLM)", "foreign": "wordnet glosses", "in_scope": float(kept), "noticed": float(noticed)})
+    found.append(
+        {
+            "known": "banking77 (MiniLM)",
+            "foreign": "wordnet glosses",
+            "in_scope": float(kept),
+            "noticed": float(noticed),
+        }
+    )
     with (data / "banking77-train.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     with (data / "banking77-test.csv").open(encoding="utf-8", newline="") as file:
@@ -178,12 +197,19 @@ def foreign(data: Path) -> list[dict[str, Any]]:
 
     def share(given: list[str]) -> float:
         there = np.asarray(mine.embedder.embed(given)).any(axis=1)
-        return float(labels.decide([each for each, is_there in zip(given, there, strict=True) if is_there], 0).out_of_scope.mean())
+        return float(
+            labels.decide(
+                [each for each, is_there in zip(given, there, strict=True) if is_there], 0
+            ).out_of_scope.mean()
+        )
 
     kept, noticed = 1 - share(asked), share(messages(data)[0])
     found.append({"known": "banking77 (lsa)", "foreign": "short messages", "in_scope": kept, "noticed": noticed})
     for line in found:
-        print(f"{line['known']}: {line['in_scope']:.3f} in scope; of {line['foreign']} {line['noticed']:.3f} noticed", flush=True)
+        print(
+            f"{line['known']}: {line['in_scope']:.3f} in scope; of {line['foreign']} {line['noticed']:.3f} noticed",
+            flush=True,
+        )
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from nearkin.accuracy import without_itself
 from nearkin.components import Part, read_params
-from nearkin.errors import NotSupportedError, ParameterError, StateError, UnknownNameError
+from nearkin.errors import InputError, NotSupportedError, ParameterError, StateError, UnknownNameError
 from nearkin.filters import Filter, Where, as_filter
 from nearkin.grouping import keys_of
 from nearkin.hooks import LearnerSpec
@@ -132,7 +132,8 @@ class CollectionClassifier:
         wanted = whole_number("most", most, 0)
         if self._collection.rows.alive is not self._alive:
             raise StateError(
-                "the collection was changed since this classifier learned from it", hint="make a new one: classifier(...)"
+                "the collection was changed since this classifier learned from it",
+                hint="make a new one: classifier(...)",
             )
         vectors = _vectors_of(self._collection, queries)
         nearest = SHOWN if self._voting is None else self._voting.k
@@ -155,7 +156,9 @@ class CollectionClassifier:
     def _said(self) -> tuple[str, ...]:
         said = []
         if self.left_out:
-            said.append(f"{self.left_out:,} of {self.left_out + self.rows:,} rows have no {self.label} and were left out")
+            said.append(
+                f"{self.left_out:,} of {self.left_out + self.rows:,} rows have no {self.label} and were left out"
+            )
         if len(self.classes) == 1:
             said.append(f"all rows have the {self.label} {self.classes[0]!r}, so that every query has")
         return tuple(said)
@@ -166,7 +169,9 @@ class CollectionClassifier:
             asked = np.sort(np.random.default_rng(self._seed).choice(asked, MOST_HELD_OUT, replace=False))
         assert self._voting is not None
         found = self._own_neighbours(asked, self._voting.k)
-        return HeldOut(self._votes(found, self._shares(found)), self._labels.codes[asked], found.distances[:, 0].astype(np.float64))
+        return HeldOut(
+            self._votes(found, self._shares(found)), self._labels.codes[asked], found.distances[:, 0].astype(np.float64)
+        )
 
     def _own_neighbours(self, asked: np.ndarray, k: int) -> Found:
         """The nearest rows of rows, without themselves."""
@@ -250,8 +255,14 @@ class CollectionClassifier:
             number = isinstance(what, int | np.integer) and int(what) < len(columns)
             return Reason(columns[int(what)] if number else what, None, distance, float(weight))
         row = isinstance(what, int | np.integer)
-        place = self._collection.rows.ids.at(self._positions[[int(what)]]).tolist()[0] if row else labels.get(str(what), what)
-        return Reason(place, labels.get(str(label), label), None if distance is None else float(distance), float(weight))
+        place = (
+            self._collection.rows.ids.at(self._positions[[int(what)]]).tolist()[0]
+            if row
+            else labels.get(str(what), what)
+        )
+        return Reason(
+            place, labels.get(str(label), label), None if distance is None else float(distance), float(weight)
+        )
 
 
 def classifier(
@@ -319,9 +330,12 @@ def _labelled_rows(collection: CollectionReader, asked: _Asked) -> tuple[np.ndar
         close = get_close_matches(asked.label, known, n=1)
         if asked.label not in known:
             meant = f" (did you mean {close[0]!r}?)" if close else ""
-            raise UnknownNameError(f"no row has the field {asked.label!r}{meant}, which labels come from", hint="see nearkin fields")
+            raise UnknownNameError(
+                f"no row has the field {asked.label!r}{meant}, which labels come from", hint="see nearkin fields"
+            )
         raise ParameterError(
-            f"none of {len(looked_at):,} rows has a label in the field {asked.label!r}", hint="label some, or use another filter"
+            f"none of {len(looked_at):,} rows has a label in the field {asked.label!r}",
+            hint="label some, or use another filter",
         )
     return looked_at[there], MetadataLabels(found.classes, found.codes[there]), int((~there).sum())
 
@@ -330,8 +344,10 @@ def _keys(label: Any) -> tuple[str, ...]:
     """What leads to the field of the labels."""
     try:
         return keys_of(label)
-    except ParameterError as error:
-        raise ParameterError(f"label is {label!r}, the name of a field of the metadata expected", hint="such as 'category'") from error
+    except InputError as error:
+        raise ParameterError(
+            f"label is {label!r}, the name of a field of the metadata expected", hint="such as 'category'"
+        ) from error
 
 
 def _need_independent(collection: CollectionReader, label: str) -> None:

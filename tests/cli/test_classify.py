@@ -26,7 +26,9 @@ def sentences(words: tuple[str, ...]) -> list[str]:
 def notes(run: Run, tmp_path: Path) -> str:
     """60 sentences of two kinds, four of no kind."""
     lines = [f"w{at},{text},work" for at, text in enumerate(sentences(WORK))]
-    lines += [f"m{at},{text},meal" for at, text in enumerate(sentences(MEAL))] + [f"n{at},what is this {at}," for at in range(4)]
+    lines += [f"m{at},{text},meal" for at, text in enumerate(sentences(MEAL))] + [
+        f"n{at},what is this {at}," for at in range(4)
+    ]
     (tmp_path / "notes.csv").write_text("\n".join(["id,text,kind", *lines]) + "\n")
     result = run("build", "notes.csv", "--embedder", "hashing", "--text", "text", "-o", "notes")
     assert result.exit_code == 0, result.output
@@ -53,7 +55,9 @@ def test_for_people(run: Run, notes: str) -> None:
 
 
 def test_for_programs(run: Run, notes: str) -> None:
-    found = json.loads(ok(run("classify", notes, "--label", "kind", "--text", "soup and bread", "--text", "the budget", "--json")))
+    found = json.loads(
+        ok(run("classify", notes, "--label", "kind", "--text", "soup and bread", "--text", "the budget", "--json"))
+    )
     assert (found["rows"], found["left_out"], found["labels"], found["error_rate"]) == (60, 4, 2, None)
     assert [(each["query"], each["label"], each["known"]) for each in found["decisions"]] == [
         ("soup and bread", "meal", True),
@@ -81,20 +85,29 @@ def test_i_do_not_know(run: Run, notes: str) -> None:
 
 
 def test_files_of_queries(run: Run, notes: str, tmp_path: Path) -> None:
-    (tmp_path / "new.csv").write_text("id,text\n" + "".join(f"q{at},{text} again\n" for at, text in enumerate(sentences(MEAL)[:12])))
+    (tmp_path / "new.csv").write_text(
+        "id,text\n" + "".join(f"q{at},{text} again\n" for at, text in enumerate(sentences(MEAL)[:12]))
+    )
     text = ok(run("classify", notes, "--label", "kind", "new.csv"))
     assert text.splitlines()[0].split() == ["query", "label", "probability", "why"]
     assert [line.split()[:2] for line in text.splitlines()[2:14]] == [[f"q{at}", "meal"] for at in range(12)]
     assert "answered           12 of 12 queries" in text
-    rows = list(csv.DictReader(io.StringIO(ok(run("classify", notes, "--label", "kind", "--query-file", "new.csv", "--csv")))))
-    assert [(row["query"], row["label"], row["known"]) for row in rows][:2] == [("q0", "meal", "true"), ("q1", "meal", "true")]
+    rows = list(
+        csv.DictReader(io.StringIO(ok(run("classify", notes, "--label", "kind", "--query-file", "new.csv", "--csv"))))
+    )
+    assert [(row["query"], row["label"], row["known"]) for row in rows][:2] == [
+        ("q0", "meal", "true"),
+        ("q1", "meal", "true"),
+    ]
     lines = ok(run("classify", notes, "--label", "kind", "-", "--csv", input="soup\nbudget\n"))
     assert [line.split(",")[:2] for line in lines.splitlines()[1:]] == [["soup", "meal"], ["budget", "work"]]
 
 
 def test_vectors_numbers_and_what_is_shown(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "shop.csv").write_text("sku,size,colour,x,y\n" + "".join(f"s{at},{at % 2},red,{at % 2}.{at},0\n" for at in range(8)))
-    ok(run("build", "shop.csv", "--format", "csv:id=sku:vector=x|y", "-o", "shop"))
+    (tmp_path / "shop.csv").write_text(
+        "sku,size,colour,x,y\n" + "".join(f"s{at},{at % 2},red,{at % 2}.{at},0\n" for at in range(8))
+    )
+    ok(run("build", "shop.csv", "--format", "csv:id=sku:vectors=x,y", "-o", "shop"))
     np.save(tmp_path / "q.npy", np.float32([[1.1, 0.0], [0.1, 0.0]]))
     text = ok(run("classify", "shop", "--label", "size", "-k", 2, "q.npy", "--show", "colour"))
     assert text.splitlines()[0] == "query 0"
@@ -105,7 +118,7 @@ def test_vectors_numbers_and_what_is_shown(run: Run, tmp_path: Path) -> None:
     assert "share  distance" not in plain
 
 
-PLUGIN = '''
+PLUGIN = """
 import nearkin as nk
 from sklearn.naive_bayes import GaussianNB
 
@@ -116,7 +129,7 @@ class Bayes(GaussianNB):
 @nk.hookimpl
 def nearkin_learners():
     yield nk.LearnerSpec(name="bayes", summary="Bayes.", make=lambda task: Bayes())
-'''
+"""
 
 
 def test_other_methods_and_their_columns(run: Run, notes: str, tmp_path: Path) -> None:

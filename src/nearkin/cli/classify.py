@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nearkin.cli.options import json_option, same_embedder_option, where_option
-from nearkin.cli.rendering import note, output_width, print_csv, print_facts, print_json, print_table, shortened, working
+from nearkin.cli.rendering import (
+    note,
+    output_width,
+    print_csv,
+    print_facts,
+    print_json,
+    print_table,
+    shortened,
+    working,
+)
 from nearkin.cli.session import Session
 from nearkin.errors import UnknownIdError
 
@@ -34,12 +43,23 @@ CSV_HEADERS = ("query", "label", "probability", "known", "likeliest", "why")
 @click.argument("query", required=False)
 @click.option("--label", required=True, metavar="FIELD", help="Field of the metadata with the labels.")
 @click.option(
-    "--method", default="knn", show_default=True, metavar="NAME[:OPTIONS]", help="What decides; see components learners."
+    "--method",
+    default="knn",
+    show_default=True,
+    metavar="NAME[:OPTIONS]",
+    help="What decides; see components learners.",
 )
 @click.option("-k", "k", type=click.IntRange(min=1), help="Neighbours that vote, with knn.  [default: 5]")
-@click.option("--error-rate", type=float, metavar="SHARE", help="Wrong answers, at most, such as 0.05.  [answer always]")
 @click.option(
-    "--scope", type=float, default=0.99, show_default=True, metavar="SHARE", help="Rows like the known ones in scope; 0: all."
+    "--error-rate", type=float, metavar="SHARE", help="Wrong answers, at most, such as 0.05.  [answer always]"
+)
+@click.option(
+    "--scope",
+    type=float,
+    default=0.99,
+    show_default=True,
+    metavar="SHARE",
+    help="Rows like the known ones in scope; 0: all.",
 )
 @click.option("--query-file", metavar="FILE", help="Label what is in a file, instead of QUERY.")
 @click.option("--text", "texts", multiple=True, metavar="TEXT", help="Label a text, instead of QUERY; repeatable.")
@@ -48,7 +68,9 @@ CSV_HEADERS = ("query", "label", "probability", "known", "likeliest", "why")
 )
 @where_option
 @click.option("--show", multiple=True, metavar="FIELD", help="Print a field of the neighbours' metadata; repeatable.")
-@click.option("--most", type=click.IntRange(min=0), default=5, show_default=True, help="Reasons of each query, at most.")
+@click.option(
+    "--most", type=click.IntRange(min=0), default=5, show_default=True, help="Reasons of each query, at most."
+)
 @same_embedder_option
 @click.option("--format", metavar="NAME[:OPTIONS]", help="Format of the file of queries, such as csv:id=sku.")
 @json_option
@@ -96,7 +118,10 @@ def classify(
 
     asked = Asked(query, query_file, texts, query_column, format)
     given["scope"] = given["scope"] or None
-    with session.open(directory, readonly=True, embedder=embedder) as collection, working(f"classifying by {directory}"):
+    with (
+        session.open(directory, readonly=True, embedder=embedder) as collection,
+        working(f"classifying by {directory}"),
+    ):
         questions = asked.read(session, collection, directory)
         model = collection.classifier(given.pop("label"), **given)
         found = model.decide(questions.queries, most)
@@ -194,8 +219,8 @@ def _print_reasons(reasons: Sequence[Reason], collection: Collection, label: str
         return
     columns = [each for each in reasons if each.label is None]
     if columns:
-        rows = [(_words(each.what), f"{each.weight:+.3f}") for each in columns]
-        print_table(("column", "share"), rows, right=("share",))
+        shares = [(_words(each.what), f"{each.weight:+.3f}") for each in columns]
+        print_table(("column", "share"), shares, right=("share",))
         return
     names, beside = _beside(reasons, collection, show)
     voted = any(each.weight for each in reasons)
@@ -215,7 +240,9 @@ def _print_reasons(reasons: Sequence[Reason], collection: Collection, label: str
     print_table((*heads, *names), [(*row, *more) for row, more in zip(rows, texts, strict=True)], right=heads[:2])
 
 
-def _beside(reasons: Sequence[Reason], collection: Collection, show: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
+def _beside(
+    reasons: Sequence[Reason], collection: Collection, show: tuple[str, ...]
+) -> tuple[list[str], list[list[str]]]:
     """Names and texts of what is shown of the neighbours: fields asked for, else their text or record."""
     record = collection.embedder_record
     if record is None and not show:

@@ -89,9 +89,9 @@ def choose_threshold(
 
     A threshold counts as good if the Clopper-Pearson bound of the error among the held-out rows above it is at most `error_rate`.
     Looking at many thresholds until one is good would break the confidence, so it is shared out: the search begins at five
-    thresholds (those that answer 1/16, 1/8, 1/4, 1/2 and all of the rows), each with a fifth of 1 - `confidence`, and from each goes
-    on to lower thresholds as long as they are good; the lowest that was reached is taken. None of these, or with the chance of
-    1 - `confidence` one, has a larger error rate than asked for on rows like these.
+    thresholds (those that answer 1/16, 1/8, 1/4, 1/2 and all of the rows), each with a fifth of 1 - `confidence`, and from each
+    goes on to lower thresholds as long as they are good; the lowest that was reached is taken. With the confidence, none that
+    was found good has a larger error rate than asked for on rows like these.
 
     Sources: Y. Geifman, R. El-Yaniv, "Selective classification for deep neural networks" (2017) for the problem and the bound;
     A. Angelopoulos, S. Bates, E. Candès, M. Jordan, L. Lei, "Learn then test" (2021) for the order of the tests.
@@ -117,7 +117,9 @@ def choose_threshold(
     allowed = np.ones(len(stated), dtype=bool) if answerable is None else np.asarray(answerable, dtype=bool)
     if stated.ndim != 1 or hits.shape != stated.shape or allowed.shape != stated.shape:
         raise VectorError(f"probability and right have shapes {stated.shape} and {hits.shape}, (n,) expected of both")
-    threshold = 0.0 if error_rate is None else _lowest_good(stated[allowed], hits[allowed], float(error_rate), confidence)
+    threshold = (
+        0.0 if error_rate is None else _lowest_good(stated[allowed], hits[allowed], float(error_rate), confidence)
+    )
     answered = allowed & (stated >= threshold)
     error = Interval.of((~hits[answered]).astype(np.float64)) if answered.any() else None
     coverage = Interval.of(answered.astype(np.float64)) if len(stated) else None

@@ -53,8 +53,8 @@ def calibration_bins(probability: Any, right: Any, *, bins: int = 15, binning: B
     bins
         Number of bins, at most.
     binning
-        ``"width"``: of equal width from 0 to 1, a bin with its upper end (Guo et al.). ``"mass"``: of equally many rows; rows of one
-        probability stay together.
+        ``"width"``: of equal width from 0 to 1, a bin with its upper end (Guo et al.). ``"mass"``: of equally many rows; rows of
+        one probability stay together.
 
     Raises
     ------

@@ -53,4 +53,8 @@ def scope_limit(distances: np.ndarray, scope: float) -> float:
 
 def beyond(distances: np.ndarray, limit: float) -> np.ndarray:
     """(m,) whether distances are larger than the limit by more than rounding."""
-    return np.asarray(distances > limit + ROUNDING * (1 + abs(limit))) if np.isfinite(limit) else np.zeros(len(distances), bool)
+    return (
+        np.asarray(distances > limit + ROUNDING * (1 + abs(limit)))
+        if np.isfinite(limit)
+        else np.zeros(len(distances), bool)
+    )

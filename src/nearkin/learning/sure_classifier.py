@@ -146,7 +146,7 @@ class SureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         whole = self.validation is None or not splits or fitted is None
         self.training_rows_ = np.arange(len(codes)) if whole else splits[0][0]
         self.estimator_ = clone(model).fit(rows, labels) if whole else fitted
-        self._known = None if self.scope is None else given[self.training_rows_]
+        self._known = None if given is None else given[self.training_rows_]
         self._index: Collection | None = None
         return self
 
@@ -171,7 +171,9 @@ class SureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         share = self.validation
         if share is not None:
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-                raise ParameterError(f"validation is {share!r}, a share above 0 and below 1 expected", hint="such as 0.2")
+                raise ParameterError(
+                    f"validation is {share!r}, a share above 0 and below 1 expected", hint="such as 0.2"
+                )
             return list(one_split(codes, share, self._seed()))
         if isinstance(self.cv, int | np.integer | float):
             return list(stratified_splits(codes, whole_number("cv", self.cv, 2), self._seed()))

@@ -63,7 +63,7 @@ def fit_temperature(probabilities: Any, codes: Any) -> TemperatureScaling:
 
     Where probabilities are zero, as those of neighbours are, a label that was held for impossible would make every temperature
     infinitely bad: a share of equal probabilities is mixed in, fitted together with the temperature. Where none is zero, the
-    share is 0.
+    share is 0. To the loss is added -log(share): as if one row more had a label that was held for impossible.
 
     Source: C. Guo, G. Pleiss, Y. Sun, K. Weinberger, "On calibration of modern neural networks" (2017).
 
@@ -87,11 +87,11 @@ def fit_temperature(probabilities: Any, codes: Any) -> TemperatureScaling:
         return TemperatureScaling(rows.best_temperature(0.0)[0], 0.0)
     every = ceil(len(given) / SEARCHED)
     some = rows if every == 1 else _Rows.of(given[::every], true[::every])
-    losses = [some.best_temperature(share, ROUGHLY)[1] for share in SHARES]
+    losses = [some.best_temperature(share, ROUGHLY)[1] - np.log(share) for share in SHARES]
     best = int(np.argmin(losses))
     ends = np.log(SHARES[max(0, best - 1)]), np.log(SHARES[min(len(SHARES) - 1, best + 1)])
     found = minimize_scalar(
-        lambda share: some.best_temperature(float(np.exp(share)), ROUGHLY)[1],
+        lambda scale: some.best_temperature(float(np.exp(scale)), ROUGHLY)[1] - scale,
         bounds=ends,
         method="bounded",
         options={"xatol": 0.1},
@@ -155,7 +155,9 @@ def _logs(probabilities: np.ndarray, smoothing: float, classes: int) -> np.ndarr
 def _checked(probabilities: Any, codes: Any) -> tuple[np.ndarray, np.ndarray]:
     given, true = np.asarray(probabilities, dtype=np.float64), np.asarray(codes)
     if given.ndim != 2 or true.shape != (len(given),):
-        raise VectorError(f"probabilities and codes have shapes {given.shape} and {true.shape}, (n, classes) and (n,) expected")
+        raise VectorError(
+            f"probabilities and codes have shapes {given.shape} and {true.shape}, (n, classes) and (n,) expected"
+        )
     if not (np.isfinite(given).all() and (given >= 0).all()):
         raise VectorError("probabilities are below 0 or not finite")
     if true.dtype.kind not in "iu" or (len(true) and not 0 <= true.min() <= true.max() < given.shape[1]):

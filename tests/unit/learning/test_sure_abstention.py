@@ -16,7 +16,9 @@ from nearkin.learning.scope import beyond, scope_limit
 
 
 @pytest.mark.parametrize(("wrong", "answers"), [(0, 1), (0, 59), (3, 100), (40, 41), (7, 7)])
-def test_the_bound_is_the_rate_at_which_so_few_errors_are_a_chance_of_five_in_a_hundred(wrong: int, answers: int) -> None:
+def test_the_bound_is_the_rate_at_which_so_few_errors_are_a_chance_of_five_in_a_hundred(
+    wrong: int, answers: int
+) -> None:
     bound = float(error_bound(wrong, answers))
     chance = binom.cdf(wrong, answers, bound)
     assert chance == pytest.approx(1.0 if wrong == answers else 0.05, abs=1e-9)
@@ -33,7 +35,7 @@ LEVELS = np.linspace(0, 1, 200_001)
 
 def true_error(threshold: float) -> float:
     """The mean over the density 4 p³ above the threshold."""
-    above = LEVELS[LEVELS >= threshold]
+    above = LEVELS[threshold <= LEVELS]
     return float(np.average((1 - above) / 1.5 + 0.01, weights=4 * above**3))
 
 
@@ -88,12 +90,16 @@ def test_what_is_answered_is_within_the_bound(rows: list[tuple[float, bool]], er
     stated, right = np.array([each for each, _ in rows]), np.array([each for _, each in rows], dtype=bool)
     chosen = choose_threshold(stated, right, error_rate)
     answered = stated >= chosen.threshold
-    assert not answered.any() or float(error_bound(int((~right[answered]).sum()), int(answered.sum()), 0.95)) <= error_rate
+    assert (
+        not answered.any() or float(error_bound(int((~right[answered]).sum()), int(answered.sum()), 0.95)) <= error_rate
+    )
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan"), "few", True])
 def test_error_rates_that_are_none(rate: Any) -> None:
-    with pytest.raises(errors.ParameterError, match="error_rate is .*, a share above 0 and below 1 expected; such as 0.05"):
+    with pytest.raises(
+        errors.ParameterError, match=r"error_rate is .*, a share above 0 and below 1 expected; such as 0\.05"
+    ):
         choose_threshold(np.ones(3), np.ones(3, dtype=bool), rate)
 
 

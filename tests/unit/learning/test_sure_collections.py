@@ -39,8 +39,12 @@ def test_the_neighbours_of_scikit_learn(metric: str, weights: Any) -> None:
     np.testing.assert_allclose(found.probabilities, labels.sureness.scaling.apply(votes).max(axis=1), rtol=1e-3)
     distances, near = theirs.kneighbors(ROWS[600:900])
     np.testing.assert_allclose(found.distances, distances[:, 0], rtol=1e-3, atol=1e-5)
-    assert {each.what for each in mine.classify(ROWS[600:601], "digit", k=7, most=7)[0].reasons} == {f"row {at}" for at in near[0]}
-    assert sum(each.weight for each in mine.classify(ROWS[600:601], "digit", k=7, most=7)[0].reasons) == pytest.approx(1)
+    assert {each.what for each in mine.classify(ROWS[600:601], "digit", k=7, most=7)[0].reasons} == {
+        f"row {at}" for at in near[0]
+    }
+    assert sum(each.weight for each in mine.classify(ROWS[600:601], "digit", k=7, most=7)[0].reasons) == pytest.approx(
+        1
+    )
     apart = np.sort(theirs.kneighbors(ROWS[:600], 2)[0][:, 1])
     assert labels.sureness.limit == pytest.approx(apart[int(np.ceil(601 * 0.9)) - 1], rel=1e-3)
 
@@ -65,7 +69,9 @@ def test_every_row_is_judged_without_itself() -> None:
 
 
 def test_rows_without_a_label_and_filters() -> None:
-    metadata: list[dict[str, Any]] = [{"kind": KIND[row], "part": row % 2} if row % 3 else {"kind": [None, ""][row % 2]} for row in range(300)]
+    metadata: list[dict[str, Any]] = [
+        {"kind": KIND[row], "part": row % 2} if row % 3 else {"kind": [None, ""][row % 2]} for row in range(300)
+    ]
     mine = nk.build(ROWS[:300], metadata=metadata)
     labels = mine.classifier("kind", k=3)
     assert (labels.rows, labels.left_out, labels.classes) == (200, 100, ["even", "odd"])
@@ -134,7 +140,10 @@ class RowReasons(KNeighborsClassifier):  # type: ignore[misc]
     def reasons(self, X: Any, most: int = 5) -> list[list[Reason]]:
         near = zip(*self.kneighbors(X, most), strict=True)
         self.seen = self._y
-        return [[Reason(int(row), self.classes_[self._y[row]], far, 0.2) for far, row in zip(*each, strict=True)] for each in near]
+        return [
+            [Reason(int(row), self.classes_[self._y[row]], far, 0.2) for far, row in zip(*each, strict=True)]
+            for each in near
+        ]
 
 
 class CentroidReasons(NearestCentroid):  # type: ignore[misc]
@@ -145,7 +154,12 @@ class CentroidReasons(NearestCentroid):  # type: ignore[misc]
 class Plugin:
     @nk.hookimpl
     def nearkin_learners(self) -> Iterable[nk.LearnerSpec]:
-        for name, kind in {"bayes": GaussianNB, "columns": ColumnReasons, "near": RowReasons, "centres": CentroidReasons}.items():
+        for name, kind in {
+            "bayes": GaussianNB,
+            "columns": ColumnReasons,
+            "near": RowReasons,
+            "centres": CentroidReasons,
+        }.items():
             yield nk.LearnerSpec(name=name, summary="For these tests.", make=lambda task, kind=kind: kind())
         yield nk.LearnerSpec(name="numbers", summary="Gives none.", make=lambda task: None, tasks=("numbers",))
 
@@ -179,7 +193,10 @@ def test_reasons_speak_of_the_collection(registry: Registry) -> None:
     assert [each.label for each in near] == [int(LABELS[int(each.what.removeprefix("row "))]) for each in near]
     (centre,) = mine.classify(ROWS[600:601], "kind", method="centres")
     assert centre.reasons == (Reason(centre.likeliest, centre.likeliest, 1.0, 1.0),)
-    records = [{"height": float(at), "width": float(at % 7), "age": at % 3, "old": at % 2, "kind": KIND[at]} for at in range(60)]
+    records = [
+        {"height": float(at), "width": float(at % 7), "age": at % 3, "old": at % 2, "kind": KIND[at]}
+        for at in range(60)
+    ]
     table = nk.build(records, embedder="table:numeric=height,width,age,old", registry=registry)
     assert [each.what for each in table.classify(records[:1], "kind", method="columns")[0].reasons] == ["old", "width"]
 
@@ -206,7 +223,9 @@ def test_texts_and_records() -> None:
 def test_vectors_that_know_the_label_are_refused() -> None:
     people = [{"height": 150.0 + at, "kind": "tall" if at > 25 else "short"} for at in range(50)]
     leaking = nk.build(people, embedder="table")
-    with pytest.raises(errors.ParameterError, match="the vectors of this collection were made from the column 'kind', too"):
+    with pytest.raises(
+        errors.ParameterError, match="the vectors of this collection were made from the column 'kind', too"
+    ):
         leaking.classifier("kind")
     fair = nk.build(people, embedder="table:numeric=height")
     assert fair.classify([{"height": 199.0}], "kind").labels == ["tall"]
@@ -223,7 +242,12 @@ def test_vectors_that_know_the_label_are_refused() -> None:
         ("kinds", {}, errors.UnknownNameError, r"no row has the field 'kinds' \(did you mean 'kind'\?\)"),
         ("kind", {"where": "digit > 100"}, errors.ParameterError, "none of 0 rows has a label in the field 'kind'"),
         ("kind", {"method": "kn"}, errors.UnknownNameError, "knn"),
-        ("kind", {"method": "knn:metric=cosine"}, errors.ParameterError, "knn asks the collection, which compares by euclidean"),
+        (
+            "kind",
+            {"method": "knn:metric=cosine"},
+            errors.ParameterError,
+            "knn asks the collection, which compares by euclidean",
+        ),
         ("kind", {"method": "knn:n_neighbors=3", "k": 2}, errors.ParameterError, "k and n_neighbors both"),
         ("kind", {"method": "knn:weights=near"}, errors.ParameterError, "weights is 'near'"),
         ("kind", {"method": "bayes", "k": 2}, errors.ParameterError, "bayes is not decided by k neighbours"),

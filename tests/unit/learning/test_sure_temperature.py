@@ -46,7 +46,7 @@ def test_the_optimum_of_scipy_with_zeros() -> None:
     def loss(both: np.ndarray) -> float:
         share = 1 / (1 + np.exp(-both[1]))
         logs = log_softmax(np.log((1 - share) * votes + share / 6) / np.exp(both[0]), axis=1)
-        return float(-logs[np.arange(1500), codes].sum() + both[0] ** 2 / 2)
+        return float(-logs[np.arange(1500), codes].sum() + both[0] ** 2 / 2 - np.log(share))
 
     fitted = fit_temperature(votes, codes)
     best = minimize(loss, [0.0, -2.0], method="Nelder-Mead").fun
@@ -64,6 +64,8 @@ def test_labels_keep_their_order_and_few_rows_claim_no_certainty() -> None:
     assert applied.argmax(axis=1).tolist() == votes.argmax(axis=1).tolist()
     sure = fit_temperature(np.tile([[0.9, 0.1]], (10, 1)), np.zeros(10, int)).apply(np.array([[0.9, 0.1]]))
     assert 0.9 < sure[0, 0] < 0.999
+    unanimous = fit_temperature(np.tile([[1.0, 0.0]], (10, 1)), np.zeros(10, int)).apply(np.array([[1.0, 0.0]]))
+    assert 0.9 < unanimous[0, 0] < 0.999
 
 
 def test_calibration_makes_probabilities_true() -> None:
@@ -86,7 +88,10 @@ def test_bins_hold_every_row_once(binning: Any, rows: list[tuple[float, bool]], 
     assert (found.low <= found.stated + 1e-12).all()
     assert (found.stated <= found.high + 1e-12).all()
     if binning == "width":
-        place = [next(at for at in range(bins) if each <= np.linspace(0, 1, bins + 1)[at + 1] or at == bins - 1) for each in stated]
+        place = [
+            next(at for at in range(bins) if each <= np.linspace(0, 1, bins + 1)[at + 1] or at == bins - 1)
+            for each in stated
+        ]
         gaps = [
             abs(np.sum(stated[np.equal(place, at)]) - np.sum(right[np.equal(place, at)])) for at in sorted(set(place))
         ]
