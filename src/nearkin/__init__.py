@@ -63,12 +63,14 @@ if TYPE_CHECKING:
     from nearkin.indexes import Found, Index, Layout, Mask, RangeFound
     from nearkin.interactions import Interactions
     from nearkin.item_building import build_items
+    from nearkin.labelling import CollectionClassifier
     from nearkin.learners import Reason
     from nearkin.learning.attention import Attended, attend
     from nearkin.learning.attention_learners import AttentionClassifier, AttentionRegressor
     from nearkin.learning.centroid_classifier import CentroidClassifier
     from nearkin.learning.column_weights import ColumnWeights
     from nearkin.learning.comparing import LearnerComparison, LearnerRow, compare_learners
+    from nearkin.learning.decisions import Decision, Decisions
     from nearkin.learning.embedding_step import EmbeddingStep
     from nearkin.learning.judging import Judgement, judge
     from nearkin.learning.learning_curves import LearningCurve, learning_curve
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from nearkin.learning.neighbours import KNNClassifier, KNNRegressor
     from nearkin.learning.paired_tests import PairedTest
     from nearkin.learning.score_intervals import Score
+    from nearkin.learning.sure_classifier import SureClassifier
     from nearkin.measurement import exact_neighbours, hold_out, measure
     from nearkin.metric_functions import metric
     from nearkin.metrics import ALL_AXIOMS, Metric, Space
@@ -119,9 +122,12 @@ _WHERE = {
     "Codec": "codecs",
     "CodecSpec": "hooks",
     "Collection": "collection",
+    "CollectionClassifier": "labelling",
     "ColumnWeights": "learning.column_weights",
     "Compaction": "compaction",
     "ContentRecommender": "recommending.content",
+    "Decision": "learning.decisions",
+    "Decisions": "learning.decisions",
     "Description": "description",
     "Embedder": "embedders",
     "EmbedderSpec": "hooks",
@@ -182,6 +188,7 @@ _WHERE = {
     "StreamingClusterer": "row_source",
     "Suggestion": "suggestions",
     "Suggestions": "suggestions",
+    "SureClassifier": "learning.sure_classifier",
     "Task": "centroids",
     "Transform": "transforms",
     "TransformSpec": "hooks",
@@ -243,9 +250,12 @@ __all__ = [
     "Codec",
     "CodecSpec",
     "Collection",
+    "CollectionClassifier",
     "ColumnWeights",
     "Compaction",
     "ContentRecommender",
+    "Decision",
+    "Decisions",
     "Description",
     "Embedder",
     "EmbedderSpec",
@@ -306,6 +316,7 @@ __all__ = [
     "StreamingClusterer",
     "Suggestion",
     "Suggestions",
+    "SureClassifier",
     "Task",
     "Transform",
     "TransformSpec",

@@ -137,6 +137,7 @@ LAYERS: list[set[str]] = [
         "intrinsic_dimension",
         "clustering",
         "learning",
+        "labelling",
         "recommending",
         "files",
         "demo",

@@ -21,6 +21,7 @@ ContentRecommender read_interactions
 Attended AttentionClassifier AttentionRegressor CentroidClassifier attend
 ColumnWeights LinearRegressor LogisticClassifier
 Judgement LearnerComparison LearnerRow LearningCurve EmbeddingStep PairedTest Score judge compare_learners learning_curve
+CollectionClassifier Decision Decisions SureClassifier
 Interactions Recommender RecommenderSpec Suggestion Suggestions
 ClusterQuality KChoice MethodRow Outliers SearchCost Silhouette Stability Trouble choose_k compare_clusterers
 Reembedding reembed

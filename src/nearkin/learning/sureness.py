@@ -1,0 +1,147 @@
+"""How sure a classifier may be, learned from held-out rows: temperature, threshold, and the limit of its scope."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nearkin.learners import Reason
+from nearkin.learning.abstention import Threshold, choose_threshold
+from nearkin.learning.calibration_error import calibration_error
+from nearkin.learning.decisions import Decisions
+from nearkin.learning.scope import beyond, scope_limit
+from nearkin.learning.temperature_scaling import TemperatureScaling, fit_temperature
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows that asked a classifier which had not learned from them.
+
+    Attributes
+    ----------
+    probabilities
+        (n, classes) as the classifier gives them.
+    codes
+        (n,) columns of the true labels.
+    distances
+        (n,) to the nearest row that it had learned from; None where nothing is to be out of scope.
+    """
+
+    probabilities: np.ndarray
+    codes: np.ndarray
+    distances: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """What held-out rows say about a classifier.
+
+    >>> rng = np.random.default_rng(0)
+    >>> first = rng.uniform(0.5, 1, 2000)
+    >>> codes = (rng.random(2000) > first).astype(int)  # the probability of the first label is what it says
+    >>> claimed = first**3 / (first**3 + (1 - first) ** 3)  # three times the log-odds
+    >>> sure = Sureness.of(HeldOut(np.stack([claimed, 1 - claimed], axis=1), codes, None), error_rate=0.1)
+    >>> round(sure.scaling.temperature), sure.ece_before > 0.1 > 0.03 > sure.ece_after
+    (3, True)
+
+    Attributes
+    ----------
+    scaling
+        What calibrates probabilities.
+    answer
+        From which probability on answers are given, and what that costs.
+    limit, scope
+        Distance beyond which a row is out of scope (+inf: none is), and the share of known rows within it.
+    ece_before, ece_after
+        Expected calibration error before and after; the latter of each half of the rows with what the other half gave. None for
+        fewer than two rows.
+    rows
+        Held-out rows.
+    notes
+        What cannot be said, and why.
+    """
+
+    scaling: TemperatureScaling
+    answer: Threshold
+    limit: float
+    scope: float | None
+    ece_before: float | None
+    ece_after: float | None
+    rows: int
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, held_out: HeldOut, *, error_rate: float | None, scope: float | None = None, seed: int = 0) -> Sureness:
+        """Learn from held-out rows.
+
+        Raises
+        ------
+        ParameterError
+            An error rate or a scope that is none.
+        """
+        given, codes = held_out.probabilities, held_out.codes
+        scaling = fit_temperature(given, codes)
+        limit = np.inf if held_out.distances is None or scope is None else scope_limit(held_out.distances, scope)
+        inside = np.ones(len(codes), dtype=bool)
+        if held_out.distances is not None:
+            inside = ~beyond(held_out.distances, limit)
+        likeliest = given.argmax(axis=1)
+        right = likeliest == codes
+        stated = scaling.apply(given).max(axis=1, initial=0.0) if len(codes) else np.empty(0)
+        answer = choose_threshold(stated, right, error_rate, answerable=inside)
+        notes = [answer.reason] if answer.reason else []
+        if scope is not None and held_out.distances is not None and limit == np.inf:
+            notes.append(
+                f"nothing is held for out of scope: {len(codes):,} held-out rows do not tell within which distance "
+                f"{scope:.4g} of rows lie"
+            )
+        before, after = _errors(given, codes, seed) if len(codes) > 1 else (None, None)
+        return cls(scaling, answer, limit, scope, before, after, len(codes), tuple(notes))
+
+    def decide(
+        self,
+        labels: Sequence[Any],
+        probabilities: np.ndarray,
+        distances: np.ndarray | None,
+        reasons: Sequence[Sequence[Reason]] = (),
+    ) -> Decisions:
+        """Decisions on rows.
+
+        Parameters
+        ----------
+        labels
+            Of the columns of the probabilities.
+        probabilities
+            (m, classes) as the classifier gives them.
+        distances
+            (m,) to the nearest row that it learned from.
+        reasons
+            One sequence a row, or empty.
+        """
+        calibrated = self.scaling.apply(probabilities)
+        codes = np.asarray(probabilities).argmax(axis=1) if len(calibrated) else np.empty(0, np.int64)
+        return Decisions(
+            [labels[code] for code in codes.tolist()],
+            calibrated[np.arange(len(codes)), codes],
+            threshold=self.answer.threshold,
+            distances=distances,
+            limit=self.limit,
+            scope=self.scope,
+            error_rate=self.answer.error_rate,
+            reasons=reasons,
+            notes=self.notes,
+        )
+
+
+def _errors(given: np.ndarray, codes: np.ndarray, seed: int) -> tuple[float, float]:
+    """Calibration error before, and after: of each half by the temperature of the other."""
+    right = given.argmax(axis=1) == codes
+    stated = np.empty(len(codes))
+    order = np.random.default_rng(seed).permutation(len(codes))
+    halves = order[: len(order) // 2], order[len(order) // 2 :]
+    for one, other in (halves, halves[::-1]):
+        stated[one] = fit_temperature(given[other], codes[other]).apply(given[one]).max(axis=1)
+    return calibration_error(given.max(axis=1), right), calibration_error(stated, right)
