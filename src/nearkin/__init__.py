@@ -73,6 +73,10 @@ if TYPE_CHECKING:
     from nearkin.plans import Plan
     from nearkin.quality import Quality
     from nearkin.recommenders import Recommender
+    from nearkin.recommending.als import ALS
+    from nearkin.recommending.evaluation import RecommenderEvaluation, RecommenderRow, evaluate_recommender
+    from nearkin.recommending.item_neighbours import ItemKNN
+    from nearkin.recommending.user_neighbours import UserKNN
     from nearkin.reembedding import Reembedding, reembed
     from nearkin.registry import Registry
     from nearkin.repairing import Repair, repair
