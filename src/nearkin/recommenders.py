@@ -89,8 +89,7 @@ class Recommender(ABC):
             found[np.isnan(found)] = -np.inf
             if among is not None:
                 found[:, ~among] = -np.inf
-            rows, columns = hidden[some].nonzero()
-            found[rows, columns] = -np.inf
+            found[places(hidden[some])] = -np.inf
             codes[some], scores[some] = largest(found, k)
         return codes, scores
 
@@ -282,11 +281,12 @@ class Recommender(ABC):
         """Histories of known users; empty ones for -1."""
         from scipy.sparse import csr_array
 
-        known = codes >= 0
-        picks = csr_array(
-            (np.ones(int(known.sum())), (np.flatnonzero(known), codes[known])), shape=(len(codes), len(self.users))
-        )
-        return (picks @ self._histories).tocsr()
+        kept = self._histories
+        counts = np.where(codes >= 0, np.diff(kept.indptr)[codes], 0)
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        # Entries by their place: a product of matrices would lose those whose weights sum to 0, and they were seen too.
+        taken = np.arange(indptr[-1]) + np.repeat(kept.indptr[codes] - indptr[:-1], counts)
+        return csr_array((kept.data[taken], kept.indices[taken], indptr), shape=(len(codes), len(self.items)))
 
     def _history_rows(self, histories: Sequence[History]) -> csr_array:
         from scipy.sparse import csr_array
@@ -402,6 +402,11 @@ def _in_order(ids: list[Any]) -> tuple[np.ndarray, np.ndarray]:
     table = id_array(ids)
     order = np.argsort(table, kind="stable")
     return order, table[order]
+
+
+def places(matrix: csr_array) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of every entry, those of 0 too."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
 
 
 def largest(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,7 @@ compare convert create
 describe errors evaluate exact_neighbours export health hold_out hookimpl
 KNNClassifier KNNRegressor LearnerSpec Reason
 Interactions Recommender RecommenderSpec Suggestion Suggestions
+ALS ItemKNN RecommenderEvaluation RecommenderRow UserKNN evaluate_recommender
 ClusterQuality KChoice MethodRow Outliers SearchCost Silhouette Stability Trouble choose_k compare_clusterers
 Reembedding reembed
 RowSource RowsTask StreamingClusterer measure metric open plan predicted_plans read_vectors recall repair report verify

@@ -14,6 +14,7 @@ from nearkin.hooks import (
     FormatSpec,
     IndexSpec,
     MetricSpec,
+    RecommenderSpec,
     Spec,
     TransformSpec,
     hookimpl,
@@ -51,6 +52,10 @@ class SpecPlugin:
     @hookimpl
     def nearkin_embedders(self) -> Iterable[EmbedderSpec]:
         return [spec for spec in self.specs if isinstance(spec, EmbedderSpec)]
+
+    @hookimpl
+    def nearkin_recommenders(self) -> Iterable[RecommenderSpec]:
+        return [spec for spec in self.specs if isinstance(spec, RecommenderSpec)]
 
     @hookimpl
     def nearkin_formats(self) -> Iterable[FormatSpec]:

@@ -1,14 +1,14 @@
-"""Factors by alternating least squares, for implicit feedback: users and items as vectors whose inner product says who likes what."""
+"""Factors by alternating least squares: users and items as vectors whose inner product says who likes what."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from nearkin.recommenders import Recommender, largest
-from nearkin.recommending.counts import need_number
+from nearkin.recommenders import Recommender, largest, places
+from nearkin.recommending.counts import need_number, need_one_of
 from nearkin.recommending.least_squares import Weighted, loss_of, solved, stepped
 from nearkin.search_parameters import whole_number
 from nearkin.state import State
@@ -19,31 +19,36 @@ if TYPE_CHECKING:
 
     from nearkin.collection import Collection
 
+Scaling = Literal["mean", "count", "none"]
+
 SEARCHED_SHARE = 1 / 64
 """Share of the items up to which more of them are asked for, so that some are left when what was seen is taken out; beyond it
 all are scored."""
 
 
 class ALS(Recommender):
-    """Implicit-feedback factorization: Σ c (p - x·y)² + λ (Σ s |x|² + Σ s |y|²) is made small over vectors x of users and y of items,
-    where p is 1 for what a user had to do with and 0 for all else, and c = 1 + alpha · |weight| how sure that is.
+    """Implicit-feedback factorization: Σ c (p - x·y)² + λ (Σ s |x|² + Σ s |y|²) is made small over vectors x of users and y of
+    items, where p is 1 for what a user had to do with and 0 for all else, and c = 1 + alpha · |weight| / mean |weight| how sure that is.
 
-    What has a weight below 0 was turned down: p = 0 and c as sure as the weight says. A history becomes a vector by solving for it,
-    exactly, whether its user is known or not; the items' vectors are in an index for inner products, so that recommending is a search.
+    What has a weight below 0 was turned down: p = 0 and c as sure as the weight says. A history becomes a vector by solving for
+    it, exactly, whether its user is known or not; the items' vectors are in an index for inner products, so that recommending is a
+    search.
 
     Parameters
     ----------
     factors
         Numbers in each vector.
     regularization
-        λ, for each vector alike or by its count, see `scaling`.
+        λ, see `scaling`.
     alpha
-        What a weight of 1 adds to the confidence.
+        What a weight of the mean size, over all that is learned from, adds to the confidence: so it suits counts, ratings and ones alike;
+        Hu et al. divide by nothing.
     iterations
         Times that the users' vectors and then the items' are solved for.
     scaling
-        s = count^scaling, count the events of the vector's user or item: 0 for the same regularization for all (Hu et al.), 1 for one
-        in proportion (Zhou et al.).
+        ``"mean"``: s is the mean number of items of a user for all users, and of users of an item for all items, so that one λ
+        suits small and large data. ``"count"``: the number of each user's items, of each item's users (Zhou et al.). ``"none"``: 1
+        (Hu et al.).
     seed
         Of the vectors that it starts with.
     plan
@@ -58,9 +63,10 @@ class ALS(Recommender):
 
     Notes
     -----
-    Sources: Y. Hu, Y. Koren and C. Volinsky, "Collaborative filtering for implicit feedback datasets" (2008), also for what each item of
-    a history adds to a score (section 5); G. Takács, I. Pilászy and D. Tikk, "Applications of the conjugate gradient method for
-    implicit feedback collaborative filtering" (2011), for the steps while learning; Y. Zhou et al., "Large-scale parallel
+    Sources: Y. Hu, Y. Koren and C. Volinsky, "Collaborative filtering for implicit feedback datasets" (2008), also for what
+    each item of a history adds to a score (section 5); G. Takács, I. Pilászy and D. Tikk, "Applications of the conjugate gradient
+    method for implicit feedback collaborative filtering" (2011), for the steps while learning; Y. Zhou et al., "Large-scale
+    parallel
     collaborative filtering for the Netflix prize" (2008), for regularization by counts.
 
     Examples
@@ -77,10 +83,10 @@ class ALS(Recommender):
     def __init__(
         self,
         factors: int = 64,
-        regularization: float = 30.0,
-        alpha: float = 1.0,
+        regularization: float = 0.4,
+        alpha: float = 2.0,
         iterations: int = 15,
-        scaling: float = 0.0,
+        scaling: Scaling = "mean",
         seed: int = 0,
         plan: str = "flat",
     ) -> None:
@@ -88,12 +94,16 @@ class ALS(Recommender):
         self.regularization = need_number("regularization", regularization, 0.0, above=True)
         self.alpha = need_number("alpha", alpha, 0.0, above=True)
         self.iterations = whole_number("iterations", iterations, 1)
-        self.scaling = need_number("scaling", scaling, 0.0)
+        need_one_of("scaling", scaling, Scaling)
+        self.scaling = scaling
         self.seed = whole_number("seed", seed, 0, 2**63)
         self.plan = plan
 
     def _learn(self, matrix: csr_array) -> None:
-        rows, columns = self._weighted(matrix), self._weighted(matrix.T.tocsr())
+        self._user_scale, item_scale = (matrix.nnz / count for count in matrix.shape)
+        self._surer = self.alpha / (float(np.abs(matrix.data).mean()) or 1.0)
+        rows = self._weighted(matrix, self._user_scale)
+        columns = self._weighted(matrix.T.tocsr(), item_scale)
         rng = np.random.default_rng(self.seed)
         users, items = (
             rng.normal(scale=0.1 / np.sqrt(self.factors), size=(count, self.factors)).astype(np.float32)
@@ -109,13 +119,18 @@ class ALS(Recommender):
         self._index: Collection | None = None
         self._searched()
 
-    def _weighted(self, matrix: csr_array) -> Weighted:
-        counts = np.maximum(1, np.diff(matrix.indptr)).astype(np.float64)
-        return Weighted.of(matrix, self.alpha, self.regularization * counts**self.scaling)
+    def _weighted(self, matrix: csr_array, mean: float) -> Weighted:
+        return Weighted.of(matrix, self._surer, self._ridge(np.diff(matrix.indptr), mean))
+
+    def _ridge(self, counts: np.ndarray, mean: float) -> np.ndarray:
+        """(m,) λ s of vectors with certain counts, `mean` over all."""
+        if self.scaling == "count":
+            return np.asarray(self.regularization * np.maximum(1.0, counts))
+        return np.full(len(counts), self.regularization * (mean if self.scaling == "mean" else 1.0))
 
     def _vectors(self, histories: csr_array) -> np.ndarray:
         """(m, factors) of histories."""
-        return solved(self._weighted(histories), self.item_factors)
+        return solved(self._weighted(histories, self._user_scale), self.item_factors)
 
     def _scores(self, histories: csr_array) -> np.ndarray:
         return self._vectors(histories) @ self.item_factors.T
@@ -152,7 +167,7 @@ class ALS(Recommender):
             given = vectors[rows] @ self.item_factors.T
             if among is not None:
                 given[:, ~among] = -np.inf
-            given[hidden[rows].nonzero()] = -np.inf
+            given[places(hidden[rows])] = -np.inf
             codes[rows], scores[rows] = largest(given, k)
         return codes, scores
 
@@ -167,9 +182,9 @@ class ALS(Recommender):
     def _parts(self, history: Sequence[int], weights: np.ndarray, item: int) -> np.ndarray:
         """y·W c y_h for what has p = 1, with W the inverse of what a user's vector is solved by: exactly the score in sum."""
         counted = np.asarray(weights, dtype=np.float64)
-        vectors, confident = self.item_factors.astype(np.float64), 1.0 + self.alpha * np.abs(counted)
+        vectors, confident = self.item_factors.astype(np.float64), 1.0 + self._surer * np.abs(counted)
         mine = vectors[np.asarray(history)]
-        own = self.regularization * max(1, len(counted)) ** self.scaling
+        own = float(self._ridge(np.array([len(counted)]), self._user_scale)[0])
         left = vectors.T @ vectors + own * np.eye(self.factors) + (mine.T * (confident - 1.0)) @ mine
         return np.asarray((mine @ np.linalg.solve(left, vectors[item])) * confident * (counted > 0))
 
@@ -183,12 +198,14 @@ class ALS(Recommender):
 
     def _state(self) -> State:
         return State(
-            {"users": self.user_factors, "items": self.item_factors}, {"losses": list(self.losses), "plan": self.plan}
+            {"users": self.user_factors, "items": self.item_factors},
+            {"losses": list(self.losses), "scale": self._user_scale, "surer": self._surer},
         )
 
     def _restore(self, state: State) -> None:
         self.user_factors, self.item_factors = (np.array(state.arrays[name]) for name in ("users", "items"))
-        self.losses, self._index = tuple(state.meta["losses"]), None
+        self.losses, self._user_scale = tuple(state.meta["losses"]), float(state.meta["scale"])
+        self._surer, self._index = float(state.meta["surer"]), None
 
 
 def _alike_sized(rows: np.ndarray, wanted: np.ndarray) -> list[np.ndarray]:
@@ -200,7 +217,8 @@ def _alike_sized(rows: np.ndarray, wanted: np.ndarray) -> list[np.ndarray]:
 def _without(ids: Any, scores: np.ndarray, hidden: csr_array, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The first k of each row that are not hidden."""
     items = hidden.shape[1]
-    where = np.repeat(np.arange(hidden.shape[0]), np.diff(hidden.indptr)) * items + hidden.indices
+    rows, columns = places(hidden)
+    where = rows * items + columns
     gone = np.isin(np.arange(len(ids))[:, None] * items + ids, where) | (ids < 0)
     first = np.argsort(gone, axis=1, kind="stable")[:, :k]
     left = ~np.take_along_axis(gone, first, axis=1)

@@ -117,11 +117,9 @@ class ItemKNN(Recommender):
 
     def _counted(self, matrix: csr_array) -> csr_array:
         """What likeness is computed of, each user by √c."""
-        if self.similarity == "jaccard":
-            counted = as_ones(matrix)
-        else:
-            counted = CountWeights(matrix, self.weighting).of(matrix)
-        if self.similarity == "adjusted-cosine":
+        asked = self.similarity
+        counted = as_ones(matrix) if asked == "jaccard" else CountWeights(matrix, self.weighting).of(matrix)
+        if asked == "adjusted-cosine":
             counted = less_mean(counted)
         lengths = np.maximum(1, np.diff(matrix.indptr)).astype(np.float64)
         return scaled_rows(counted, lengths ** (-self.damping / 2))

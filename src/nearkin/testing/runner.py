@@ -32,6 +32,7 @@ from nearkin.testing.index_behaviour_checks import BEHAVIOUR_CHECKS
 from nearkin.testing.index_checks import INDEX_CHECKS
 from nearkin.testing.index_subjects import declared
 from nearkin.testing.metric_checks import METRIC_CHECKS
+from nearkin.testing.recommender_checks import RECOMMENDER_CHECKS
 from nearkin.testing.samples import DIM
 from nearkin.testing.transform_checks import TRANSFORM_CHECKS
 from nearkin.transforms import Transform
@@ -61,6 +62,7 @@ _OWN = (
     BEHAVIOUR_CHECKS,
     EMBEDDER_CHECKS,
     EMBEDDER_LEARNING_CHECKS,
+    RECOMMENDER_CHECKS,
     FORMAT_CHECKS,
 )
 
