@@ -88,8 +88,12 @@ if TYPE_CHECKING:
     from nearkin.plans import Plan
     from nearkin.quality import Quality
     from nearkin.recommenders import Recommender
+    from nearkin.recommending.als import ALS
     from nearkin.recommending.content import ContentRecommender
+    from nearkin.recommending.evaluation import RecommenderEvaluation, RecommenderRow, evaluate_recommender
     from nearkin.recommending.event_files import read_interactions
+    from nearkin.recommending.item_neighbours import ItemKNN
+    from nearkin.recommending.user_neighbours import UserKNN
     from nearkin.reembedding import Reembedding, reembed
     from nearkin.registry import Registry
     from nearkin.repairing import Repair, repair
@@ -109,6 +113,7 @@ __version__ = "0.1.0"
 # Name to where it lives; imported on first touch, so that `import nearkin` stays quick.
 _WHERE = {
     "ALL_AXIOMS": "metrics",
+    "ALS": "recommending.als",
     "Attended": "learning.attention",
     "AttentionClassifier": "learning.attention_learners",
     "AttentionRegressor": "learning.attention_learners",
@@ -141,6 +146,7 @@ _WHERE = {
     "Index": "indexes",
     "IndexSpec": "hooks",
     "Interactions": "interactions",
+    "ItemKNN": "recommending.item_neighbours",
     "Judgement": "learning.judging",
     "KChoice": "clustering.number_of_clusters",
     "KMeans": "clustering.estimator",
@@ -168,6 +174,8 @@ _WHERE = {
     "RangeResult": "results",
     "Reason": "learners",
     "Recommender": "recommenders",
+    "RecommenderEvaluation": "recommending.evaluation",
+    "RecommenderRow": "recommending.evaluation",
     "RecommenderSpec": "hooks",
     "Reembedding": "reembedding",
     "Registry": "registry",
@@ -193,6 +201,7 @@ _WHERE = {
     "Transform": "transforms",
     "TransformSpec": "hooks",
     "Trouble": "clustering.trouble",
+    "UserKNN": "recommending.user_neighbours",
     "VectorFormat": "formats",
     "Verification": "soundness",
     "add_files": "adding",
@@ -214,6 +223,7 @@ _WHERE = {
     "describe": "description",
     "errors": "",
     "evaluate": "evaluation",
+    "evaluate_recommender": "recommending.evaluation",
     "exact_neighbours": "measurement",
     "export": "exporting",
     "health": "index_health",
@@ -237,6 +247,7 @@ _WHERE = {
 
 __all__ = [
     "ALL_AXIOMS",
+    "ALS",
     "Attended",
     "AttentionClassifier",
     "AttentionRegressor",
@@ -269,6 +280,7 @@ __all__ = [
     "Index",
     "IndexSpec",
     "Interactions",
+    "ItemKNN",
     "Judgement",
     "KChoice",
     "KMeans",
@@ -296,6 +308,8 @@ __all__ = [
     "RangeResult",
     "Reason",
     "Recommender",
+    "RecommenderEvaluation",
+    "RecommenderRow",
     "RecommenderSpec",
     "Reembedding",
     "Registry",
@@ -321,6 +335,7 @@ __all__ = [
     "Transform",
     "TransformSpec",
     "Trouble",
+    "UserKNN",
     "VectorFormat",
     "Verification",
     "add_files",
@@ -342,6 +357,7 @@ __all__ = [
     "describe",
     "errors",
     "evaluate",
+    "evaluate_recommender",
     "exact_neighbours",
     "export",
     "health",

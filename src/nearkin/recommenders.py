@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -89,10 +89,16 @@ class Recommender(ABC):
             found[np.isnan(found)] = -np.inf
             if among is not None:
                 found[:, ~among] = -np.inf
-            part = hidden[some]  # with its zeros: what was seen and not liked is hidden, too
-            found[np.repeat(np.arange(part.shape[0]), np.diff(part.indptr)), part.indices] = -np.inf
+            found[places(hidden[some])] = -np.inf
             codes[some], scores[some] = largest(found, k)
         return codes, scores
+
+    def _best_known(
+        self, codes: np.ndarray, histories: csr_array, k: int, hidden: csr_array, among: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `_best`, of users that it learned from, by their position (-1 for those it did not): for a recommender that keeps
+        what it would otherwise work out again from their histories. The answers are those of `_best`."""
+        return self._best(histories, k, hidden, among)
 
     def _parts(self, history: Sequence[int], weights: np.ndarray, item: int) -> np.ndarray | None:
         """(h,) what each item of a history adds to the score of an item; None if the recommender cannot tell."""
@@ -130,17 +136,19 @@ class Recommender(ABC):
         """
         if not len(interactions):
             raise InputError("there are no interactions to learn from")
-        matrix = interactions.matrix()
-        items = interactions.items.tolist()
-        known = set(items)
+        known = set(interactions.items.tolist())
         more = [each for each in self._more_items() if each not in known]
-        if more:
-            matrix.resize((matrix.shape[0], len(items) + len(more)))
-        self.users, self.items = interactions.users, id_array([*items, *more])
+        users, self.users = _in_order(interactions.users.tolist())
+        items, self.items = _in_order([*interactions.items.tolist(), *more])
+        matrix = interactions.matrix()
+        matrix.resize((matrix.shape[0], len(items)))
+        matrix = matrix[users][:, items].tocsr()
+        matrix.sort_indices()
         self.popularity = np.bincount(matrix.indices[matrix.data > 0], minlength=matrix.shape[1]) / max(
             1, matrix.shape[0]
         )
         self._histories = matrix
+        self._forget_places()
         self._learn(matrix.copy())
         return self
 
@@ -169,10 +177,10 @@ class Recommender(ABC):
         """
         self._need_fitted()
         asked = [users] if isinstance(users, str | int | np.integer) else list(users)
-        where = {each: code for code, each in enumerate(self.users.tolist())}
+        where = self._places("users")
         codes = np.array([where.get(each, -1) for each in asked], dtype=np.int64)
         histories = self._rows_of(codes)
-        return self._answer(asked, histories, k, exclude_seen, among, unknown=codes < 0)
+        return self._answer(asked, histories, k, exclude_seen, among, known=codes)
 
     def recommend_for(
         self,
@@ -198,7 +206,7 @@ class Recommender(ABC):
         """
         self._need_fitted()
         rows = self._history_rows(histories)
-        return self._answer([None] * rows.shape[0], rows, k, exclude_seen, among, unknown=np.zeros(rows.shape[0], bool))
+        return self._answer([None] * rows.shape[0], rows, k, exclude_seen, among, known=None)
 
     def seen(self, user: Any) -> int:
         """How many items a user had to do with; 0 for one that is not known."""
@@ -255,6 +263,7 @@ class Recommender(ABC):
         self.users, self.items = id_array(users), id_array(items)
         shape = len(users), len(items)
         self._histories = csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+        self._forget_places()
         own = {key.removeprefix("own."): value for key, value in arrays.items() if key.startswith("own.")}
         self._restore(State(own, state.meta["own"]))
         self.popularity = np.asarray(arrays["popularity"], dtype=np.float64)
@@ -265,21 +274,30 @@ class Recommender(ABC):
         if not self.fitted:
             raise NotTrainedError(f"this {self.name} was not fitted", hint="call fit with interactions")
 
+    def _forget_places(self) -> None:
+        self._where: dict[str, dict[Any, int]] = {}
+
+    def _places(self, what: Literal["users", "items"]) -> dict[Any, int]:
+        """Id to position, made once."""
+        if what not in self._where:
+            self._where[what] = {each: code for code, each in enumerate(getattr(self, what).tolist())}
+        return self._where[what]
+
     def _rows_of(self, codes: np.ndarray) -> csr_array:
         """Histories of known users; empty ones for -1."""
         from scipy.sparse import csr_array
 
-        known = codes >= 0
-        chosen = self._histories[codes[known]]  # a product would lose the zeros of what was seen and not liked
-        lengths = np.zeros(len(codes), dtype=np.int64)
-        lengths[known] = np.diff(chosen.indptr)
-        indptr = np.concatenate([[0], np.cumsum(lengths)])
-        return csr_array((chosen.data, chosen.indices, indptr), shape=(len(codes), self._histories.shape[1]))
+        kept = self._histories
+        counts = np.where(codes >= 0, np.diff(kept.indptr)[codes], 0)
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        # Entries by their place: a product of matrices would lose those whose weights sum to 0, and they were seen too.
+        taken = np.arange(indptr[-1]) + np.repeat(kept.indptr[codes] - indptr[:-1], counts)
+        return csr_array((kept.data[taken], kept.indices[taken], indptr), shape=(len(codes), len(self.items)))
 
     def _history_rows(self, histories: Sequence[History]) -> csr_array:
         from scipy.sparse import csr_array
 
-        where = {each: code for code, each in enumerate(self.items.tolist())}
+        where = self._places("items")
         rows, columns, weights = [], [], []
         for row, history in enumerate(histories):
             given = history if isinstance(history, Mapping) else dict.fromkeys(history, 1.0)
@@ -300,27 +318,38 @@ class Recommender(ABC):
         exclude_seen: bool,
         among: Iterable[Any] | None,
         *,
-        unknown: np.ndarray,
+        known: np.ndarray | None,
     ) -> Suggestions:
         from scipy.sparse import csr_array
 
         k = whole_number("k", k, 1)
         if isinstance(among, str):
             raise ParameterError(f"among is {among!r}, several item ids expected", hint=f"among=[{among!r}]")
-        allowed = None if among is None else np.isin(self.items, id_array(read_ids(among)))
+        allowed = None if among is None else self._allowed(among)
         hidden = histories if exclude_seen else csr_array(histories.shape)
-        codes, scores = self._best(histories, k, hidden, allowed)
+        if known is None:
+            codes, scores = self._best(histories, k, hidden, allowed)
+        else:
+            codes, scores = self._best_known(known, histories, k, hidden, allowed)
         if codes.shape != (len(users), k) or scores.shape != codes.shape:
             raise PluginContractError(f"{self.name} answers {codes.shape} items, {(len(users), k)} expected")
         warm = np.diff(histories.indptr) > 0
         codes[~warm], scores[~warm] = -1, -np.inf
         filled = self._fill(codes, scores, hidden, allowed)
+        strangers = np.zeros(len(codes), dtype=bool) if known is None else known < 0
         reasons = [
-            self._reason(bool(warm[row]), bool(unknown[row]), int(filled[row]), int((codes[row] >= 0).sum()), k)
-            for row in range(len(codes))
+            self._reason(each, unknown, full, count, k)
+            for each, unknown, full, count in zip(
+                warm.tolist(), strangers.tolist(), filled.tolist(), (codes >= 0).sum(axis=1).tolist(), strict=True
+            )
         ]
         explain = self._explainer(histories)
         return Suggestions(users, codes, scores, filled, reasons, self.items, explain)
+
+    def _allowed(self, among: Iterable[Any]) -> np.ndarray:
+        where, allowed = self._places("items"), np.zeros(len(self.items), dtype=bool)
+        allowed[[where[each] for each in read_ids(among) if each in where]] = True
+        return allowed
 
     def _fill(self, codes: np.ndarray, scores: np.ndarray, hidden: csr_array, allowed: np.ndarray | None) -> np.ndarray:
         """Popular items in the places that are left, in place; how many for each row. They score below all others."""
@@ -374,6 +403,18 @@ class Recommender(ABC):
         return scores
 
 
+def _in_order(ids: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions that sort ids, and those sorted: what is learned does not depend on the order of events."""
+    table = id_array(ids)
+    order = np.argsort(table, kind="stable")
+    return order, table[order]
+
+
+def places(matrix: csr_array) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of every entry, those of 0 too."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
+
+
 def largest(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(m, k) columns with the largest finite values of each row and those values, descending, lower columns first among equals;
     padded with -1 and -inf.
@@ -387,15 +428,13 @@ def largest(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     codes, values = np.full((m, k), -1, dtype=np.int64), np.full((m, k), -np.inf, dtype=np.float32)
     if not take:
         return codes, values
-    # The k-th value of each row; all above it, and of those equal to it the first ones.
-    edge = -np.partition(-scores, take - 1, axis=1)[:, take - 1 : take]
-    above = scores > edge
-    equal = scores == edge
-    room = take - above.sum(axis=1, keepdims=True)
-    chosen = above | (equal & (np.cumsum(equal, axis=1) <= room))
-    picked = np.nonzero(chosen)[1].reshape(m, take)
-    order = np.argsort(-np.take_along_axis(scores, picked, axis=1), axis=1, kind="stable")
-    codes[:, :take] = np.take_along_axis(picked, order, axis=1)
-    values[:, :take] = np.take_along_axis(scores, codes[:, :take], axis=1)
-    codes[np.isneginf(values)] = -1
+    # The k-th value of each row, and all that are as large: a few more than k where values are equal.
+    edge = np.partition(scores, n - take, axis=1)[:, n - take, None]
+    rows, columns = np.nonzero(scores >= np.maximum(edge, np.finfo(scores.dtype).min))
+    order = np.lexsort((columns, -scores[rows, columns], rows))
+    rows, columns = rows[order], columns[order]
+    ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    best = ranks < take
+    codes[rows[best], ranks[best]] = columns[best]
+    values[rows[best], ranks[best]] = scores[rows[best], columns[best]]
     return codes, values

@@ -23,6 +23,7 @@ ColumnWeights LinearRegressor LogisticClassifier
 Judgement LearnerComparison LearnerRow LearningCurve EmbeddingStep PairedTest Score judge compare_learners learning_curve
 CollectionClassifier Decision Decisions SureClassifier
 Interactions Recommender RecommenderSpec Suggestion Suggestions
+ALS ItemKNN RecommenderEvaluation RecommenderRow UserKNN evaluate_recommender
 ClusterQuality KChoice MethodRow Outliers SearchCost Silhouette Stability Trouble choose_k compare_clusterers
 Reembedding reembed
 RowSource RowsTask StreamingClusterer measure metric open plan predicted_plans read_vectors recall repair report verify

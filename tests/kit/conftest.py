@@ -15,6 +15,7 @@ from nearkin.hooks import (
     IndexSpec,
     LearnerSpec,
     MetricSpec,
+    RecommenderSpec,
     Spec,
     TransformSpec,
     hookimpl,
@@ -56,6 +57,10 @@ class SpecPlugin:
     @hookimpl
     def nearkin_learners(self) -> Iterable[LearnerSpec]:
         return [spec for spec in self.specs if isinstance(spec, LearnerSpec)]
+
+    @hookimpl
+    def nearkin_recommenders(self) -> Iterable[RecommenderSpec]:
+        return [spec for spec in self.specs if isinstance(spec, RecommenderSpec)]
 
     @hookimpl
     def nearkin_formats(self) -> Iterable[FormatSpec]:

@@ -33,6 +33,7 @@ from nearkin.testing.index_checks import INDEX_CHECKS
 from nearkin.testing.index_subjects import declared
 from nearkin.testing.learner_checks import LEARNER_CHECKS
 from nearkin.testing.metric_checks import METRIC_CHECKS
+from nearkin.testing.recommender_checks import RECOMMENDER_CHECKS
 from nearkin.testing.samples import DIM
 from nearkin.testing.transform_checks import TRANSFORM_CHECKS
 from nearkin.transforms import Transform
@@ -63,6 +64,7 @@ _OWN = (
     EMBEDDER_CHECKS,
     EMBEDDER_LEARNING_CHECKS,
     LEARNER_CHECKS,
+    RECOMMENDER_CHECKS,
     FORMAT_CHECKS,
 )
 
