@@ -86,7 +86,7 @@ class ContentRecommender(Recommender):
         weights, used = self._known(histories)
         scores = np.full(histories.shape, -np.inf, dtype=np.float32)
         told = np.flatnonzero(np.diff(weights.indptr))
-        rows = self._rows.rows.take(self._places[used])
+        rows = self._rows.rows.take(self._row_of_item[used])
         if not len(told) or not len(used):
             return scores
         profiles = weights[told] @ self._prepared(rows) if is_linear(self._rows.metric) else None
@@ -107,21 +107,21 @@ class ContentRecommender(Recommender):
         return self._asked(histories, k, hidden, among)
 
     def _parts(self, history: Sequence[int], weights: np.ndarray, item: int) -> np.ndarray | None:
-        places = self._places[np.asarray(history, dtype=np.int64)]
+        places = self._row_of_item[np.asarray(history, dtype=np.int64)]
         parts = np.zeros(len(places))
         there = (places >= 0) & (weights != 0)
-        if self._places[item] < 0 or not there.any():
+        if self._row_of_item[item] < 0 or not there.any():
             return None
         rows = self._rows.rows.take(places[there])
-        alike = similarities(self._rows.metric, rows, self._rows.rows.take(self._places[[item]]))[:, 0]
+        alike = similarities(self._rows.metric, rows, self._rows.rows.take(self._row_of_item[[item]]))[:, 0]
         parts[there] = weights[there] * alike / np.abs(weights[there]).sum()
         return parts
 
     def _alike(self, items: np.ndarray) -> np.ndarray:
         self._need_unchanged()
         alike = np.full((len(items), len(self.items)), -np.inf, dtype=np.float32)
-        there = np.flatnonzero(self._places[items] >= 0)
-        rows = self._rows.rows.take(self._places[items[there]])
+        there = np.flatnonzero(self._row_of_item[items] >= 0)
+        rows = self._rows.rows.take(self._row_of_item[items[there]])
         for codes, vectors in self._blocks() if len(there) else ():
             alike[np.ix_(there, codes)] = similarities(self._rows.metric, rows, vectors)
         return alike
@@ -149,7 +149,7 @@ class ContentRecommender(Recommender):
         """Where in the collection each item is, -1 for those that it does not have."""
         alive = np.flatnonzero(self._rows.rows.alive)
         where = dict(zip(self._rows.rows.ids.at(alive).tolist(), alive.tolist(), strict=True))
-        self._places = np.array([where.get(each, -1) for each in self.items.tolist()], dtype=np.int64)
+        self._row_of_item = np.array([where.get(each, -1) for each in self.items.tolist()], dtype=np.int64)
         self._alive = self._rows.rows.alive
 
     def _need_unchanged(self) -> None:
@@ -163,7 +163,7 @@ class ContentRecommender(Recommender):
         from scipy.sparse import csr_array
 
         counted = csr_array(histories, copy=True)
-        counted.data[self._places[counted.indices] < 0] = 0.0
+        counted.data[self._row_of_item[counted.indices] < 0] = 0.0
         counted.eliminate_zeros()
         used = np.unique(counted.indices)
         counted = counted[:, used]
@@ -176,26 +176,26 @@ class ContentRecommender(Recommender):
 
     def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Codes of items and their rows, of all that the collection has."""
-        codes = np.flatnonzero(self._places >= 0)
-        codes = codes[np.argsort(self._places[codes])]
+        codes = np.flatnonzero(self._row_of_item >= 0)
+        codes = codes[np.argsort(self._row_of_item[codes])]
         step = block_rows(4 * max(1, self._rows.dim))
         for start in range(0, len(codes), step):
             some = codes[start : start + step]
-            yield some, self._rows.rows.take(self._places[some])
+            yield some, self._rows.rows.take(self._row_of_item[some])
 
     def _asked(
         self, histories: csr_array, k: int, hidden: csr_array, among: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The best by the collection's index: each row is asked for as many more as it has hidden items."""
         weights, used = self._known(histories)
-        profiles = weights @ self._prepared(self._rows.rows.take(self._places[used])).astype(np.float64)
+        profiles = weights @ self._prepared(self._rows.rows.take(self._row_of_item[used])).astype(np.float64)
         lengths = np.linalg.norm(profiles, axis=1)
         directed = self._rows.metric.reduces_to == "l2"
         queries = unit_rows(profiles.astype(np.float32)) if directed else profiles.astype(np.float32)
-        allowed = None if among is None else self._places[among & (self._places >= 0)]
+        allowed = None if among is None else self._row_of_item[among & (self._row_of_item >= 0)]
         view = restricted(self._rows, None, allowed)
         where = np.full(len(self._rows.rows), -1, dtype=np.int64)
-        where[self._places[self._places >= 0]] = np.flatnonzero(self._places >= 0)
+        where[self._row_of_item[self._row_of_item >= 0]] = np.flatnonzero(self._row_of_item >= 0)
         codes = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         depths = 1 << np.ceil(np.log2(k + np.diff(hidden.indptr))).astype(np.int64)

@@ -191,7 +191,11 @@ def seeded(subject: Subject) -> None:
 
 
 def _again(subject: Subject) -> Suggestions:
-    return subject.once("again", lambda: subject.make().fit(_interactions(subject)).recommend(_asked(subject), K))
+    def answer() -> Suggestions:
+        again: Recommender = subject.make()
+        return again.fit(_interactions(subject)).recommend(_asked(subject), K)
+
+    return subject.once("again", answer)
 
 
 def _need_seeded(subject: Subject) -> None:
