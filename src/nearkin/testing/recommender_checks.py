@@ -191,7 +191,8 @@ def seeded(subject: Subject) -> None:
 
 
 def _again(subject: Subject) -> Suggestions:
-    return subject.once("again", lambda: subject.make().fit(_interactions(subject)).recommend(_asked(subject), K))
+    again: Recommender = subject.once("again", lambda: subject.make().fit(_interactions(subject)))
+    return again.recommend(_asked(subject), K)
 
 
 def _need_seeded(subject: Subject) -> None:

@@ -111,9 +111,8 @@ def test_users_held_out_are_not_learned_from(seed, share, told):
     events = some_events(seed)
     try:
         split = user_holdout(events, share=share, given=told, seed=seed)
-    except ParameterError as error:
-        assert "there is an item left that they liked" in str(error)
-        reject()
+    except ParameterError:
+        reject()  # nobody who was held out liked what they were not told
     assert not set(split.users) & set(split.train.users.tolist())
     table = events.matrix().toarray()
     items = events.items.tolist()
