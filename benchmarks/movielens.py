@@ -1,7 +1,8 @@
 """Recommenders on MovieLens 100k (the ua split) beside the `implicit` package and popularity: NDCG@10, and seconds for all users.
 
-    NEARKIN_DATA=... OMP_NUM_THREADS=1 python benchmarks/movielens.py            # about three minutes
-    NEARKIN_DATA=... OMP_NUM_THREADS=1 python benchmarks/movielens.py --quick    # the defaults, nothing tuned
+    export NEARKIN_DATA=... OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+    python benchmarks/movielens.py            # about three minutes
+    python benchmarks/movielens.py --quick    # the defaults, nothing tuned
 
 Both sides learn from the same ratings as weights (the peers from ones where that is better for them), are asked for the same users,
 never answer what a user has rated in the training part, and are judged by the same function: what is in `ua.test` is wanted, ten
