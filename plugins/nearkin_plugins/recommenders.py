@@ -32,7 +32,7 @@ class UserKNNParams:
     """See `nearkin.UserKNN`."""
 
     similarity: str = "cosine"
-    n_neighbors: int = 100
+    n_neighbors: int = 50
     shrinkage: float = 0.0
     weighting: str = "tf-idf"
 
@@ -42,8 +42,8 @@ class ALSParams:
     """See `nearkin.ALS`."""
 
     factors: int = 64
-    regularization: float = 0.4
-    alpha: float = 2.0
+    regularization: float = 0.3
+    alpha: float = 1.0
     iterations: int = 15
     scaling: str = "mean"
     seed: int = 0

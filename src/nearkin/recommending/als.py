@@ -27,8 +27,8 @@ all are scored."""
 
 
 class ALS(Recommender):
-    """Implicit-feedback factorization: Σ c (p - x·y)² + λ (Σ s |x|² + Σ s |y|²) is made small over vectors x of users and y of
-    items, where p is 1 for what a user had to do with and 0 for all else, and c = 1 + alpha · |weight| / mean |weight| how sure that is.
+    """Implicit-feedback factorization: vectors x of users and y of items that make Σ c (p - x·y)² + λ (Σ s |x|² + Σ s |y|²) small,
+    where p is 1 for what a user had to do with and 0 for all else, and c = 1 + alpha · |weight| / mean |weight| how sure that is.
 
     What has a weight below 0 was turned down: p = 0 and c as sure as the weight says. A history becomes a vector by solving for
     it, exactly, whether its user is known or not; the items' vectors are in an index for inner products, so that recommending is a
@@ -41,8 +41,8 @@ class ALS(Recommender):
     regularization
         λ, see `scaling`.
     alpha
-        What a weight of the mean size, over all that is learned from, adds to the confidence: so it suits counts, ratings and ones alike;
-        Hu et al. divide by nothing.
+        What a weight of the mean size, over all that is learned from, adds to the confidence, so that one alpha suits counts,
+        ratings and ones; Hu et al. do not divide by the mean.
     iterations
         Times that the users' vectors and then the items' are solved for.
     scaling
@@ -83,8 +83,8 @@ class ALS(Recommender):
     def __init__(
         self,
         factors: int = 64,
-        regularization: float = 0.4,
-        alpha: float = 2.0,
+        regularization: float = 0.3,
+        alpha: float = 1.0,
         iterations: int = 15,
         scaling: Scaling = "mean",
         seed: int = 0,

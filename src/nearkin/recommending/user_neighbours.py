@@ -67,7 +67,7 @@ class UserKNN(Recommender):
     def __init__(
         self,
         similarity: Similarity = "cosine",
-        n_neighbors: int = 100,
+        n_neighbors: int = 50,
         shrinkage: float = 0.0,
         weighting: Weighting = "tf-idf",
     ) -> None:

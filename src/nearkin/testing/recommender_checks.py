@@ -191,11 +191,8 @@ def seeded(subject: Subject) -> None:
 
 
 def _again(subject: Subject) -> Suggestions:
-    def answer() -> Suggestions:
-        again: Recommender = subject.make()
-        return again.fit(_interactions(subject)).recommend(_asked(subject), K)
-
-    return subject.once("again", answer)
+    again: Recommender = subject.once("again", lambda: subject.make().fit(_interactions(subject)))
+    return again.recommend(_asked(subject), K)
 
 
 def _need_seeded(subject: Subject) -> None:
