@@ -53,45 +53,47 @@ class ALSParams:
 @hookimpl
 def nearkin_recommenders() -> Iterable[RecommenderSpec]:
     """Built-in recommenders."""
-    yield RecommenderSpec(
-        name="popular",
-        summary="What most users had to do with, for everybody.",
-        make="nearkin.recommending.popularity:Popular",
-        known_failures={"better-than-popular": "it is what is popular"},
-    )
-    yield RecommenderSpec(
-        name="item-knn",
-        summary="Items alike to those that the user had to do with.",
-        make="nearkin.recommending.item_neighbours:ItemKNN",
-        params=ItemKNNParams,
-        leading="similarity",
-        examples=(
-            {},
-            {"similarity": "jaccard", "shrinkage": 5.0},
-            {"similarity": "adjusted-cosine", "n_neighbors": 20},
-            {"weighting": "bm25"},
+    return [
+        RecommenderSpec(
+            name="popular",
+            summary="What most users had to do with, for everybody.",
+            make="nearkin.recommending.popularity:Popular",
+            known_failures={"better-than-popular": "it is what is popular"},
         ),
-    )
-    yield RecommenderSpec(
-        name="user-knn",
-        summary="What users with a similar history had to do with.",
-        make="nearkin.recommending.user_neighbours:UserKNN",
-        params=UserKNNParams,
-        leading="similarity",
-        examples=({}, {"similarity": "jaccard", "shrinkage": 5.0}, {"similarity": "adjusted-cosine"}),
-    )
-    yield RecommenderSpec(
-        name="als",
-        summary="Factors by alternating least squares, for implicit feedback: users and items as vectors.",
-        make="nearkin.recommending.als:ALS",
-        params=ALSParams,
-        examples=({"factors": 8}, {"factors": 8, "regularization": 0.05, "scaling": "count", "alpha": 4.0}),
-    )
-    yield RecommenderSpec(
-        name="content",
-        summary="Items whose vectors, in a saved collection, are like those of the history.",
-        make="nearkin.recommending.content:ContentRecommender",
-        params=ContentParams,
-        leading="collection",
-        examples=(),  # there is no collection that every machine has
-    )
+        RecommenderSpec(
+            name="item-knn",
+            summary="Items alike to those that the user had to do with.",
+            make="nearkin.recommending.item_neighbours:ItemKNN",
+            params=ItemKNNParams,
+            leading="similarity",
+            examples=(
+                {},
+                {"similarity": "jaccard", "shrinkage": 5.0},
+                {"similarity": "adjusted-cosine", "n_neighbors": 20},
+                {"weighting": "bm25"},
+            ),
+        ),
+        RecommenderSpec(
+            name="user-knn",
+            summary="What users with a similar history had to do with.",
+            make="nearkin.recommending.user_neighbours:UserKNN",
+            params=UserKNNParams,
+            leading="similarity",
+            examples=({}, {"similarity": "jaccard", "shrinkage": 5.0}, {"similarity": "adjusted-cosine"}),
+        ),
+        RecommenderSpec(
+            name="als",
+            summary="Factors by alternating least squares, for implicit feedback: users and items as vectors.",
+            make="nearkin.recommending.als:ALS",
+            params=ALSParams,
+            examples=({"factors": 8}, {"factors": 8, "regularization": 0.05, "scaling": "count", "alpha": 4.0}),
+        ),
+        RecommenderSpec(
+            name="content",
+            summary="Items whose vectors, in a saved collection, are like those of the history.",
+            make="nearkin.recommending.content:ContentRecommender",
+            params=ContentParams,
+            leading="collection",
+            examples=(),  # there is no collection that every machine has
+        ),
+    ]
