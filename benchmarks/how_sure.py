@@ -216,7 +216,7 @@ def foreign(data: Path) -> list[dict[str, Any]]:
 def main() -> None:
     """Run the parts whose data is there."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=[])
     options = parser.parse_args()
     data = Path(os.environ.get("NEARKIN_DATA", ""))
