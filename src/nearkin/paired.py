@@ -33,6 +33,8 @@ class Difference:
     low: float
     high: float
     queries: int
+    unit: str = "queries"
+    """What is asked, in words."""
 
     @classmethod
     def of(cls, differences: np.ndarray) -> Difference:
@@ -65,7 +67,7 @@ class Difference:
         return cls(0.0, 0.0, 0.0, queries)
 
     def __str__(self) -> str:
-        return f"{self.mean:+.3f} (95 % interval {self.low:+.3f} to {self.high:+.3f}, {self.queries:,} queries)"
+        return f"{self.mean:+.3f} (95 % interval {self.low:+.3f} to {self.high:+.3f}, {self.queries:,} {self.unit})"
 
 
 @dataclass(frozen=True)

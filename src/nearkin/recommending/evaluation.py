@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from copy import copy
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from nearkin.accuracy import Interval
 from nearkin.errors import ParameterError
 from nearkin.interactions import Interactions
-from nearkin.paired import Comparison, compare
+from nearkin.paired import Comparison, Difference, compare
 from nearkin.recommenders import Recommender
 from nearkin.recommending.popularity import Popular
 from nearkin.recommending.ranking_quality import MEASURES, coverage, novelty, personalization, ranking_measures
@@ -39,7 +39,8 @@ class RecommenderRow:
     ndcg, recall, precision, map, hit_rate : Interval
         Means over the users, with 95 % intervals; see `against` for differences, which are surer than two intervals side by side.
     coverage
-        Share of the items of the training part that anybody is recommended.
+        Share of the items that it knows, those of the training part and for `content` those of its collection, that anybody is
+        recommended.
     novelty
         Mean self-information of what is recommended, in bits.
     personalization
@@ -146,7 +147,7 @@ def evaluate_recommender(
     Parameters
     ----------
     recommender
-        One or several: names with options as on the command line, or recommenders, which are copied and fitted anew.
+        One or several: names with options as on the command line, or recommenders, of which copies are fitted anew.
     interactions
         All events, or, with `test`, those to learn from.
     split
@@ -154,7 +155,8 @@ def evaluate_recommender(
         the liked rest is to be found. ``"leave-last-out"``: the last item that each user liked is to be found, all else is learned
         from.
     test
-        What is to be found, for users of `interactions`; then there is no split to make.
+        What is to be found, for users of `interactions`; then there is no split to make. Items that a user has in `interactions`
+        are not asked of them, since they are never recommended; `notes` counts them.
     k
         Items recommended to each.
     share, given
@@ -199,6 +201,12 @@ def evaluate_recommender(
 def _split_of(
     interactions: Interactions, split: str, test: Interactions | None, share: float, given: float, seed: int
 ) -> Split:
+    for what, events in (("interactions", interactions), ("test", test)):
+        if not (isinstance(events, Interactions) or (events is None and what == "test")):
+            raise ParameterError(
+                f"{what} is a {type(events).__name__}, nearkin.Interactions expected",
+                hint="nk.Interactions(users, items)",
+            )
     if not len(interactions):
         raise ParameterError("there are no interactions to learn from")
     if test is not None:
@@ -212,16 +220,27 @@ def _split_of(
 
 def _named(recommender: Given | Iterable[Given], registry: Registry) -> list[tuple[str, Recommender]]:
     """Fresh recommenders, each with a name of its own."""
-    several = [recommender] if isinstance(recommender, str | Recommender) else list(recommender)
+    several = (
+        list(recommender) if isinstance(recommender, Iterable) and not isinstance(recommender, str) else [recommender]
+    )
     if not several:
         raise ParameterError("there is no recommender to evaluate", hint='pass "als", for one')
     named: list[tuple[str, Recommender]] = []
     for each in several:
+        if not isinstance(each, str | Recommender):
+            raise _no_recommender(each)
         name = each if isinstance(each, str) else each.name
-        made = registry.make("recommender", each) if isinstance(each, str) else deepcopy(each)
+        # What fit learns takes the place of what was learned before, so that a copy may share it, and with it whole collections.
+        made = registry.make("recommender", each) if isinstance(each, str) else copy(each)
         before = sum(other == name or other.startswith(f"{name} (") for other, _ in named)
         named.append((f"{name} ({before + 1})" if before else name, made))
     return named
+
+
+def _no_recommender(given: Any) -> ParameterError:
+    if isinstance(given, type) and issubclass(given, Recommender):
+        return ParameterError(f"{given.__name__} is a class, a recommender expected", hint=f"pass {given.__name__}()")
+    return ParameterError(f"{given!r:.60} is a {type(given).__name__}, a recommender or its name expected")
 
 
 def _row(
@@ -238,7 +257,8 @@ def _row(
     answered = time.perf_counter()
     wanted = np.array([len(each) for each in split.wanted])
     values = ranking_measures(_hits(answer, split.wanted), wanted)
-    means = {measure: Interval.of(values[measure]) for measure in MEASURES}
+    largest = {**dict.fromkeys(MEASURES, 1.0), "precision": float((np.minimum(k, wanted) / k).max())}
+    means = {measure: _interval(values[measure], largest[measure]) for measure in MEASURES}
     return RecommenderRow(
         name=name,
         ndcg=means["ndcg"],
@@ -252,8 +272,24 @@ def _row(
         learn_seconds=learned - start,
         answer_seconds=answered - learned,
         values=values,
-        against={} if beside is None else {each: compare(values[each], beside.values[each]) for each in MEASURES},
+        against={}
+        if beside is None
+        else {each: _comparison(values[each], beside.values[each], largest[each]) for each in MEASURES},
     )
+
+
+def _interval(values: np.ndarray, largest: float) -> Interval:
+    """Of a mean of values that are at most `largest`: intervals reckon with queries that were never asked and have all there is."""
+    found = Interval.of(values / largest)
+    return replace(found, mean=found.mean * largest, low=found.low * largest, high=found.high * largest)
+
+
+def _comparison(first: np.ndarray, second: np.ndarray, largest: float) -> Comparison:
+    """As `_interval`, of two."""
+    found = compare(first / largest, second / largest)
+    gap = found.difference
+    scaled = Difference(gap.mean * largest, gap.low * largest, gap.high * largest, gap.queries, unit="users")
+    return replace(found, first=found.first * largest, second=found.second * largest, difference=scaled)
 
 
 def _hits(answer: Suggestions, wanted: Sequence[Sequence[Any]]) -> np.ndarray:

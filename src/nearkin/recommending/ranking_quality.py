@@ -72,19 +72,28 @@ def novelty(codes: np.ndarray, popularity: np.ndarray, users: int) -> float:
     1.5
     """
     shares = np.maximum(popularity, 1.0 / max(1, users))[codes[codes >= 0]]
-    return float(-np.log2(shares).mean()) if len(shares) else 0.0
+    return max(0.0, float(-np.log2(shares).mean())) if len(shares) else 0.0
 
 
 def personalization(codes: np.ndarray) -> float:
-    """1 less the mean share of k places that two users' lists have in common: 0 where all get the same; 0 for one user alone.
+    """1 less the mean overlap of two users' lists, a share of the longer one: 0 where all get the same; 0 for one user alone.
+
+    Users who are recommended nothing are left out.
 
     Source: T. Zhou et al. (2010), inter-user diversity.
 
-    >>> personalization(np.array([[0, 1], [1, 2]]))
-    0.5
+    >>> personalization(np.array([[0, 1], [1, 2]])), personalization(np.array([[0, -1], [0, -1]]))
+    (0.5, 0.0)
     """
-    users, k = codes.shape
+    there = codes >= 0
+    lengths = there.sum(axis=1)
+    users = int((lengths > 0).sum())
     if users < 2:
         return 0.0
-    counts = np.bincount(codes[codes >= 0]).astype(np.float64)
-    return float(1.0 - (counts * (counts - 1)).sum() / (users * (users - 1) * k))
+    overlap, shorter = 0.0, np.zeros(int(codes.max()) + 1)
+    for length in np.unique(lengths[lengths > 0]).tolist():
+        some = lengths == length
+        counts = np.bincount(codes[some][there[some]], minlength=len(shorter)).astype(np.float64)
+        overlap += float((counts * ((counts - 1) / 2 + shorter)).sum()) / length
+        shorter += counts
+    return 1.0 - overlap / (users * (users - 1) / 2)

@@ -42,7 +42,7 @@ class Split:
 
 
 class _Pairs(NamedTuple):
-    """Each user and item once, in the order of users: the sum of the weights, and the last event."""
+    """Each user and item once, in the order of users: the sum of the weights, and the last event with a weight above 0."""
 
     users: np.ndarray
     items: np.ndarray
@@ -55,7 +55,7 @@ def _pairs(events: Interactions) -> _Pairs:
     width = max(1, len(events.items))
     keys, of_event = np.unique(events.user_codes * width + events.item_codes, return_inverse=True)
     last = np.zeros(len(keys), dtype=np.int64)
-    np.maximum.at(last, of_event, _ranks(events))
+    np.maximum.at(last, of_event, np.where(events.weights > 0, _ranks(events), 0))
     weights = np.bincount(of_event, weights=events.weights, minlength=len(keys))
     return _Pairs(keys // width, keys % width, weights, last, of_event)
 
@@ -72,6 +72,7 @@ def _ranks(events: Interactions) -> np.ndarray:
 def leave_last_out(events: Interactions) -> Split:
     """For each user the last item with a weight above 0 is asked for, all before and after it is learned from.
 
+    The last is by the last event with a weight above 0: having turned down an item later does not make it the last that was liked.
     All events of the user with that item are held out. Users with one item only are learned from and not asked for.
 
     Raises
@@ -108,7 +109,7 @@ def _tied(events: Interactions, pairs: _Pairs, final: np.ndarray) -> list[str]:
     when = by_rank[pairs.last]
     at_end = dict(zip(pairs.users[final].tolist(), when[final].tolist(), strict=True))
     same = np.array([at_end.get(user) == time for user, time in zip(pairs.users.tolist(), when.tolist(), strict=True)])
-    tied = int((np.bincount(pairs.users[same], minlength=1) > 1).sum())
+    tied = int((np.bincount(pairs.users[same & (pairs.weights > 0)], minlength=1) > 1).sum())
     if not tied:
         return []
     return [f"the last time of {tied:,} users is that of several items: the last one in the order of events is taken"]
@@ -137,7 +138,7 @@ def user_holdout(events: Interactions, *, share: float = 0.2, given: float = 0.8
     (3, 7, [2, 2, 2])
     """
     for name, value in (("share", share), ("given", given)):
-        if isinstance(value, bool) or not 0 < value < 1:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < 1:
             raise ParameterError(f"{name} is {value!r}, a number between 0 and 1 expected")
     pairs, rng = _pairs(events), np.random.default_rng(seed)
     counts = np.bincount(pairs.users, minlength=len(events.users))
@@ -169,23 +170,43 @@ def user_holdout(events: Interactions, *, share: float = 0.2, given: float = 0.8
 def given_split(train: Interactions, test: Interactions) -> Split:
     """What users of `test` had to do with, weights above 0, is asked for, and `train` learned from.
 
+    Items that the user has in `train` are not asked for, since what was seen is not recommended.
+
     Raises
     ------
     ParameterError
-        Nothing in `test` has a weight above 0.
+        Nothing in `test` has a weight above 0, or all of that is in `train` for the same user.
     """
     pairs = _pairs(test)
-    liked = np.flatnonzero(pairs.weights > 0)
-    if not len(liked):
+    liked = pairs.weights > 0
+    if not liked.any():
         raise ParameterError("test has no event with a weight above 0, so that there is nothing to find")
-    codes, starts = np.unique(pairs.users[liked], return_index=True)
-    wanted = [part.tolist() for part in np.split(test.items[pairs.items[liked]], starts[1:])]
+    seen = _in(train, test, pairs)
+    asked = np.flatnonzero(liked & ~seen)
+    if not len(asked):
+        raise ParameterError("train has all that test asks for, of the same users", hint="test with other events")
+    codes, starts = np.unique(pairs.users[asked], return_index=True)
+    wanted = [part.tolist() for part in np.split(test.items[pairs.items[asked]], starts[1:])]
     users = test.users[codes].tolist()
     known = set(train.users[np.unique(train.user_codes)].tolist())
     strangers = sum(each not in known for each in users)
+    again = int((liked & seen).sum())
     notes = [f"{strangers:,} users of test are unknown to the training part"] if strangers else []
-    notes += _left_out(len(np.unique(pairs.users)) - len(users), "with nothing liked in test")
+    notes += [f"{again:,} items of test are in the training part of the same user and not asked for"] if again else []
+    notes += _left_out(len(np.unique(pairs.users)) - len(users), "with nothing liked in test that is left to find")
     return Split(train, users, None, wanted, "given test", tuple(notes))
+
+
+def _in(train: Interactions, test: Interactions, pairs: _Pairs) -> np.ndarray:
+    """(pairs,) whether the user of each pair of `test` has the item in `train`."""
+    codes = []
+    for ids, known in ((test.users, train.users), (test.items, train.items)):
+        where = {each: code for code, each in enumerate(known.tolist())}
+        codes.append(np.array([where.get(each, -1) for each in ids.tolist()], dtype=np.int64))
+    users, items = codes[0][pairs.users], codes[1][pairs.items]
+    width = max(1, len(train.items))
+    there = np.isin(users * width + items, train.user_codes * width + train.item_codes)
+    return np.asarray(there & (users >= 0) & (items >= 0))
 
 
 def _left_out(count: int, which: str) -> list[str]:

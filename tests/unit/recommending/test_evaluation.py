@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from nearkin import Interactions, ItemKNN, Recommender, evaluate_recommender
+from nearkin import ALS, ContentRecommender, Interactions, ItemKNN, Recommender, build, evaluate_recommender
 from nearkin.errors import ParameterError, UnknownNameError
 from nearkin.recommending.ranking_quality import coverage, novelty, personalization, ranking_measures
 from nearkin.recommending.splits import given_split, leave_last_out, user_holdout
@@ -62,6 +62,15 @@ def test_measures_of_all_lists():
     assert novelty(codes, shares, 100) == pytest.approx(np.mean([-log2(shares[each]) for each in codes.ravel()]))
     assert coverage(codes, 40) == len(set(codes.ravel().tolist())) / 40
     assert (personalization(codes[:1]), novelty(np.array([[-1]]), shares, 9)) == (0.0, 0.0)
+    assert f"{novelty(np.array([[0]]), np.ones(1), 3):.2f}" == "0.00"
+
+
+@given(st.lists(st.sets(st.integers(0, 7), max_size=4), min_size=2, max_size=9))
+def test_lists_of_any_length_overlap(lists):
+    codes = np.array([[*sorted(each), *[-1] * (4 - len(each))] for each in lists])
+    told = [each for each in lists if each]
+    shared = [len(a & b) / max(len(a), len(b)) for row, a in enumerate(told) for b in told[:row]]
+    assert personalization(codes) == pytest.approx(1 - np.mean(shared) if shared else 0.0)
 
 
 # ---- splits ----------------------------------------------------------------------------------------------------------
@@ -90,10 +99,17 @@ def test_the_last_liked_item_is_left_out(seed, times):
     when = np.arange(80) if events.times is None else events.times
     table = events.matrix().toarray()
     for user, wanted in zip(split.users, split.wanted, strict=True):
-        own = events.users[events.user_codes] == user
+        own = (events.users[events.user_codes] == user) & (events.weights > 0)
         row = table[events.users.tolist().index(user)]
         last = {each: when[own & (events.items[events.item_codes] == each)].max() for each in events.items[row > 0]}
         assert max(last, key=lambda each: last[each]) == wanted[0]
+
+
+def test_an_item_that_was_turned_down_later_is_not_the_last_that_was_liked():
+    events = Interactions(["a", "a", "a"], [1, 2, 1], weights=[5, 5, -1], times=[1, 2, 3])
+    assert leave_last_out(events).wanted == [[2]]
+    disliked_at_once = Interactions(["a", "a", "a"], [1, 2, 3], weights=[5, 0, 0], times=[1, 1, 1])
+    assert leave_last_out(disliked_at_once).notes == ()  # nothing else that was liked is as late
 
 
 def test_ties_in_time_and_users_left_out_are_told():
@@ -131,8 +147,17 @@ def test_a_given_test_part_asks_for_what_it_likes():
     assert (split.users, split.wanted) == (["a", "c"], [[2], [1]])
     assert split.notes == (
         "1 users of test are unknown to the training part",
-        "1 users with nothing liked in test are not asked for",
+        "1 users with nothing liked in test that is left to find are not asked for",
     )
+
+
+def test_what_a_user_has_already_is_not_asked_for():
+    train = Interactions(["a", "b", "b"], [1, 1, 2])
+    split = given_split(train, Interactions(["b", "a", "a", "z"], [2, 1, 2, 1]))
+    assert (split.users, split.wanted) == (["a", "z"], [[2], [1]])
+    assert "2 items of test are in the training part of the same user and not asked for" in split.notes
+    with pytest.raises(ParameterError, match="train has all that test asks for"):
+        given_split(train, train)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +168,12 @@ def test_a_given_test_part_asks_for_what_it_likes():
         (lambda: user_holdout(some_events(0), share=1.0), "share is 1.0, a number between 0 and 1 expected"),
         (lambda: given_split(some_events(0), Interactions(["a"], [1], weights=[-1])), "test has no event"),
         (lambda: evaluate_recommender("item-knn", some_events(0), split="half"), "split is 'half'"),
+        (lambda: user_holdout(some_events(0), share="0.2"), "share is '0.2', a number between"),
+        (lambda: evaluate_recommender("item-knn", some_events(0), given="x"), "given is 'x', a number between"),
+        (lambda: evaluate_recommender(ItemKNN, some_events(0)), "ItemKNN is a class, a recommender expected"),
+        (lambda: evaluate_recommender(["als", 3], some_events(0)), "3 is a int, a recommender or its name expected"),
+        (lambda: evaluate_recommender("als", [1, 2]), "interactions is a list, nearkin.Interactions expected"),
+        (lambda: evaluate_recommender("als", some_events(0), test=[]), "test is a list, nearkin.Interactions expected"),
         (lambda: evaluate_recommender([], some_events(0)), "there is no recommender"),
         (lambda: evaluate_recommender("item-knn", Interactions([], [])), "there are no interactions"),
         (lambda: evaluate_recommender("item-knn", some_events(0), k=0), "k is 0"),
@@ -216,6 +247,29 @@ def test_a_recommender_that_is_given_is_not_fitted():
     mine = ItemKNN()
     evaluate_recommender(mine, planted())
     assert not mine.fitted
+
+
+def test_recommenders_over_collections_and_fitted_ones_are_taken_and_left_as_they_were():
+    events = planted()
+    vectors = np.random.default_rng(0).normal(size=(75, 8)).astype(np.float32)
+    content = ContentRecommender(build(vectors, ids=list(range(75)), metric="cosine"))
+    factors = ALS(factors=4, iterations=2).fit(events)
+    before = factors.recommend(0).ids.tolist()
+    found = evaluate_recommender([content, factors], events, split="leave-last-out", k=5)
+    assert {row.name for row in found.rows} == {"content", "als", "popular"}
+    assert not content.fitted
+    assert factors.recommend(0).ids.tolist() == before
+
+
+def test_intervals_of_precision_are_those_of_recall_where_one_item_is_wanted():
+    row = evaluate_recommender("item-knn", planted(), split="leave-last-out", k=5)["item-knn"]
+    recall, precision = row.against["recall"].difference, row.against["precision"].difference
+    assert recall.low > 0
+    assert 5 * precision.low == pytest.approx(recall.low)
+    assert 5 * precision.high == pytest.approx(recall.high)
+    assert (5 * row.precision.low, 5 * row.precision.high) == pytest.approx((row.recall.low, row.recall.high))
+    assert row.against["precision"].p_value == pytest.approx(row.against["recall"].p_value)
+    assert str(precision).endswith("200 users)")
 
 
 def test_it_prints_a_table_and_becomes_json():
