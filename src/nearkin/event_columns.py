@@ -46,6 +46,9 @@ _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 _FINER = ((1e17, 1e9, "nanoseconds"), (1e14, 1e6, "microseconds"), (1e11, 1e3, "milliseconds"))
 """Numbers from which on a time is in a finer unit than seconds, which would be after the year 5138."""
 
+_DATES = (19000101, 22001231)
+"""Numbers such as 20260131, of which seconds would all be of a few weeks of 1970."""
+
 
 @dataclass(frozen=True)
 class EventColumns:
@@ -298,6 +301,8 @@ class EventReader:
     _item_codes: array[int] = field(default_factory=lambda: array("q"))
     _weights: array[float] = field(default_factory=lambda: array("d"))
     _times: array[float] = field(default_factory=lambda: array("d"))
+    _bare_times: bool = False
+    """Whether a time is a number, so that its unit has to be guessed."""
 
     def __post_init__(self) -> None:
         if self.on_bad not in ("fail", "skip"):
@@ -336,6 +341,7 @@ class EventReader:
         self._item_codes.append(self._items.setdefault(what, len(self._items)))
         self._weights.append(much)
         self._times.append(when)
+        self._bare_times = self._bare_times or (self.columns.time is not None and _is_number(time))
 
     def _bad(self, problem: str, error: ValueError) -> None:
         problem = f"row {self.rows:,} of {self.what}: the {problem}"
@@ -363,8 +369,9 @@ class EventReader:
         if self.skipped:
             told.append(f"{self.skipped:,} of {self.rows:,} rows were left out ({self.first_problem})")
         times, unit = self._seconds()
-        if unit:
-            told.append(f"times are taken for {unit}")
+        if times is not None:
+            first, last = np.floor([times.min(), times.max()]).astype("datetime64[s]").astype("datetime64[D]")
+            told.append(f"times are {f'taken for {unit}, ' if unit else ''}from {first} to {last}")
         weights = None if self.columns.weight is None else np.array(self._weights)
         users, items = self._ids(self._users, "user"), self._ids(self._items, "item")
         codes = np.array(self._user_codes, dtype=np.int64), np.array(self._item_codes, dtype=np.int64)
@@ -385,15 +392,43 @@ class EventReader:
         return ids
 
     def _seconds(self) -> tuple[np.ndarray | None, str]:
-        """Times in seconds, and the unit that they were in if it is another."""
+        """Times in seconds, and what the numbers among them are taken for."""
         if self.columns.time is None:
             return None, ""
         times = np.array(self._times)
+        if not self._bare_times:
+            return times, ""
+        days = _days(times)
+        if days is not None:
+            return days, "dates such as 20260131"
         middle = float(np.median(np.abs(times)))
         for least, divisor, unit in _FINER:
             if middle >= least:
                 return times / divisor, unit
-        return times, ""
+        return times, "seconds"
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        float(cell)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _days(numbers: np.ndarray) -> np.ndarray | None:
+    """Seconds of numbers that are all dates written yyyymmdd; None of others."""
+    if numbers.min() < _DATES[0] or numbers.max() > _DATES[1] or (numbers % 1).any():
+        return None
+    whole = numbers.astype(np.int64)
+    years, months, days = whole // 10_000, whole // 100 % 100, whole % 100
+    if months.min() < 1 or months.max() > 12 or days.min() < 1:
+        return None
+    month = (12 * (years - 1970) + months - 1).astype("datetime64[M]")
+    day = month.astype("datetime64[D]") + (days - 1)
+    if (day.astype("datetime64[M]") != month).any():
+        return None
+    return day.astype("datetime64[s]").astype(np.float64)
 
 
 def read_table(table: Any, on_bad: OnBad = "fail", **asked: str | None) -> Events:
@@ -433,4 +468,6 @@ def _columns_of(table: Any) -> dict[str, Any]:
 
 
 def _plain(values: Any) -> list[Any]:
+    if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+        values = values.astype("datetime64[us]")  # of nanoseconds, tolist makes bare numbers
     return list(values.tolist()) if hasattr(values, "tolist") else list(values)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from math import inf
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nearkin.errors import ParameterError, VectorError
-from nearkin.event_columns import Events, OnBad, read_table
+from nearkin.event_columns import LARGEST, Events, OnBad, read_table
 from nearkin.ids import read_ids
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Interactions:
     users, items
         n ids each, whole numbers or strings; an event that comes again counts again.
     weights
-        n numbers, such as ratings or counts; left out, 1 each. Below 0 for what a user turned down.
+        n numbers between -1e30 and 1e30, such as ratings or counts; left out, 1 each. Below 0 for what a user turned down.
     times
         n numbers of seconds, or numpy datetimes; left out where they are not known.
 
@@ -53,7 +53,7 @@ class Interactions:
     ParameterError
         Ids of several kinds, or not one of each for every event.
     VectorError
-        Weights or times that are not finite numbers.
+        Weights or times that are not finite numbers, or weights beyond 1e30.
     """
 
     def __init__(self, users: Iterable[Any], items: Iterable[Any], *, weights: Any = None, times: Any = None) -> None:
@@ -64,7 +64,7 @@ class Interactions:
             )
         self.users, self.user_codes = _codes(whose)
         self.items, self.item_codes = _codes(what)
-        self.weights = np.ones(len(whose)) if weights is None else _numbers(weights, len(whose), "weights")
+        self.weights = np.ones(len(whose)) if weights is None else _weights(weights, len(whose))
         self.times = None if times is None else _numbers(_seconds(times), len(whose), "times")
         self.notes: tuple[str, ...] = ()
 
@@ -101,8 +101,10 @@ class Interactions:
         Examples
         --------
         >>> bought = Interactions.from_table({"customer": ["ann", "bob"], "sku": [7, 8], "when": ["2026-01-31", "2026-02-01"]})
-        >>> bought.items.tolist(), (bought.times[1] - bought.times[0]).item(), bought.notes
-        ([7, 8], 86400.0, ("column 'customer' is the user, 'sku' is the item, 'when' is the time",))
+        >>> bought.items.tolist(), (bought.times[1] - bought.times[0]).item()
+        ([7, 8], 86400.0)
+        >>> print(*bought.notes, sep=", ")
+        column 'customer' is the user, 'sku' is the item, 'when' is the time, times are from 2026-01-31 to 2026-02-01
         """
         return cls.of_events(read_table(table, on_bad, user=user, item=item, weight=weight, time=time))
 
@@ -148,13 +150,24 @@ class Interactions:
     def at_least(self, weight: float) -> Interactions:
         """The same events, those of a smaller weight with weight 0: seen, so that it is not recommended again, and not liked.
 
+        Raises
+        ------
+        ParameterError
+            `weight` is no finite number, or above that of all events.
+
         Examples
         --------
         >>> Interactions(["a", "a"], [1, 2], weights=[2, 5]).at_least(4).weights.tolist()
         [0.0, 5.0]
         """
+        least = _finite("weight", weight)
+        if len(self) and self.weights.max() < least:
+            raise ParameterError(
+                f"no event has a weight of at least {least:g}, the largest is {self.weights.max():g}",
+                hint="ask for less, so that something is liked",
+            )
         kept = self.select(np.arange(len(self)))
-        kept.weights = np.where(self.weights >= weight, self.weights, 0.0)
+        kept.weights = np.where(self.weights >= least, self.weights, 0.0)
         return kept
 
     def decayed(self, half_life: float | str, *, now: float | None = None) -> Interactions:
@@ -170,7 +183,7 @@ class Interactions:
         Raises
         ------
         ParameterError
-            There are no times, or the half-life is not above 0.
+            There are no times, the half-life is not above 0, or `now` is no finite number.
 
         Examples
         --------
@@ -180,9 +193,10 @@ class Interactions:
         if self.times is None:
             raise ParameterError("the interactions have no times to decay by", hint="pass times=")
         half_life = read_half_life(half_life)
+        at = None if now is None else _finite("now", now)
         aged = self.select(np.arange(len(self)))
         if len(self):
-            last = float(self.times.max()) if now is None else float(now)
+            last = float(self.times.max()) if at is None else at
             aged.weights = self.weights * 0.5 ** (np.maximum(0.0, last - self.times) / half_life)
         return aged
 
@@ -240,6 +254,22 @@ def _seconds(times: Any) -> Any:
             raise VectorError(f"times: event {int(np.flatnonzero(np.isnat(array))[0])} has no time")
         return array.astype("datetime64[us]").astype(np.int64) / 1e6
     return array
+
+
+def _finite(what: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not isfinite(value):
+        raise ParameterError(f"{what} is {value!r}, a finite number expected")
+    return float(value)
+
+
+def _weights(values: Any, count: int) -> np.ndarray:
+    weights = _numbers(values, count, "weights")
+    wrong = np.flatnonzero(np.abs(weights) > LARGEST)
+    if len(wrong):
+        raise VectorError(
+            f"weights: event {int(wrong[0])} has {weights[wrong[0]]:g}, numbers between -1e30 and 1e30 expected"
+        )
+    return weights
 
 
 def _numbers(values: Any, count: int, what: str) -> np.ndarray:

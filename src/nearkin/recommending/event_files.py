@@ -6,6 +6,7 @@ import csv
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -53,14 +54,15 @@ def read_interactions(
     user, item, weight, time
         Names of the columns; those left out are guessed by well-known names (userId, movieId, rating, timestamp, customer, sku,
         quantity, ...), and of a file without a header by their order. `Interactions.notes` says which were taken. Times are
-        seconds since 1970 (or milli-, micro- or nanoseconds) or ISO dates.
+        seconds since 1970 (or milli-, micro- or nanoseconds), ISO dates or dates such as 20260131; `notes` says for what they
+        were taken, and from when to when they are.
     format
         Name and options, such as ``"csv:delimiter=pipe"``; by default from the file's name, and the delimiter from its lines.
     baskets
         Whether each line is a basket, its cells the items and its number, from 1 on, the user. None to see that from lines of
-        differing length.
+        differing length; where three in four have the same, the others are taken for broken lines of a table.
     on_bad
-        ``"skip"`` leaves out rows that lack an id, a number or a time; ``"fail"`` refuses them.
+        ``"skip"`` leaves out rows that lack an id, a number or a time, and broken lines; ``"fail"`` refuses them.
     encoding
         Of text, such as ``"latin-1"``.
 
@@ -90,7 +92,12 @@ def read_interactions(
         if baskets or (baskets is None and delimiter and not any(asked.values()) and _are_baskets(place, delimiter)):
             return Interactions.of_events(_read_baskets(place, path, delimiter or ",", asked, on_bad))
         reader = reader_of(place, formats, format, delimiter)
-        return Interactions.of_events(_read_events(reader, place, os.fspath(path), asked, on_bad))
+        with _without_broken_lines(place, delimiter if on_bad == "skip" else None) as (whole, notes):
+            try:
+                read = _read_events(reader, whole, os.fspath(path), asked, on_bad)
+            except CorruptFileError as error:
+                raise _with_advice(error, place, delimiter, baskets) from error
+        return Interactions.of_events(read._replace(notes=(*read.notes, *notes)))
 
 
 def _read_events(reader: VectorFormat, place: Path, what: str, asked: dict[str, str | None], on_bad: OnBad) -> Events:
@@ -205,17 +212,68 @@ def _even(widths: Sequence[int]) -> bool:
 
 
 def _are_baskets(path: Path, delimiter: str) -> bool:
-    """Whether lines differ in length, and the first does not name a user and an item."""
+    """Whether lines differ in length, few having the same, and the first does not name a user and an item."""
     if delimiter == DOUBLE:
         return False
     lines = _first_lines(path)
-    widths = set(_widths(lines, delimiter))
+    widths = Counter(_widths(lines, delimiter))
+    if _are_of_a_table(widths):
+        return False
     names = next(csv.reader(lines[:1], delimiter=delimiter), [])
     try:
         find_columns("", [each.strip() for each in names], {})
     except ParameterError:
         return len(widths) > 1
     return False
+
+
+def _are_of_a_table(widths: Counter[int]) -> bool:
+    """Whether nearly all lines have the same number of cells, two or more."""
+    width, lines = widths.most_common(1)[0] if widths else (0, 0)
+    return width > 1 and widths.total() >= 4 and 4 * lines >= 3 * widths.total()
+
+
+def _broken_lines(place: Path, delimiter: str) -> tuple[int, str]:
+    """How many lines have another number of cells than the first, and which is the first of those, in words."""
+    count, first, width = 0, "", 0
+    with _text_of(place, place) as lines:
+        reader = csv.reader(lines, delimiter=delimiter[0])
+        for cells in reader:
+            width = width or len(cells)
+            if cells and len(cells) != width:
+                count += 1
+                first = first or f"line {reader.line_num:,} has {len(cells)} cells, {width} expected"
+    return count, first
+
+
+@contextmanager
+def _without_broken_lines(place: Path, delimiter: str | None) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """A file all of whose lines have as many cells as the first: the file itself, or one that is there for as long as this
+    lasts; and what was left out, in words. Without a delimiter, the file as it is."""
+    count, first = (0, "") if delimiter is None else _broken_lines(place, delimiter)
+    if not count or delimiter is None:
+        yield place, ()
+        return
+    with tempfile.TemporaryDirectory(prefix="nearkin-") as folder:
+        target = Path(folder) / place.name
+        width = 0
+        with _text_of(place, place) as lines, target.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, delimiter=delimiter[0])
+            for cells in csv.reader(lines, delimiter=delimiter[0]):
+                width = width or len(cells)
+                if len(cells) == width:
+                    writer.writerow(cells)
+        yield target, (f"{count:,} line{'s were' if count > 1 else ' was'} left out ({first})",)
+
+
+def _with_advice(error: CorruptFileError, place: Path, delimiter: str | None, baskets: bool | None) -> CorruptFileError:
+    """The same error, with what to do about it if a line is broken."""
+    if delimiter is None or error.hint or not _broken_lines(place, delimiter)[0]:
+        return error
+    hint = 'correct it, or leave such lines out: on_bad="skip" (--on-bad skip)'
+    return CorruptFileError(
+        error.message, hint=hint + ("; if each is a basket: baskets=True (--baskets)" if baskets is None else "")
+    )
 
 
 def reader_of(path: Path, formats: Formats, format: str | None, delimiter: str | None) -> VectorFormat:

@@ -13,7 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nearkin as nk
-from nearkin.errors import CorruptFileError, InputError, NearkinError, NotSupportedError, ParameterError, StorageError
+from nearkin.errors import (
+    CorruptFileError,
+    InputError,
+    NearkinError,
+    NotSupportedError,
+    ParameterError,
+    StorageError,
+    VectorError,
+)
 from nearkin.recommending.item_names import read_item_names
 from nearkin.recommending.popularity import Popular
 
@@ -76,6 +84,7 @@ def test_files_of_movielens(write):
     assert as_events(read) == [(196, 242, 3.0, 881250949.0), (186, 302, 3.0, 891717742.0)]
     assert read.notes == (
         "column 'column1' is the user, 'column2' is the item, 'column3' is the weight, 'column4' is the time",
+        "times are taken for seconds, from 1997-12-04 to 1998-04-04",
     )
     double = write("ratings.dat", "1::1193::5::978300760\n1::661::3::978302109\n")
     assert as_events(nk.read_interactions(double)) == [(1, 1193, 5.0, 978300760.0), (1, 661, 3.0, 978302109.0)]
@@ -104,6 +113,25 @@ def test_baskets(write):
     ragged = write("ragged.csv", "user,item,rating\na,b,1,5\n")
     with pytest.raises(CorruptFileError, match="line 2 has 4 cells, 3 expected"):
         nk.read_interactions(ragged)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("u.data", "1\t2\t5\t881\n1\t3\t5\t882\n2\t2\t4\t883\n2\t7\t4\n", "line 4 has 3 cells, 4 expected"),
+        ("u.csv", "user,item,rating\n1,2,5\n1,3,5,9\n2,2,4\n", "line 3 has 4 cells, 3 expected"),
+        ("u.dat", "1::2::5\n1::3::5\n1::3\n2::2::4\n", "line 3 has 3 cells, 5 expected"),
+    ],
+)
+def test_broken_lines_of_a_table_are_no_baskets(write, name, text, line):
+    path = write(name, text)
+    with pytest.raises(CorruptFileError, match=f"{line}; correct it, or leave such lines out.*--on-bad skip"):
+        nk.read_interactions(path)
+    read = nk.read_interactions(path, on_bad="skip")
+    lines = text.splitlines(keepends=True)
+    del lines[int(line.split()[1]) - 1]
+    assert as_events(read) == as_events(nk.read_interactions(write(f"whole-{name}", "".join(lines))))
+    assert read.notes[-1] == f"1 line was left out ({line})"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -167,7 +195,15 @@ def test_times(write):
     for scale, unit in ((1e3, "milliseconds"), (1e6, "microseconds"), (1e9, "nanoseconds")):
         read = times(f"{1769817600 * scale:.0f}", f"{1769817601 * scale:.0f}")
         assert read.times.tolist() == [1769817600.0, 1769817601.0]
-        assert read.notes[-1] == f"times are taken for {unit}"
+        assert read.notes[-1] == f"times are taken for {unit}, from 2026-01-31 to 2026-01-31"
+    dates = times("20240229", "20260131")
+    assert dates.times.tolist() == [1709164800.0, 1769817600.0]
+    assert dates.notes[-1] == "times are taken for dates such as 20260131, from 2024-02-29 to 2026-01-31"
+    for numbers in (("20260131", "20260230"), ("20260131", "20261301"), ("20260131", "20260131.5"), ("20260100", "7")):
+        read = times(*numbers)
+        assert read.times.tolist() == [float(each) for each in numbers]
+        assert read.notes[-1].startswith("times are taken for seconds, from 1970-0")
+    assert times("2026-01-31", "2026-02-01T12:00").notes[-1] == "times are from 2026-01-31 to 2026-02-01"
     unread = times("31/01/2026")
     assert unread.times is None
     assert "column 'date' is left out" in unread.notes[0]
@@ -268,6 +304,15 @@ def test_tables_in_memory():
         {"user": "b", "item": "y", "day": datetime(2026, 1, 31, tzinfo=UTC)},
     ]
     assert nk.Interactions.from_table(records).times.tolist() == [1769817600.0] * 2
+    for stamps in (
+        np.array(["1970-01-02", "1970-01-03"], dtype="datetime64[ns]"),
+        pd.to_datetime(["1970-01-02", "1970-01-03"]),
+    ):
+        typed = nk.Interactions.from_table({"user": [1, 2], "item": [7, 8], "when": stamps})
+        assert typed.times.tolist() == [86_400.0, 172_800.0]
+    gap = {"user": [1], "item": [7], "when": np.array(["NaT"], dtype="datetime64[ns]")}
+    with pytest.raises(InputError, match="row 0 of the table: the time is missing"):
+        nk.Interactions.from_table(gap, time="when")
     with pytest.raises(InputError, match="the table is a int"):
         nk.Interactions.from_table(3)
     with pytest.raises(InputError, match=r"have \[1, 2\] values"):
@@ -285,6 +330,25 @@ def test_half_lives():
     for wrong in ("", "30 moons", "-3d", "0d", 0, True, None, float("nan"), "1e3"):
         with pytest.raises(ParameterError, match="half_life is"):
             events.decayed(wrong)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), "4", None, True])
+def test_bounds_that_are_no_numbers_are_refused(wrong):
+    events = nk.Interactions(["a", "a"], [1, 2], times=[0, 1])
+    with pytest.raises(ParameterError, match=r"weight is .*, a finite number expected"):
+        events.at_least(wrong)
+    if wrong is not None:
+        with pytest.raises(ParameterError, match=r"now is .*, a finite number expected"):
+            events.decayed("1d", now=wrong)
+
+
+def test_a_bound_above_all_weights_is_told_and_weights_have_one():
+    events = nk.Interactions(["a", "a"], [1, 2], weights=[5, 1])
+    with pytest.raises(ParameterError, match="no event has a weight of at least 9, the largest is 5"):
+        events.at_least(9)
+    assert events.at_least(5).weights.tolist() == [5, 0]
+    with pytest.raises(VectorError, match="weights: event 1 has -1e\\+31, numbers between"):
+        nk.Interactions(["a", "a"], [1, 2], weights=[1, -1e31])
 
 
 def test_what_was_seen_and_not_liked_is_hidden_and_not_counted():
