@@ -96,6 +96,11 @@ def test_a_table_that_says_because_of_what(run: Run, shop: Path) -> None:
     assert lines[2].split() == ["#", "item", "title", "score", "because", "of"]
     assert lines[4].startswith("1  sku-2  Mate ")
     assert lines[4].endswith("Lager -10%")
+    priced = run("recommend", "shop", "--liked", "sku-1", "-k", "1", "--show", "price")
+    assert priced.stdout.splitlines()[0] == "liked Green tea"
+    assert priced.stdout.splitlines()[4].split()[:4] == ["1", "sku-2", "Mate", "6"]
+    (found,) = told(run("recommend", "shop", "--liked", "sku-1", "-k", "1", "--show", "price", "--json"))
+    assert (found["items"][0]["price"], found["items"][0]["because"][0]["name"]) == (6, "Green tea")
     shown = run("recommend", "shop", "--liked", "sku-1", "-k", "1", "--show", "price", "--show", "title")
     assert shown.stdout.splitlines()[2].split()[:4] == ["#", "item", "price", "title"]
 
@@ -106,6 +111,7 @@ def test_filters_among_and_what_is_left(run: Run, shop: Path, tmp_path: Path) ->
     (tmp_path / "some.txt").write_text("sku-5\n\nsku-1\nsku-77\n")
     result = run("recommend", "shop", "--liked", "sku-1", "--among", "some.txt")
     assert result.stdout.startswith("liked Green tea: 2 rows may be answered, 1 of them liked or disliked, 10 asked\n")
+    assert "1 of 3 ids in some.txt are of no item" in result.stderr
     (seen,) = told(run("recommend", "shop", "--liked", "sku-1", "--include-seen", "-k", "1", "--json"))
     assert seen["items"][0]["id"] == "sku-1"
     missing = run("recommend", "shop", "--liked", "sku-1", "--where", "prize < 7")
@@ -119,7 +125,43 @@ def test_ids_that_are_numbers(run: Run, built: Path) -> None:
     assert found["items"][0]["because"][0]["id"] in (3, 17)
 
 
+def test_an_id_that_is_given_twice_counts_once(run: Run, shop: Path, events: Path) -> None:
+    call = ("recommend", "shop", "-k", "2", "--json", "--liked")
+    assert told(run(*call, "sku-1,sku-3,sku-1")) == told(run(*call, "sku-1,sku-3"))
+
+
 # ---- from events -----------------------------------------------------------------------------------------------------
+
+
+def test_ids_that_begin_with_dashes(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "n.csv").write_text("user,item\n1,-7\n1,8\n2,8\n2,9\n")
+    (tmp_path / "some.txt").write_text("--5\n-7\n")
+    call = ("recommend", "n.csv", "--method", "popular", "--among", "some.txt")
+    result = run(*call, "--user=--5", "--user=2")
+    assert result.stdout.startswith("user --5: an unknown user: all by popularity")
+    assert [line.split()[1] for line in result.stdout.splitlines() if line.startswith("1  ")] == ["-7", "-7"]
+    assert "1 of 2 ids in some.txt are of no item" in result.stderr
+
+
+def test_what_popular_does_not_look_at_is_told(run: Run, events: Path) -> None:
+    liked = run("recommend", "events.csv", "--method", "popular", "--liked", "sku-2")
+    assert "popular recommends the same to everybody" in liked.stderr
+    aged = run("recommend", "events.csv", "--method", "popular", "--user", "ann", "--half-life", "30d")
+    assert "--half-life changes nothing" in aged.stderr
+    assert "recommends the same" not in aged.stderr
+    other = run(
+        "--plugin",
+        "together.py",
+        "recommend",
+        "events.csv",
+        "--method",
+        "together",
+        "--liked",
+        "sku-2",
+        "--half-life",
+        "9d",
+    )
+    assert "popular" not in other.stderr
 
 
 def test_users(run: Run, events: Path) -> None:
@@ -142,7 +184,7 @@ def test_users(run: Run, events: Path) -> None:
     assert (
         "user bbo, did you mean 'bob'?: an unknown user: all by popularity, only 3 items are left to recommend" in lines
     )
-    assert "known to 100% of the users" in result.stdout
+    assert "liked by 100% of the users" in result.stdout
     assert "column 'user' is the user, 'item' is the item, 'stars' is the weight, 'when' is the time" in result.stderr
 
 
@@ -194,6 +236,9 @@ def test_quality_beside_popularity(run: Run, events: Path, tmp_path: Path) -> No
     lines = run(*call).stdout.splitlines()
     assert lines[2].split()[:2] == ["method", "NDCG@5"]
     assert lines[4].split()[0] == "together"
+    usual = run("recommend", "two.csv", "--evaluate").stdout.splitlines()
+    assert {line.split()[0] for line in usual[4:]} == {"item-knn", "user-knn", "als", "popular"}
+    assert max(map(len, usual)) <= 80
 
 
 @pytest.mark.parametrize(
@@ -206,6 +251,18 @@ def test_quality_beside_popularity(run: Run, events: Path, tmp_path: Path) -> No
         (("shop", "--liked", "sku-1", "--show", "prize"), 3, "no row has the field 'prize'"),
         (("shop", "--liked", "sku-1", "--where", "price <"), 2, "filter cannot be read at column 8"),
         (("shop", "--liked", "sku-1", "--among", "none.txt"), 5, "none.txt"),
+        (("shop", "--liked", "nope"), 3, "there is no row with id 'nope'; its ids are such as 'sku-1', 'sku-2'"),
+        (("nofolder",), 5, "there is no file nofolder, and no index"),
+        ((".empty", "--liked", "a"), 5, ".empty is a folder and not an index"),
+        (("shop", "--liked", "sku-1", "-k", "1000000000"), 2, "1<=x<=1000000"),
+        (("events.csv", "--liked", "sku-1", "--disliked", "sku-1"), 2, "'sku-1' is both liked and disliked"),
+        (("events.csv", "--liked", "nope", "--method", "popular"), 3, "its items are such as 'sku-1', 'sku-2'"),
+        (("events.csv", "--user", "ann", "--among", "none.txt"), 5, "there is no file none.txt"),
+        (
+            ("events.csv", "--user", "ann", "--min-weight", "9"),
+            2,
+            "no event has a weight of at least 9, the largest is 5",
+        ),
         (("events.csv", "--method", "popular"), 2, "--user, --liked, --similar or --evaluate, exactly one"),
         (("events.csv", "--user", "ann", "--liked", "sku-1"), 2, "exactly one of them"),
         (("events.csv", "--user", "ann", "--where", "a = 1"), 2, "--where is an option of an index"),
@@ -226,6 +283,7 @@ def test_quality_beside_popularity(run: Run, events: Path, tmp_path: Path) -> No
     ],
 )
 def test_errors(run: Run, shop: Path, events: Path, arguments: tuple[str, ...], code: int, words: str) -> None:
+    (events.parent / ".empty").mkdir()
     result = run("recommend", *arguments)
     assert result.exit_code == code, result.output
     assert words in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from nearkin.cli.filter_notes import note_missing_fields
 from nearkin.cli.options import json_option, where_option
 from nearkin.cli.rendering import note, working
 from nearkin.cli.session import Session
-from nearkin.errors import ParameterError, StorageError
+from nearkin.errors import NearkinError, ParameterError, StorageError
 
 if TYPE_CHECKING:
     from nearkin.collection import Collection
@@ -41,13 +42,18 @@ OF_EVENTS = {
     "baskets": "--baskets",
 }
 USUAL_METHOD = "item-knn"
+COMPARED = ("item-knn", "user-knn", "als")
+"""Methods that are evaluated where none is named."""
+
+MOST = 1_000_000
+"""Items wanted, at most, as `nearkin search` has it."""
 
 _options = (
     click.option(
         "--liked", metavar="IDS", multiple=True, help="Items that are liked, such as sku-1,sku-7; repeatable."
     ),
     click.option("--disliked", metavar="IDS", multiple=True, help="Items that are not; repeatable."),
-    click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Items wanted."),
+    click.option("-k", "k", type=click.IntRange(1, MOST), default=10, show_default=True, help="Items wanted."),
     click.option("--include-seen", is_flag=True, help="Recommend what is known already, too."),
     where_option,
     click.option("--among", metavar="FILE", help="Only items whose ids a file has, one a line."),
@@ -66,7 +72,8 @@ _options = (
         "methods",
         metavar="NAME[:OPTIONS]",
         multiple=True,
-        help=f"What recommends, such as als or popular; repeatable with --evaluate.  [default: {USUAL_METHOD}]",
+        help="What recommends, such as als or popular; several, each with --method, are compared by --evaluate.  "
+        f"[default: {USUAL_METHOD}; with --evaluate {', '.join(COMPARED)}]",
     ),
     click.option("--half-life", metavar="TIME", help="Let events count half after this time, such as 90d."),
     click.option("--min-weight", type=float, metavar="X", help="Smaller weights mean seen and not liked."),
@@ -102,7 +109,8 @@ def recommend(session: Session, /, source: str, as_json: bool, **given: Any) -> 
     they --liked. Columns are guessed by their names, and what was guessed is told.
 
     Prints the items with their scores, and because of what each is there; a user of whom nothing is known gets what is popular.
-    --evaluate holds out users, or the last item of each, and prints how many of their items each --method finds.
+    --evaluate holds out users, or the last item of each, and prints how many of their items each --method finds; without one,
+    item-knn, user-knn and als.
 
     \b
     nearkin recommend indexes/shop --liked sku-1,sku-7 --disliked sku-3 --where 'price < 50'
@@ -112,6 +120,8 @@ def recommend(session: Session, /, source: str, as_json: bool, **given: Any) -> 
     nearkin recommend ratings.csv --evaluate --method als --method item-knn
     """
     given["liked"], given["disliked"] = _ids(given["liked"]), _ids(given["disliked"])
+    _need_source(session, source, given["format"])
+    _need_one_side(given["liked"], given["disliked"])
     if _is_index(source):
         _refuse(given, OF_EVENTS, f"{source} is an index", "of a file of events")
         if not given["liked"]:
@@ -128,10 +138,32 @@ def recommend(session: Session, /, source: str, as_json: bool, **given: Any) -> 
 
 
 def _ids(texts: Sequence[str]) -> list[str]:
-    """Ids between commas; one with a comma inside stands between quotes."""
+    """Ids between commas, each once; one with a comma inside stands between quotes."""
     import csv
 
-    return [each.strip() for row in csv.reader(texts, skipinitialspace=True) for each in row if each.strip()]
+    cells = (each.strip() for row in csv.reader(texts, skipinitialspace=True) for each in row)
+    return list(dict.fromkeys(filter(None, cells)))
+
+
+def _need_source(session: Session, source: str, format: str | None) -> None:
+    """Raise if the source is neither a file, nor an index, nor a folder with files that can be read."""
+    if source == "-" or _is_index(source):
+        return
+    if not Path(source).exists():
+        raise StorageError(f"there is no file {source}, and no index")
+    if Path(source).is_dir():
+        from nearkin.files import find_format
+
+        try:
+            find_format(source, registry=session.registry, format=format)
+        except NearkinError as error:
+            raise StorageError(f"{source} is a folder and not an index", hint="nor has it files of events") from error
+
+
+def _need_one_side(liked: Sequence[str], disliked: Sequence[str]) -> None:
+    both = [each for each in liked if each in disliked]
+    if both:
+        raise ParameterError(f"{both[0]!r} is both liked and disliked", hint="leave it out of one of the two")
 
 
 def _is_index(source: str) -> bool:
@@ -172,16 +204,21 @@ def _lines(path: str | None) -> list[str] | None:
         raise ParameterError(
             f"{path} is no text in UTF-8 ({error.reason})", hint="one id a line is expected"
         ) from error
+    except FileNotFoundError as error:
+        raise StorageError(f"there is no file {path}") from error
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+_WHOLE = re.compile(r"-?[0-9]+")
 
 
 def _known(texts: Sequence[str], ids: Any) -> list[Any]:
     """Ids of the type that there is; texts that are no numbers are left as they are where those are numbers."""
     if ids.dtype == object:
         return list(texts)
-    return [int(each) if each.lstrip("-").isdecimal() else each for each in texts]
+    return [int(each) if _WHOLE.fullmatch(each) else each for each in texts]
 
 
 def _need_items(texts: Sequence[str], items: Any, what: str) -> list[Any]:
@@ -192,19 +229,23 @@ def _need_items(texts: Sequence[str], items: Any, what: str) -> list[Any]:
     for each in found:
         if each not in there:
             kind = "" if items.dtype == object or not isinstance(each, str) else ", whose items are whole numbers"
+            such = f"its items are such as {', '.join(map(repr, items.tolist()[:3]))}"
             raise UnknownIdError(
-                f"there is no item {each!r} in {what}{kind}", hint=close_spellings(each, items.tolist()) or None
+                f"there is no item {each!r} in {what}{kind}", hint=close_spellings(each, items.tolist()) or such
             )
     return found
 
 
 def _among(path: str | None, ids: Any) -> list[Any] | None:
-    """Ids of a file; those of another type than the items' are none of them."""
+    """Ids of a file that are among some; how many are not is told."""
     texts = _lines(path)
     if texts is None:
         return None
-    kind = str if ids.dtype == object else int
-    return [each for each in _known(texts, ids) if isinstance(each, kind)]
+    there = set(ids.tolist())
+    found = [each for each in _known(texts, ids) if each in there]
+    if len(found) < len(texts):
+        note(f"{len(texts) - len(found):,} of {len(texts):,} ids in {path} are of no item")
+    return found
 
 
 # ---- from an index ---------------------------------------------------------------------------------------------------
@@ -269,6 +310,8 @@ def _events(session: Session, source: str, given: dict[str, Any]) -> Interaction
         )
     for each in events.notes:
         note(each)
+    if given["half_life"] is not None and set(given["methods"]) == {"popular"}:
+        note("popular counts users and not weights, so that --half-life changes nothing")
     if given["min_weight"] is not None:
         events = events.at_least(given["min_weight"])
     return events if given["half_life"] is None else events.decayed(given["half_life"])
@@ -287,7 +330,7 @@ def _of_events(session: Session, source: str, given: dict[str, Any], *, as_json:
 
 
 def _evaluated(session: Session, source: str, given: dict[str, Any], *, as_json: bool) -> None:
-    methods = list(given["methods"] or (USUAL_METHOD,))
+    methods = list(given["methods"] or COMPARED)
     for each in methods:  # a wrong name is told before anything is read
         session.registry.make("recommender", each)
     from nearkin import evaluate_recommender
@@ -320,6 +363,8 @@ def _suggested(made: Recommender, source: str, given: dict[str, Any], names: Any
         found = made.recommend(users, given["k"], **options)
         return found, [_user_line(made, each) for each in users]
     liked, disliked = (_need_items(given[each], made.items, source) for each in ("liked", "disliked"))
+    if made.name == "popular":
+        note("popular recommends the same to everybody: what is liked or disliked is left out and changes nothing else")
     history = {**dict.fromkeys(liked, 1.0), **dict.fromkeys(disliked, -1.0)}
     said = ", ".join(map(names.named, liked)) + (f", not {', '.join(map(names.named, disliked))}" if disliked else "")
     return made.recommend_for([history], given["k"], **options), [f"liked {said}"]

@@ -32,11 +32,14 @@ class Names:
     columns
         Their heads.
     values
-        Text of the id to one value a column; the first is the item's name.
+        Text of the id to one value a column.
+    name
+        Which of the columns names an item; None if none does.
     """
 
     columns: tuple[str, ...] = ()
     values: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    name: int | None = None
 
     @classmethod
     def of_file(cls, path: str | None, registry: Formats) -> Names:
@@ -45,11 +48,12 @@ class Names:
 
         if path is None:
             return cls()
-        return cls(("title",), {key: (title,) for key, title in read_item_names(path, registry=registry).items()})
+        titles = read_item_names(path, registry=registry)
+        return cls(("title",), {key: (title,) for key, title in titles.items()}, 0)
 
     @classmethod
     def of_rows(cls, collection: Collection, ids: Iterable[Any], show: Sequence[str]) -> Names:
-        """Fields of the metadata: those that are asked for, else the title, else the text of an index with an embedder.
+        """Fields of the metadata: those that are asked for, and the title, or the text of an index with an embedder.
 
         Raises
         ------
@@ -67,9 +71,10 @@ class Names:
         record = collection.embedder_record
         usual = (*TITLES, *(() if record is None or record.takes == "record" else (record.field,)))
         found = next((name for name in usual if any(each.get(name) for each in metadata)), None)
-        columns = tuple(show) or (() if found is None else (found,))
+        columns = tuple(dict.fromkeys(show)) if found is None or found in show else (found, *dict.fromkeys(show))
         pairs = zip(keys, metadata, strict=True)
-        return cls(columns, {str(key): tuple(each.get(name) for name in columns) for key, each in pairs})
+        values = {str(key): tuple(each.get(name) for name in columns) for key, each in pairs}
+        return cls(columns, values, None if found is None else columns.index(found))
 
     def of(self, id: Any) -> tuple[Any, ...]:
         """Values of an item, None where there are none."""
@@ -77,8 +82,8 @@ class Names:
 
     def named(self, id: Any) -> str:
         """An item in few words: its name, or its id."""
-        given = self.of(id)
-        return _cell(given[0]) if given and given[0] else str(id)
+        given = None if self.name is None else self.of(id)[self.name]
+        return _cell(given) if given else str(id)
 
 
 def print_suggestions(
@@ -128,7 +133,7 @@ def _why(
 ) -> str:
     if because:
         return ", ".join(f"{names.named(each.id)} {each.share:.0%}" for each in because)
-    return "" if popularity is None else f"known to {popularity:.0%} of the users"
+    return "" if popularity is None else f"liked by {popularity:.0%} of the users"
 
 
 def _as_dict(
@@ -141,7 +146,7 @@ def _as_dict(
             told["popularity"] = popularity[each.id]
         if not similar:
             told["because"] = [
-                {"id": part.id, **({"name": names.named(part.id)} if names.columns else {}), "share": part.share}
+                {"id": part.id, **({} if names.name is None else {"name": names.named(part.id)}), "share": part.share}
                 for part in each.because
             ]
         items.append(told)
@@ -159,7 +164,7 @@ def print_evaluation(found: Any, *, as_json: bool) -> None:
         print_json(found.to_dict())
         return
     click.echo(f"{found.users:,} users, {found.split}\n")
-    headers = ("method", f"NDCG@{found.k}", "interval", "beside popular", f"recall@{found.k}", "coverage", "novelty")
+    headers = ("method", f"NDCG@{found.k}", "beside popular", f"recall@{found.k}", "coverage", "novelty")
     rows = []
     for row in found.rows:
         beside = row.against["ndcg"].difference if row.against else None
@@ -167,7 +172,6 @@ def print_evaluation(found: Any, *, as_json: bool) -> None:
             (
                 row.name,
                 f"{row.ndcg.mean:.3f}",
-                f"{row.ndcg.low:.3f} to {row.ndcg.high:.3f}",
                 "" if beside is None else f"{beside.mean:+.3f} ({beside.low:+.3f} to {beside.high:+.3f})",
                 f"{row.recall.mean:.3f}",
                 f"{row.coverage:.3f}",

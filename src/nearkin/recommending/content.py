@@ -89,13 +89,17 @@ class ContentRecommender(Recommender):
         rows = self._rows.rows.take(self._row_of_item[used])
         if not len(told) or not len(used):
             return scores
-        profiles = weights[told] @ self._prepared(rows) if is_linear(self._rows.metric) else None
+        linear = is_linear(self._rows.metric)
+        profiles = (weights[told] @ self._prepared(rows)).astype(np.float32) if linear else None
         for codes, vectors in self._blocks():
             if profiles is None:
                 found = weights[told] @ similarities(self._rows.metric, rows, vectors)
             else:
                 found = profiles @ self._prepared(vectors).T
-            scores[np.ix_(told, codes)] = found
+            if len(told) == len(scores) and len(codes) == 1 + codes[-1] - codes[0] and (np.diff(codes) > 0).all():
+                scores[:, codes[0] : codes[-1] + 1] = found  # many times as fast as by codes
+            else:
+                scores[np.ix_(told, codes)] = found
         return scores
 
     def _best(
@@ -165,7 +169,7 @@ class ContentRecommender(Recommender):
         counted = csr_array(histories, copy=True)
         counted.data[self._row_of_item[counted.indices] < 0] = 0.0
         counted.eliminate_zeros()
-        used = np.unique(counted.indices)
+        used = np.flatnonzero(np.bincount(counted.indices, minlength=1))
         counted = counted[:, used]
         totals = np.asarray(abs(counted).sum(axis=1)).ravel()
         counted.data /= np.repeat(totals, np.diff(counted.indptr))
