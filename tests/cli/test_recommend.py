@@ -142,7 +142,7 @@ def test_users(run: Run, events: Path) -> None:
     assert (
         "user bbo, did you mean 'bob'?: an unknown user: all by popularity, only 3 items are left to recommend" in lines
     )
-    assert "known to 100% of the users" in result.stdout
+    assert "liked by 100% of the users" in result.stdout
     assert "column 'user' is the user, 'item' is the item, 'stars' is the weight, 'when' is the time" in result.stderr
 
 

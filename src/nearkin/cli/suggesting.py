@@ -128,7 +128,7 @@ def _why(
 ) -> str:
     if because:
         return ", ".join(f"{names.named(each.id)} {each.share:.0%}" for each in because)
-    return "" if popularity is None else f"known to {popularity:.0%} of the users"
+    return "" if popularity is None else f"liked by {popularity:.0%} of the users"
 
 
 def _as_dict(

@@ -237,7 +237,7 @@ def _row(
     )
     answered = time.perf_counter()
     wanted = np.array([len(each) for each in split.wanted])
-    values = ranking_measures(_hits(answer, split.wanted), wanted)
+    values = ranking_measures(_hits(answer, split.wanted, k), wanted)
     means = {measure: Interval.of(values[measure]) for measure in MEASURES}
     return RecommenderRow(
         name=name,
@@ -256,11 +256,12 @@ def _row(
     )
 
 
-def _hits(answer: Suggestions, wanted: Sequence[Sequence[Any]]) -> np.ndarray:
-    """(users, k) whether the item at each rank is wanted."""
+def _hits(answer: Suggestions, wanted: Sequence[Sequence[Any]], k: int) -> np.ndarray:
+    """(users, k) whether the item at each rank is wanted; answers have fewer columns where there are fewer items."""
+    hits = np.zeros((len(answer), k), dtype=bool)
     there = answer.codes >= 0
-    hits = np.zeros(there.shape, dtype=bool)
     for row, (ids, asked) in enumerate(zip(answer.ids.tolist(), wanted, strict=True)):
         sought = set(asked)
-        hits[row] = [each in sought for each in ids]
-    return hits & there
+        hits[row, : len(ids)] = [each in sought for each in ids]
+    hits[:, : there.shape[1]] &= there
+    return hits
