@@ -171,7 +171,13 @@ class ItemKNN(Recommender):
 
     def _parts(self, history: Sequence[int], weights: np.ndarray, item: int) -> np.ndarray:
         largest_weight = np.abs(weights).max(initial=0.0) or 1.0
-        return np.asarray(self._neighbours[[item]].toarray()[0, history] * (weights / largest_weight))
+        near, mine = self._neighbours, np.asarray(history)
+        part = slice(near.indptr[item], near.indptr[item + 1])
+        codes, likeness = near.indices[part], near.data[part]
+        if not len(codes):
+            return np.zeros(len(mine))
+        at = np.minimum(np.searchsorted(codes, mine), len(codes) - 1)  # codes ascend
+        return np.asarray(np.where(codes[at] == mine, likeness[at], 0.0) * (weights / largest_weight))
 
     def _alike(self, items: np.ndarray) -> np.ndarray:
         alike = self._neighbours[items].toarray()
