@@ -56,7 +56,7 @@ def nearkin_recommenders() -> Iterable[RecommenderSpec]:
     return [
         RecommenderSpec(
             name="popular",
-            summary="What most users had to do with, for everybody.",
+            summary="What most users liked, for everybody.",
             make="nearkin.recommending.popularity:Popular",
             known_failures={"better-than-popular": "it is what is popular"},
         ),

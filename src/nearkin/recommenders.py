@@ -8,7 +8,9 @@ dealt with here, once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -19,8 +21,8 @@ from nearkin.errors import (
     NotTrainedError,
     ParameterError,
     PluginContractError,
-    VectorError,
 )
+from nearkin.histories import History, asked_ids, read_histories
 from nearkin.ids import IdTable, read_ids
 from nearkin.interactions import Interactions, id_array
 from nearkin.search_parameters import whole_number
@@ -31,8 +33,11 @@ from nearkin.vectors import block_rows
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-History = Mapping[Any, float] | Iterable[Any]
-"""Item ids, or item id to weight (below 0 for what is disliked)."""
+Parts = Callable[[int], np.ndarray | None]
+"""Item code to what each item of a history adds to its score."""
+
+MOST = 1_000_000
+"""Items at most that are asked for each user."""
 
 
 class Recommender(ABC):
@@ -45,10 +50,13 @@ class Recommender(ABC):
     users, items : ndarray
         Ids of those it knows, once fitted.
     popularity : ndarray
-        (items,) float64: the share of the known users who had to do with each item, which answers those of whom nothing is known.
+        (items,) float64: the share of the known users who liked each item (a weight above 0 in sum), which answers those of whom
+        nothing is known.
     """
 
     name: ClassVar[str]
+    options: ClassVar[tuple[str, ...]] = ()
+    """Names of attributes, arguments of the constructor too, that `state` keeps and `restore` takes over."""
     users: np.ndarray
     items: np.ndarray
     popularity: np.ndarray
@@ -61,7 +69,8 @@ class Recommender(ABC):
 
     @abstractmethod
     def _scores(self, histories: csr_array) -> np.ndarray:
-        """(m, items) scores of all items for m histories (m, items), larger is better; -inf or NaN where there is nothing to say.
+        """(m, items) scores of all items for m histories (m, items), larger is better; -inf or NaN where there is nothing to say,
+        which counts as 0: what is popular is answered before scores below 0.
 
         A row of the matrix that `_learn` saw is the history of that user: what is known of a user is in the history alone.
         """
@@ -104,6 +113,10 @@ class Recommender(ABC):
         """(h,) what each item of a history adds to the score of an item; None if the recommender cannot tell."""
         return None
 
+    def _parts_of(self, history: Sequence[int], weights: np.ndarray) -> Parts:
+        """`_parts` of one history for any item: for a recommender with work to do that is the same for all items."""
+        return lambda item: self._parts(history, weights, item)
+
     def _alike(self, items: np.ndarray) -> np.ndarray:
         """(m, items) how alike all items are to each of some, larger is more alike."""
         raise NotSupportedError(f"{self.name} does not compare items", hint="item-knn, als and content do")
@@ -136,6 +149,11 @@ class Recommender(ABC):
         """
         if not len(interactions):
             raise InputError("there are no interactions to learn from")
+        with self._all_or_nothing():
+            self._learn_from(interactions)
+        return self
+
+    def _learn_from(self, interactions: Interactions) -> None:
         known = set(interactions.items.tolist())
         more = [each for each in self._more_items() if each not in known]
         users, self.users = _in_order(interactions.users.tolist())
@@ -144,13 +162,22 @@ class Recommender(ABC):
         matrix.resize((matrix.shape[0], len(items)))
         matrix = matrix[users][:, items].tocsr()
         matrix.sort_indices()
-        self.popularity = np.bincount(matrix.indices[matrix.data > 0], minlength=matrix.shape[1]) / max(
-            1, matrix.shape[0]
-        )
+        liked = np.bincount(matrix.indices[matrix.data > 0], minlength=matrix.shape[1])
+        self.popularity = liked / max(1, matrix.shape[0])
         self._histories = matrix
         self._forget_places()
         self._learn(matrix.copy())
-        return self
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """What fails to learn knows what it knew before."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def recommend(
         self, users: Any, k: int = 10, *, exclude_seen: bool = True, among: Iterable[Any] | None = None
@@ -162,7 +189,7 @@ class Recommender(ABC):
         users
             One id, or several. Of whom nothing is known gets what is popular, and a reason.
         k
-            Items a user.
+            Items a user, up to 1,000,000; there are never more columns than items.
         exclude_seen
             Leave out what the user had to do with.
         among
@@ -173,10 +200,10 @@ class Recommender(ABC):
         NotTrainedError
             It was not fitted.
         ParameterError
-            k is no whole number above 0.
+            k is no whole number above 0, or something is no id.
         """
         self._need_fitted()
-        asked = [users] if isinstance(users, str | int | np.integer) else list(users)
+        asked = asked_ids(users, "users")
         where = self._places("users")
         codes = np.array([where.get(each, -1) for each in asked], dtype=np.int64)
         histories = self._rows_of(codes)
@@ -195,17 +222,20 @@ class Recommender(ABC):
         Parameters
         ----------
         histories
-            One a user: item ids, or item id to weight, below 0 for what is disliked. Unknown items are passed over.
+            One a user: item ids, each as often as it counts, or item id to weight, below 0 for what is disliked. Unknown items are
+            passed over.
         k, exclude_seen, among
             As for `recommend`.
 
         Raises
         ------
         NotTrainedError, ParameterError
-            As for `recommend`.
+            As for `recommend`; a text is no history.
+        VectorError
+            A weight is not finite, or beyond 1e30.
         """
         self._need_fitted()
-        rows = self._history_rows(histories)
+        rows = read_histories(histories, self._places("items"))
         return self._answer([None] * rows.shape[0], rows, k, exclude_seen, among, known=None)
 
     def seen(self, user: Any) -> int:
@@ -225,20 +255,24 @@ class Recommender(ABC):
             It does not compare items.
         """
         self._need_fitted()
-        asked = [items] if isinstance(items, str | int | np.integer) else list(items)
+        asked, wanted = asked_ids(items, "items"), whole_number("k", k, 1, MOST)
         codes = IdTable(self.items, len(self.items)).positions(asked)
-        alike = np.array(self._alike(codes), dtype=np.float32)
-        alike[np.isnan(alike)] = -np.inf
-        alike[np.arange(len(codes)), codes] = -np.inf
-        found, scores = largest(alike, whole_number("k", k, 1))
+        k = min(wanted, len(self.items))
+        found, scores = np.full((len(codes), k), -1), np.full((len(codes), k), -np.inf, dtype=np.float32)
+        step = block_rows(16 * len(self.items))
+        for start in range(0, len(codes), step):
+            some = codes[start : start + step]
+            alike = np.array(self._alike(some), dtype=np.float32)
+            alike[np.isnan(alike)] = -np.inf
+            alike[np.arange(len(some)), some] = -np.inf
+            found[start : start + step], scores[start : start + step] = largest(alike, k)
         nothing = np.zeros(len(codes), dtype=np.int64)
-        short = [
-            f"only {count} items compare with it" if count < k else "" for count in (found >= 0).sum(axis=1).tolist()
-        ]
+        counts = (found >= 0).sum(axis=1).tolist()
+        short = [f"only {count} items compare with it" if count < wanted else "" for count in counts]
         return Suggestions(asked, found, scores, nothing, short, self.items)
 
     def state(self) -> State:
-        """All that was learned, as arrays and JSON.
+        """All that was learned, as arrays of its own and JSON, with the options that it was made with.
 
         Raises
         ------
@@ -250,23 +284,30 @@ class Recommender(ABC):
         self._need_fitted()
         own, kept = self._state(), self._histories
         arrays = {"indptr": kept.indptr, "indices": kept.indices, "data": kept.data, "popularity": self.popularity}
-        ids = {"users": self.users.tolist(), "items": self.items.tolist()}
-        return State(
-            {**arrays, **{f"own.{key}": value for key, value in own.arrays.items()}}, {**ids, "own": dict(own.meta)}
-        )
+        arrays |= {f"own.{key}": value for key, value in own.arrays.items()}
+        meta = {"users": self.users.tolist(), "items": self.items.tolist(), "own": dict(own.meta)}
+        meta["options"] = {name: getattr(self, name) for name in self.options}
+        return State({key: np.array(value) for key, value in arrays.items()}, meta)
 
     def restore(self, state: State) -> None:
-        """Be the recommender whose `state` this is."""
+        """Be the recommender whose `state` this is, with its options."""
+        with self._all_or_nothing():
+            self._take_over(state)
+
+    def _take_over(self, state: State) -> None:
         from scipy.sparse import csr_array
 
-        users, items, arrays = state.meta["users"], state.meta["items"], state.arrays
+        users, items = state.meta["users"], state.meta["items"]
+        arrays = {key: np.array(value) for key, value in state.arrays.items()}
+        for name in self.options:
+            setattr(self, name, state.meta["options"][name])
         self.users, self.items = id_array(users), id_array(items)
         shape = len(users), len(items)
         self._histories = csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
         self._forget_places()
         own = {key.removeprefix("own."): value for key, value in arrays.items() if key.startswith("own.")}
-        self._restore(State(own, state.meta["own"]))
         self.popularity = np.asarray(arrays["popularity"], dtype=np.float64)
+        self._restore(State(own, state.meta["own"]))
 
     # ---- how it is answered ----------------------------------------------------------------------------------------
 
@@ -294,22 +335,6 @@ class Recommender(ABC):
         taken = np.arange(indptr[-1]) + np.repeat(kept.indptr[codes] - indptr[:-1], counts)
         return csr_array((kept.data[taken], kept.indices[taken], indptr), shape=(len(codes), len(self.items)))
 
-    def _history_rows(self, histories: Sequence[History]) -> csr_array:
-        from scipy.sparse import csr_array
-
-        where = self._places("items")
-        rows, columns, weights = [], [], []
-        for row, history in enumerate(histories):
-            given = history if isinstance(history, Mapping) else dict.fromkeys(history, 1.0)
-            for each, weight in given.items():
-                if each in where:
-                    rows.append(row)
-                    columns.append(where[each])
-                    weights.append(float(weight))
-        if not np.isfinite(weights).all():
-            raise VectorError("the weights of a history are not all finite numbers")
-        return csr_array((np.array(weights), (rows, columns)), shape=(len(histories), len(where)))
-
     def _answer(
         self,
         users: Sequence[Any],
@@ -322,7 +347,8 @@ class Recommender(ABC):
     ) -> Suggestions:
         from scipy.sparse import csr_array
 
-        k = whole_number("k", k, 1)
+        wanted = whole_number("k", k, 1, MOST)
+        k = min(wanted, len(self.items))
         if isinstance(among, str):
             raise ParameterError(f"among is {among!r}, several item ids expected", hint=f"among=[{among!r}]")
         allowed = None if among is None else self._allowed(among)
@@ -335,56 +361,76 @@ class Recommender(ABC):
             raise PluginContractError(f"{self.name} answers {codes.shape} items, {(len(users), k)} expected")
         warm = np.diff(histories.indptr) > 0
         codes[~warm], scores[~warm] = -1, -np.inf
-        filled = self._fill(codes, scores, hidden, allowed)
+        filled = self._fill(codes, scores, histories, hidden, allowed)
         strangers = np.zeros(len(codes), dtype=bool) if known is None else known < 0
+        found = Suggestions(users, codes, scores, filled, [""] * len(codes), self.items, self._explainer(histories))
         reasons = [
-            self._reason(each, unknown, full, count, k)
-            for each, unknown, full, count in zip(
-                warm.tolist(), strangers.tolist(), filled.tolist(), (codes >= 0).sum(axis=1).tolist(), strict=True
+            self._reason(each, unknown, popular, count, wanted)
+            for each, unknown, popular, count in zip(
+                warm.tolist(), strangers.tolist(), found.by_popularity, found.counts.tolist(), strict=True
             )
         ]
-        explain = self._explainer(histories)
-        return Suggestions(users, codes, scores, filled, reasons, self.items, explain)
+        return replace(found, reasons=reasons)
 
     def _allowed(self, among: Iterable[Any]) -> np.ndarray:
         where, allowed = self._places("items"), np.zeros(len(self.items), dtype=bool)
         allowed[[where[each] for each in read_ids(among) if each in where]] = True
         return allowed
 
-    def _fill(self, codes: np.ndarray, scores: np.ndarray, hidden: csr_array, allowed: np.ndarray | None) -> np.ndarray:
-        """Popular items in the places that are left, in place; how many for each row. They score below all others."""
+    def _fill(
+        self,
+        codes: np.ndarray,
+        scores: np.ndarray,
+        histories: csr_array,
+        hidden: csr_array,
+        allowed: np.ndarray | None,
+    ) -> np.ndarray:
+        """Popular items that have no score, in place, after those that score above 0 and before those below; how many for each
+        row. They count as 0, or as popular as they are where nothing has a score."""
         filled = np.zeros(len(codes), dtype=np.int64)
         order = np.argsort(-self.popularity, kind="stable")
         if allowed is not None:
             order = order[allowed[order]]
-        for row in np.flatnonzero((codes < 0).any(axis=1)).tolist():
-            there = int((codes[row] >= 0).sum())
+        for row in np.flatnonzero((codes < 0).any(axis=1) | (scores < 0).any(axis=1)).tolist():
+            there, first = int((codes[row] >= 0).sum()), int((scores[row] >= 0).sum())
             taken = np.concatenate([codes[row, :there], hidden.indices[hidden.indptr[row] : hidden.indptr[row + 1]]])
-            more = order[: codes.shape[1] + len(taken)]
-            more = more[~np.isin(more, taken)][: codes.shape[1] - there]
-            last = min(0.0, float(scores[row, there - 1])) if there else 1.0
-            codes[row, there : there + len(more)] = more
-            scores[row, there : there + len(more)] = last + self.popularity[more] - 1.0
+            if there < codes.shape[1]:  # all that has a score is in the row
+                more = order[: codes.shape[1] + len(taken)]
+            else:
+                more = order[~np.isfinite(self._checked_scores(histories[[row]])[0, order])]
+            more = more[~np.isin(more, taken)][: codes.shape[1] - first]
+            end = first + len(more)
+            left = slice(first, first + min(there - first, codes.shape[1] - end))
+            codes[row, end : end + left.stop - first] = codes[row, left].copy()
+            scores[row, end : end + left.stop - first] = scores[row, left].copy()
+            codes[row, first:end] = more
+            scores[row, first:end] = 0.0 if there else self.popularity[more]
             filled[row] = len(more)
         return filled
 
-    def _reason(self, warm: bool, unknown: bool, filled: int, count: int, k: int) -> str:
+    def _reason(self, warm: bool, unknown: bool, popular: np.ndarray, count: int, k: int) -> str:
         said = []
         if not warm:
             said.append("an unknown user" if unknown else "nothing known in the history")
-        if filled:
-            said.append(f"{'all' if filled == count else f'the last {filled}'} by popularity")
+        if popular.any():
+            said.append(f"{_which(np.flatnonzero(popular), count)} by popularity")
         if count < k:
             said.append(f"only {count} {'item is' if count == 1 else 'items are'} left to recommend")
         return ": ".join([said[0], ", ".join(said[1:])]) if len(said) > 1 and not warm else ", ".join(said)
 
     def _explainer(self, histories: csr_array) -> Any:
         ids = self.items
+        made: dict[int, Parts] = {}  # of the row asked last: what is the same for all its items is worked out once
 
         def explain(row: int, item: int) -> list[Because]:
             part = slice(histories.indptr[row], histories.indptr[row + 1])
             history = histories.indices[part]
-            added = self._parts(history, histories.data[part], item)
+            parts = made.get(row)
+            if parts is None:
+                parts = self._parts_of(history, histories.data[part])
+                made.clear()
+                made[row] = parts
+            added = parts(item)
             if added is None:
                 return []
             total = float(np.abs(added).sum()) or 1.0
@@ -408,6 +454,16 @@ def _in_order(ids: list[Any]) -> tuple[np.ndarray, np.ndarray]:
     table = id_array(ids)
     order = np.argsort(table, kind="stable")
     return order, table[order]
+
+
+def _which(ranks: np.ndarray, count: int) -> str:
+    """Successive ranks of a row in words."""
+    first, end = int(ranks[0]), int(ranks[-1]) + 1
+    if end - first == count:
+        return "all"
+    if end == count:
+        return f"the last {end - first}"
+    return f"the first {end}" if not first else f"{end - first} after the first {first}"
 
 
 def places(matrix: csr_array) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,8 +50,8 @@ class Suggestions:
     scores : ndarray
         (nu, k) float32, descending; -inf where there is no item.
     filled : ndarray
-        (nu,) how many of the items, the last ones of the row, are there for their popularity, since nothing in the user's
-        history leads to any other.
+        (nu,) how many of the items are there for their popularity, since nothing in the user's history leads to any other: after
+        those with a score above 0, before those below, which are worse than unknown.
     reasons
         One a user: why popularity or fewer than k items; else "".
     """
@@ -68,16 +69,27 @@ class Suggestions:
         """(nu, k) item ids; None, or -1 for numbers, where there is none."""
         if not len(self.item_ids):
             return np.full(self.codes.shape, -1)
-        ids = self.item_ids[np.maximum(self.codes, 0)]
-        missing = self.codes < 0
+        return self._ids_at(self.codes)
+
+    def _ids_at(self, codes: np.ndarray) -> np.ndarray:
+        ids = self.item_ids[np.maximum(codes, 0)]
+        missing = codes < 0
         if missing.any():
             ids[missing] = None if ids.dtype == object else -1
         return np.asarray(ids)
 
-    @property
+    @cached_property
     def counts(self) -> np.ndarray:
         """(nu,) items of each user."""
         return np.asarray(np.count_nonzero(self.codes >= 0, axis=1))
+
+    @cached_property
+    def by_popularity(self) -> np.ndarray:
+        """(nu, k) bool: which of the items those of `filled` are."""
+        ranks = np.arange(self.codes.shape[1])
+        below = np.count_nonzero((self.codes >= 0) & (self.scores < 0), axis=1)
+        end = np.where(self.filled > 0, self.counts - below, 0)
+        return np.asarray((ranks >= (end - self.filled)[:, None]) & (ranks < end[:, None]))
 
     def because(self, row: int, rank: int, most: int = 3) -> tuple[Because, ...]:
         """What led to an item: the parts of a user's history with the largest share in its score.
@@ -89,8 +101,7 @@ class Suggestions:
         most
             Parts at most.
         """
-        count = int(self.counts[row])
-        if self.explain is None or rank >= count - int(self.filled[row]):
+        if self.explain is None or rank >= self.counts[row] or self.by_popularity[row, rank]:
             return ()
         parts = sorted(self.explain(row, int(self.codes[row, rank])), key=lambda part: -part.share)
         return tuple(parts[:most])
@@ -99,7 +110,8 @@ class Suggestions:
         return len(self.codes)
 
     def __getitem__(self, row: int) -> list[Suggestion]:
-        ids, count = self.ids[row].tolist(), int(self.counts[row])
+        count = int(self.counts[row])
+        ids = self._ids_at(self.codes[row, :count]).tolist()
         return [Suggestion(ids[rank], float(self.scores[row, rank]), self.because(row, rank)) for rank in range(count)]
 
     def __iter__(self) -> Iterator[list[Suggestion]]:

@@ -57,6 +57,7 @@ LAYERS: list[set[str]] = [
         "event_columns",
         "interactions",
         "suggestions",
+        "histories",
         "recommenders",
         "items",
         "formats",

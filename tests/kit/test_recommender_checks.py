@@ -104,10 +104,10 @@ class AtMostTen(Right):
         codes[:, 10:], scores[:, 10:] = -1, -np.inf
         return codes, scores
 
-    def _fill(self, codes: Any, scores: Any, hidden: Any, allowed: Any) -> Any:
+    def _fill(self, codes: Any, scores: Any, histories: Any, hidden: Any, allowed: Any) -> Any:
         if codes.shape[1] > 10 and hidden.nnz:
             return np.zeros(len(codes), dtype=int)
-        return super()._fill(codes, scores, hidden, allowed)
+        return super()._fill(codes, scores, histories, hidden, allowed)
 
 
 class NoReason(Right):
@@ -120,6 +120,24 @@ class DividesByLikes(Right):
         scores = super()._scores(histories)
         scores[~(histories > 0).toarray().any(axis=1)] = np.inf
         return scores
+
+
+class WorseBeforeUnknown(Right):
+    """Popular items come last, whatever the others score."""
+
+    def _fill(self, codes: Any, scores: Any, histories: Any, hidden: Any, allowed: Any) -> Any:
+        filled = super()._fill(codes, scores, histories, hidden, allowed)
+        for row in np.flatnonzero(histories.min(axis=1).toarray().ravel() < -2.5):
+            order = np.argsort(np.where(codes[row] < 0, 2, scores[row] >= 0), kind="stable")
+            codes[row], scores[row] = codes[row, order], scores[row, order]
+        return filled
+
+
+class SquaresWeights(Right):
+    def _scores(self, histories: Any) -> np.ndarray:
+        sizes = abs(histories).max(axis=1).toarray().reshape(-1, 1)
+        with np.errstate(all="ignore"):
+            return np.float32(super()._scores(histories) * np.where((sizes > 100) | (sizes < 0.01), sizes, 1.0))
 
 
 class EachRunDiffers(Right):
@@ -255,6 +273,8 @@ BROKEN: list[tuple[str, Callable[..., Any]]] = [
     ("as-many-as-there-are", AtMostTen),
     ("unknown-answered", NoReason),
     ("disliked-answered", DividesByLikes),
+    ("worse-than-unknown-last", WorseBeforeUnknown),
+    ("small-and-large-weights", SquaresWeights),
     ("seeded", EachRunDiffers),
     ("order-of-events", FirstEventCountsMore),
     ("fitted-anew", LearnsOnTop),

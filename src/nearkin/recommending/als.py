@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from nearkin.recommenders import Recommender, largest, places
+from nearkin.plans import parse_plan
+from nearkin.recommenders import Parts, Recommender, largest, places
 from nearkin.recommending.counts import need_number, need_one_of
-from nearkin.recommending.least_squares import Weighted, loss_of, solved, stepped
+from nearkin.recommending.least_squares import Weighted, gram_of, solved, stepped
+from nearkin.registry import default_registry
 from nearkin.search_parameters import whole_number
 from nearkin.state import State
 from nearkin.vectors import block_rows
@@ -25,6 +27,11 @@ SEARCHED_SHARE = 1 / 64
 """Share of the items up to which more of them are asked for, so that some are left when what was seen is taken out; beyond it
 all are scored."""
 
+NOTHING = 1e-6
+"""Scores up to which, on either side of 0, are rounding: where all of what was liked is 1, nothing is known there."""
+SUREST = 1e6
+"""By how much a confidence is above 1 at most: beyond it rounding would decide."""
+
 
 class ALS(Recommender):
     """Implicit-feedback factorization: vectors x of users and y of items that make Σ c (p - x·y)² + λ (Σ s |x|² + Σ s |y|²) small,
@@ -32,17 +39,18 @@ class ALS(Recommender):
 
     What has a weight below 0 was turned down: p = 0 and c as sure as the weight says. A history becomes a vector by solving for
     it, exactly, whether its user is known or not; the items' vectors are in an index for inner products, so that recommending is a
-    search.
+    search. A score within 1e-6 of 0 is rounding, and says nothing; nor is anything learned where nobody likes anything, or λ is so
+    large that no vectors are best: everybody gets what is popular then.
 
     Parameters
     ----------
     factors
         Numbers in each vector.
     regularization
-        λ, see `scaling`.
+        λ, from 1e-6 to 1e6, see `scaling`.
     alpha
         What a weight of the mean size, over all that is learned from, adds to the confidence, so that one alpha suits counts,
-        ratings and ones; Hu et al. do not divide by the mean.
+        ratings and ones; Hu et al. do not divide by the mean. Up to 1e6, which no single weight adds more than either.
     iterations
         Times that the users' vectors and then the items' are solved for.
     scaling
@@ -60,6 +68,11 @@ class ALS(Recommender):
         (users, factors) and (items, factors) float32, once fitted.
     losses : tuple of float
         What is made small, after each iteration.
+
+    Raises
+    ------
+    ParameterError
+        An option makes no sense; in `fit`, a plan that cannot be read.
 
     Notes
     -----
@@ -79,6 +92,7 @@ class ALS(Recommender):
     """
 
     name: ClassVar[str] = "als"
+    options = ("factors", "regularization", "alpha", "iterations", "scaling", "seed", "plan")
 
     def __init__(
         self,
@@ -91,8 +105,8 @@ class ALS(Recommender):
         plan: str = "flat",
     ) -> None:
         self.factors = whole_number("factors", factors, 1)
-        self.regularization = need_number("regularization", regularization, 0.0, above=True)
-        self.alpha = need_number("alpha", alpha, 0.0, above=True)
+        self.regularization = need_number("regularization", regularization, 1e-6, 1e6)
+        self.alpha = need_number("alpha", alpha, 0.0, SUREST, above=True)
         self.iterations = whole_number("iterations", iterations, 1)
         need_one_of("scaling", scaling, Scaling)
         self.scaling = scaling
@@ -100,6 +114,7 @@ class ALS(Recommender):
         self.plan = plan
 
     def _learn(self, matrix: csr_array) -> None:
+        parse_plan(self.plan, default_registry())  # told before the work, not after it
         self._user_scale, item_scale = (matrix.nnz / count for count in matrix.shape)
         self._surer = self.alpha / (float(np.abs(matrix.data).mean()) or 1.0)
         rows = self._weighted(matrix, self._user_scale)
@@ -111,16 +126,20 @@ class ALS(Recommender):
         )
         losses = []
         for _ in range(self.iterations):
-            users = stepped(rows, items, users)
-            items = stepped(columns, users, items)
-            losses.append(loss_of(rows, columns, users, items))
+            users, _ = stepped(rows, items, users)
+            items, loss = stepped(columns, users, items)
+            losses.append(loss + float((rows.ridge * np.einsum("uf,uf->u", users, users)).sum()))
         self.item_factors, self.losses = items, tuple(losses)
         self.user_factors = solved(rows, items)
+        if _longest(self.user_factors) * _longest(items) <= NOTHING:
+            self.user_factors, self.item_factors = np.zeros_like(users), np.zeros_like(items)
         self._index: Collection | None = None
-        self._searched()
+        self._gram: np.ndarray | None = None
+        if self.item_factors.any():
+            self._searched()
 
     def _weighted(self, matrix: csr_array, mean: float) -> Weighted:
-        return Weighted.of(matrix, self._surer, self._ridge(np.diff(matrix.indptr), mean))
+        return Weighted.of(matrix, self._surer, SUREST, self._ridge(np.diff(matrix.indptr), mean))
 
     def _ridge(self, counts: np.ndarray, mean: float) -> np.ndarray:
         """(m,) λ s of vectors with certain counts, `mean` over all."""
@@ -133,7 +152,12 @@ class ALS(Recommender):
         return solved(self._weighted(histories, self._user_scale), self.item_factors)
 
     def _scores(self, histories: csr_array) -> np.ndarray:
-        return self._vectors(histories) @ self.item_factors.T
+        return self._scores_of(self._vectors(histories))
+
+    def _scores_of(self, vectors: np.ndarray) -> np.ndarray:
+        scores = vectors @ self.item_factors.T
+        scores[np.abs(scores) <= NOTHING] = -np.inf
+        return np.asarray(scores)
 
     def _best(
         self, histories: csr_array, k: int, hidden: csr_array, among: np.ndarray | None
@@ -160,11 +184,14 @@ class ALS(Recommender):
             most = int(wanted[rows].max())
             found = self._searched().search(vectors[rows], k=most)
             codes[rows], scores[rows] = _without(found.ids, found.similarities, hidden[rows], k)
+        few &= (scores > NOTHING).all(
+            axis=1
+        )  # where nothing is known, what scores below 0 must be known to come after it
         rest = np.flatnonzero(there & ~few)
         step = block_rows(16 * len(self.items))
         for start in range(0, len(rest), step):
             rows = rest[start : start + step]
-            given = vectors[rows] @ self.item_factors.T
+            given = self._scores_of(vectors[rows])
             if among is not None:
                 given[:, ~among] = -np.inf
             given[places(hidden[rows])] = -np.inf
@@ -179,20 +206,26 @@ class ALS(Recommender):
             self._index = build(self.item_factors, metric="inner-product", plan=self.plan)
         return self._index
 
-    def _parts(self, history: Sequence[int], weights: np.ndarray, item: int) -> np.ndarray:
+    def _parts(self, history: Sequence[int], weights: np.ndarray, item: int) -> np.ndarray | None:
+        return self._parts_of(history, weights)(item)
+
+    def _parts_of(self, history: Sequence[int], weights: np.ndarray) -> Parts:
         """y·W c y_h for what has p = 1, with W the inverse of what a user's vector is solved by: exactly the score in sum."""
-        counted = np.asarray(weights, dtype=np.float64)
-        vectors, confident = self.item_factors.astype(np.float64), 1.0 + self._surer * np.abs(counted)
-        mine = vectors[np.asarray(history)]
+        counted, vectors = np.asarray(weights, dtype=np.float64), self.item_factors
+        surer = np.minimum(SUREST, self._surer * np.abs(counted))
+        mine = vectors[np.asarray(history)].astype(np.float64)
+        if self._gram is None:
+            self._gram = gram_of(vectors)
         own = float(self._ridge(np.array([len(counted)]), self._user_scale)[0])
-        left = vectors.T @ vectors + own * np.eye(self.factors) + (mine.T * (confident - 1.0)) @ mine
-        return np.asarray((mine @ np.linalg.solve(left, vectors[item])) * confident * (counted > 0))
+        left = self._gram + own * np.eye(self.factors) + (mine.T * surer) @ mine
+        each = np.linalg.solve(left, mine.T) * ((1.0 + surer) * (counted > 0))
+        return lambda item: np.asarray(vectors[item].astype(np.float64) @ each)
 
     def _alike(self, items: np.ndarray) -> np.ndarray:
         """Cosines of the items' vectors."""
         lengths = np.linalg.norm(self.item_factors, axis=1, keepdims=True)
-        unit = np.divide(self.item_factors, lengths, out=np.zeros_like(self.item_factors), where=lengths > 0)
-        alike = unit[items] @ unit.T
+        inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        alike = (self.item_factors[items] * inverse[items]) @ self.item_factors.T * inverse.T
         alike[:, ~(lengths[:, 0] > 0)] = -np.inf
         return np.asarray(alike)
 
@@ -204,8 +237,13 @@ class ALS(Recommender):
 
     def _restore(self, state: State) -> None:
         self.user_factors, self.item_factors = (np.array(state.arrays[name]) for name in ("users", "items"))
+        self.factors = self.item_factors.shape[1]
         self.losses, self._user_scale = tuple(state.meta["losses"]), float(state.meta["scale"])
-        self._surer, self._index = float(state.meta["surer"]), None
+        self._surer, self._index, self._gram = float(state.meta["surer"]), None, None
+
+
+def _longest(vectors: np.ndarray) -> float:
+    return float(np.linalg.norm(vectors, axis=1).max())
 
 
 def _alike_sized(rows: np.ndarray, wanted: np.ndarray) -> list[np.ndarray]:

@@ -104,6 +104,23 @@ def scaled_rows(matrix: csr_array, factors: np.ndarray) -> csr_array:
     return scaled
 
 
+def by_largest(matrix: csr_array) -> csr_array:
+    """Each row by its largest |entry|: however small or large weights are, sums of them are not.
+
+    >>> from scipy.sparse import csr_array
+    >>> by_largest(csr_array(np.array([[1e-60, -2e-60], [0.0, 0.0]]))).toarray().tolist()
+    [[0.5, -1.0], [0.0, 0.0]]
+    """
+    scaled, indptr = matrix.astype(np.float64), matrix.indptr
+    some = np.flatnonzero(np.diff(indptr))
+    sizes = np.ones(matrix.shape[0])
+    if len(some):
+        sizes[some] = np.maximum.reduceat(np.abs(scaled.data), indptr[some])
+    sizes[sizes == 0] = 1.0
+    scaled.data = scaled.data / np.repeat(sizes, np.diff(indptr))
+    return scaled
+
+
 def as_ones(matrix: csr_array) -> csr_array:
     """1 where an entry is above 0, and nothing elsewhere."""
     ones = matrix.copy()

@@ -256,7 +256,7 @@ def _row(
     )
     answered = time.perf_counter()
     wanted = np.array([len(each) for each in split.wanted])
-    values = ranking_measures(_hits(answer, split.wanted), wanted)
+    values = ranking_measures(_hits(answer, split.wanted, k), wanted)
     largest = {**dict.fromkeys(MEASURES, 1.0), "precision": float((np.minimum(k, wanted) / k).max())}
     means = {measure: _interval(values[measure], largest[measure]) for measure in MEASURES}
     return RecommenderRow(
@@ -292,11 +292,12 @@ def _comparison(first: np.ndarray, second: np.ndarray, largest: float) -> Compar
     return replace(found, first=found.first * largest, second=found.second * largest, difference=scaled)
 
 
-def _hits(answer: Suggestions, wanted: Sequence[Sequence[Any]]) -> np.ndarray:
-    """(users, k) whether the item at each rank is wanted."""
+def _hits(answer: Suggestions, wanted: Sequence[Sequence[Any]], k: int) -> np.ndarray:
+    """(users, k) whether the item at each rank is wanted; answers have fewer columns where there are fewer items."""
+    hits = np.zeros((len(answer), k), dtype=bool)
     there = answer.codes >= 0
-    hits = np.zeros(there.shape, dtype=bool)
     for row, (ids, asked) in enumerate(zip(answer.ids.tolist(), wanted, strict=True)):
         sought = set(asked)
-        hits[row] = [each in sought for each in ids]
-    return hits & there
+        hits[row, : len(ids)] = [each in sought for each in ids]
+    hits[:, : there.shape[1]] &= there
+    return hits

@@ -12,6 +12,7 @@ from nearkin.recommending.counts import (
     CountWeights,
     Weighting,
     as_ones,
+    by_largest,
     inverse,
     less_mean,
     need_number,
@@ -30,14 +31,16 @@ Similarity = Literal["cosine", "jaccard", "adjusted-cosine"]
 DENSE_SHARE = 1 / 32
 """Share of the items that are neighbours from which scores are summed over dense blocks, which is then quicker."""
 
+MOST_ALIKE = 1e30
+"""Beyond it sums would be no float32 numbers: weights that differ by more, under a balance other than 0.5."""
 
 CACHED_BYTES = 1 << 20
 """Of a dense block, so that it stays in the processor's cache."""
 
 
 class ItemKNN(Recommender):
-    """Items alike to those of the history: the score of an item is Σ w · similarity over the history's items with weights w
-    that are among the item's nearest.
+    """Items alike to those of the history: the score of an item is Σ w · similarity over the history's items that are among the
+    item's nearest, with their weights w by the largest |w| of the history.
 
     Parameters
     ----------
@@ -77,6 +80,7 @@ class ItemKNN(Recommender):
     """
 
     name: ClassVar[str] = "item-knn"
+    options = ("similarity", "n_neighbors", "shrinkage", "weighting", "damping", "balance")
 
     def __init__(
         self,
@@ -100,6 +104,7 @@ class ItemKNN(Recommender):
         from scipy.sparse import csr_array, vstack
 
         counted = self._counted(matrix)
+        counted.data /= np.abs(counted.data).max(initial=0.0) or 1.0  # so that no square is too large or too small
         together = as_entries(matrix) if self.shrinkage else None
         squares = np.asarray((counted * counted).sum(axis=0)).ravel()
         columns, items = counted.tocsc(), matrix.shape[1]
@@ -113,7 +118,12 @@ class ItemKNN(Recommender):
                 both = (together[:, block].T @ together).toarray()
                 alike *= both / (both + self.shrinkage)
             rows.append(self._nearest(alike, block))
-        self._neighbours = csr_array(vstack(rows, format="csr"))
+        self._keep(csr_array(vstack(rows, format="csr")))
+
+    def _keep(self, neighbours: csr_array) -> None:
+        """(items, items): the nearest of each in a row; and, where they are few, turned to be multiplied by histories."""
+        self._neighbours = neighbours
+        self._turned = neighbours.T.tocsr() if neighbours.nnz < DENSE_SHARE * neighbours.shape[0] ** 2 else None
 
     def _counted(self, matrix: csr_array) -> csr_array:
         """What likeness is computed of, each user by √c."""
@@ -137,7 +147,7 @@ class ItemKNN(Recommender):
         from scipy.sparse import csr_array
 
         alike[np.arange(len(block)), block] = 0.0
-        found = alike.astype(np.float32)
+        found = np.minimum(alike, MOST_ALIKE).astype(np.float32)
         found[found <= 0] = -np.inf
         codes, values = largest(found, min(self.n_neighbors, alike.shape[1]))
         there = codes >= 0
@@ -147,9 +157,9 @@ class ItemKNN(Recommender):
         return near
 
     def _scores(self, histories: csr_array) -> np.ndarray:
-        given, items = histories.astype(np.float32), histories.shape[1]
-        if self._neighbours.nnz < DENSE_SHARE * items * items:
-            scores = (given @ self._neighbours.T.tocsr()).toarray()
+        given, items = by_largest(histories).astype(np.float32), histories.shape[1]
+        if self._turned is not None:
+            scores = (given @ self._turned).toarray()
         else:
             scores = np.empty(histories.shape, dtype=np.float32)
             step = block_rows(4 * items, CACHED_BYTES)
@@ -160,7 +170,14 @@ class ItemKNN(Recommender):
         return np.asarray(scores)
 
     def _parts(self, history: Sequence[int], weights: np.ndarray, item: int) -> np.ndarray:
-        return np.asarray(self._neighbours[[item]].toarray()[0, history] * weights)
+        largest_weight = np.abs(weights).max(initial=0.0) or 1.0
+        near, mine = self._neighbours, np.asarray(history)
+        part = slice(near.indptr[item], near.indptr[item + 1])
+        codes, likeness = near.indices[part], near.data[part]
+        if not len(codes):
+            return np.zeros(len(mine))
+        at = np.minimum(np.searchsorted(codes, mine), len(codes) - 1)  # codes ascend
+        return np.asarray(np.where(codes[at] == mine, likeness[at], 0.0) * (weights / largest_weight))
 
     def _alike(self, items: np.ndarray) -> np.ndarray:
         alike = self._neighbours[items].toarray()
@@ -175,7 +192,7 @@ class ItemKNN(Recommender):
         from scipy.sparse import csr_array
 
         arrays, items = state.arrays, len(self.items)
-        self._neighbours = csr_array((arrays["likeness"], arrays["codes"], arrays["indptr"]), shape=(items, items))
+        self._keep(csr_array((arrays["likeness"], arrays["codes"], arrays["indptr"]), shape=(items, items)))
 
 
 def as_entries(matrix: csr_array) -> csr_array:

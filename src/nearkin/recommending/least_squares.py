@@ -34,10 +34,10 @@ class Weighted(NamedTuple):
     ridge: np.ndarray
 
     @classmethod
-    def of(cls, matrix: csr_array, alpha: float, ridge: np.ndarray) -> Self:
-        """From (m, n) weights: confidence 1 + alpha · |w|, preference 1 where w > 0 and 0 where it is below."""
-        surer, wanted = matrix.astype(np.float32), matrix.astype(np.float32)
-        surer.data = (alpha * np.abs(matrix.data)).astype(np.float32)
+    def of(cls, matrix: csr_array, alpha: float, most: float, ridge: np.ndarray) -> Self:
+        """From (m, n) weights: confidence 1 + min(most, alpha · |w|), preference 1 where w > 0 and 0 where it is below."""
+        surer, wanted = matrix.copy(), matrix.copy()
+        surer.data = np.minimum(most, alpha * np.abs(matrix.data)).astype(np.float32)
         wanted.data = np.where(matrix.data > 0, 1.0 + surer.data, 0.0).astype(np.float32)
         return cls(surer, wanted, ridge)
 
@@ -51,8 +51,9 @@ class Weighted(NamedTuple):
             start = end
 
 
-def stepped(task: Weighted, other: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """(m, f) float32 vectors after some steps of conjugate gradients from those that there are.
+def stepped(task: Weighted, other: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, float]:
+    """(m, f) float32 vectors y after some steps of conjugate gradients from those that there are, and Σ c (p - x·y)² + ridge |y|²
+    over all pairs with the other side's x.
 
     Parameters
     ----------
@@ -62,13 +63,16 @@ def stepped(task: Weighted, other: np.ndarray, vectors: np.ndarray) -> np.ndarra
         (m, f) to start from.
     """
     gram, moved = other.T @ other, np.empty_like(vectors)
+    total = float(task.wanted.data.sum(dtype=np.float64))  # c p², as p is 0 or 1
     for some in task.blocks(other.shape[1]):
         part = Weighted(task.surer[some], task.wanted[some], task.ridge[some].astype(np.float32)[:, None])
-        moved[some] = _descended(part, other, gram, vectors[some])
-    return moved
+        moved[some], gained = _descended(part, other, gram, vectors[some])
+        total -= gained
+    return moved, total
 
 
-def _descended(part: Weighted, other: np.ndarray, gram: np.ndarray, start: np.ndarray) -> np.ndarray:
+def _descended(part: Weighted, other: np.ndarray, gram: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]:
+    """Vectors y of A y = b with residuals r, and Σ 2 y·b - y·A y, which is y·(b + r)."""
     whose = np.repeat(np.arange(len(start)), np.diff(part.surer.indptr))
     theirs = other[part.surer.indices]
 
@@ -78,7 +82,8 @@ def _descended(part: Weighted, other: np.ndarray, gram: np.ndarray, start: np.nd
         return np.asarray(vectors @ gram + part.ridge * vectors + weighed @ other)
 
     vectors = start.copy()
-    residual = part.wanted @ other - applied(vectors)
+    right = np.asarray(part.wanted @ other)
+    residual = right - applied(vectors)
     direction, length = residual, (residual**2).sum(axis=1, keepdims=True)
     for _ in range(STEPS):
         image = applied(direction)
@@ -89,13 +94,13 @@ def _descended(part: Weighted, other: np.ndarray, gram: np.ndarray, start: np.nd
         after = (residual**2).sum(axis=1, keepdims=True)
         direction = residual + np.divide(after, length, out=np.zeros_like(length), where=length > 0) * direction
         length = after
-    return vectors
+    return vectors, float(np.einsum("mf,mf->m", vectors, right + residual).sum(dtype=np.float64))
 
 
 def solved(task: Weighted, other: np.ndarray) -> np.ndarray:
     """(m, f) float32 vectors, exactly: row by row, so that one is the same alone as among many."""
     vectors = other.astype(np.float64)
-    gram, factors = vectors.T @ vectors, other.shape[1]
+    gram, factors = gram_of(other), other.shape[1]
     right = np.asarray(task.wanted.astype(np.float64) @ vectors)
     found = np.zeros((len(right), factors), dtype=np.float32)
     indptr, diagonal = task.surer.indptr, np.arange(factors)
@@ -112,14 +117,7 @@ def solved(task: Weighted, other: np.ndarray) -> np.ndarray:
     return found
 
 
-def loss_of(rows: Weighted, columns: Weighted, users: np.ndarray, items: np.ndarray) -> float:
-    """Σ c (p - x·y)² over all pairs, and the regularization of both sides."""
-    x, y = users.astype(np.float64), items.astype(np.float64)
-    total = float(((x.T @ x) * (y.T @ y)).sum())  # as if all pairs had c = 1 and p = 0
-    for some in rows.blocks(users.shape[1]):
-        surer, wanted = rows.surer[some], rows.wanted[some].data.astype(np.float64)
-        whose = np.repeat(np.arange(surer.shape[0]), np.diff(surer.indptr))
-        answered = np.einsum("ef,ef->e", x[some][whose], y[surer.indices])
-        # c (p - a)² - a² with p in {0, 1}, so that c p² = c p
-        total += float((surer.data * answered**2 + wanted - 2 * wanted * answered).sum())
-    return total + float((rows.ridge * (x**2).sum(axis=1)).sum() + (columns.ridge * (y**2).sum(axis=1)).sum())
+def gram_of(vectors: np.ndarray) -> np.ndarray:
+    """(f, f) float64 inner products of the columns of (n, f)."""
+    exact = vectors.astype(np.float64)
+    return np.asarray(exact.T @ exact)

@@ -1,4 +1,4 @@
-"""What most users had to do with, for everybody: the yardstick that every other recommender must beat."""
+"""What most users liked, for everybody: the yardstick that every other recommender must beat."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Popular(Recommender):
-    """The same items for all: those that the largest share of the users had to do with.
+    """The same items for all: those that the largest share of the users liked.
 
     Examples
     --------

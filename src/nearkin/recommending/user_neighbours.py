@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from nearkin.recommenders import Recommender, largest
+from nearkin.recommenders import Parts, Recommender
 from nearkin.recommending.counts import (
     CountWeights,
     Weighting,
     as_ones,
+    by_largest,
     inverse,
     less_mean,
     need_number,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 class UserKNN(Recommender):
     """What the users with the most similar histories had to do with: the score of an item is Σ similarity · x over the nearest
-    of the users that it learned from, with their weights x of the item.
+    of the users that it learned from, with their weights x of the item by the largest |x| of all.
 
     A history of somebody unknown is compared as those of known users are. A known user is their own nearest, which adds nothing
     to items that they have not seen.
@@ -63,6 +64,7 @@ class UserKNN(Recommender):
     """
 
     name: ClassVar[str] = "user-knn"
+    options = ("similarity", "n_neighbors", "shrinkage", "weighting")
 
     def __init__(
         self,
@@ -79,10 +81,14 @@ class UserKNN(Recommender):
         self.weighting = weighting
 
     def _learn(self, matrix: csr_array) -> None:
-        self._matrix = matrix
         self._weights = CountWeights(matrix, self.weighting)
         self._known = self._counted(matrix)
-        self._entries = as_entries(matrix)
+        self._sizes = np.diff(self._known.indptr)
+        # By items: what a product with histories goes through is then only who had one of their items.
+        self._by_item = self._known.T.tocsr()
+        self._entries_by_item = as_entries(matrix).T.tocsr() if self.shrinkage else None
+        matrix.data /= np.abs(matrix.data).max(initial=0.0) or 1.0
+        self._matrix = matrix
 
     def _counted(self, histories: csr_array) -> csr_array:
         """What likeness is computed of: rows of length 1, or ones for Jaccard."""
@@ -91,32 +97,21 @@ class UserKNN(Recommender):
         counted = self._weights.of(histories)
         if self.similarity == "adjusted-cosine":
             counted = less_mean(counted)
+        counted = by_largest(counted)  # so that no square is too small
         return scaled_rows(counted, inverse(np.sqrt(row_sums(counted, counted.data**2))))
 
     def _nearest(self, histories: csr_array) -> csr_array:
         """(m, users) likeness of the nearest users of a block of histories, divisors of its parts included."""
-        from scipy.sparse import csr_array
-
         counted = self._counted(histories)
-        alike = (counted @ self._known.T).toarray()
-        alike *= self._scale(histories, counted, alike)
-        alike = alike.astype(np.float32)
-        alike[alike <= 0] = -np.inf
-        codes, values = largest(alike, min(self.n_neighbors, alike.shape[1]))
-        there = codes >= 0
-        indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
-        return csr_array((values[there], codes[there], indptr), shape=alike.shape)
-
-    def _scale(self, histories: csr_array, counted: csr_array, products: np.ndarray) -> np.ndarray:
-        """(m, users) by which products of histories are multiplied to be likenesses."""
-        scale = np.ones(products.shape)
+        alike = (counted @ self._by_item).tocsr()
         if self.similarity == "jaccard":
-            sizes = np.diff(counted.indptr)[:, None] + np.diff(self._known.indptr)
-            scale = 1.0 / np.maximum(1.0, sizes - products)
-        if self.shrinkage:
-            both = (as_entries(histories) @ self._entries.T).toarray()
-            scale *= both / (both + self.shrinkage)
-        return scale
+            sizes = np.repeat(np.diff(counted.indptr), np.diff(alike.indptr)) + self._sizes[alike.indices]
+            alike.data = alike.data / np.maximum(1.0, sizes - alike.data)
+        if self._entries_by_item is not None:
+            both = (as_entries(histories) @ self._entries_by_item).tocsr()
+            both.data = both.data / (both.data + self.shrinkage)
+            alike = alike.multiply(both).tocsr()
+        return largest_entries(alike.astype(np.float32), self.n_neighbors)
 
     def _scores(self, histories: csr_array) -> np.ndarray:
         scores = np.empty(histories.shape, dtype=np.float32)
@@ -127,7 +122,10 @@ class UserKNN(Recommender):
         scores[scores == 0] = -np.inf
         return scores
 
-    def _parts(self, history: Sequence[int], weights: np.ndarray, item: int) -> np.ndarray:
+    def _parts(self, history: Sequence[int], weights: np.ndarray, item: int) -> np.ndarray | None:
+        return self._parts_of(history, weights)(item)
+
+    def _parts_of(self, history: Sequence[int], weights: np.ndarray) -> Parts:
         """Likeness is a sum over the items of both histories: each item's share of that, times what the neighbours add."""
         from scipy.sparse import csr_array
 
@@ -138,8 +136,9 @@ class UserKNN(Recommender):
         known = self._known[users]
         products = known.multiply(counted).tocsr() if len(users) else known
         sums = row_sums(products, products.data)
-        having = self._matrix[users][:, [item]].toarray().ravel()
-        return np.asarray((products.T @ (having * near.data * inverse(sums)))[history])
+        shares = scaled_rows(products, near.data * inverse(sums)).T.tocsr()[np.asarray(history)]
+        having = self._matrix[users].tocsc()
+        return lambda item: np.asarray(shares @ having[:, [item]].toarray().ravel())
 
     def _state(self) -> State:
         """Nothing beside the histories that the base keeps."""
@@ -147,3 +146,27 @@ class UserKNN(Recommender):
 
     def _restore(self, state: State) -> None:
         self._learn(self._histories.copy())
+
+
+def largest_entries(matrix: csr_array, n: int) -> csr_array:
+    """The n largest entries above 0 of each row, those of lower columns among equals.
+
+    >>> from scipy.sparse import csr_array
+    >>> largest_entries(csr_array(np.array([[1.0, 3.0, -2.0, 3.0, 1.0]])), 3).toarray().tolist()
+    [[1.0, 3.0, 0.0, 3.0, 0.0]]
+    """
+    from scipy.sparse import csr_array
+
+    matrix.sort_indices()
+    indptr, kept = matrix.indptr, []
+    for row in range(matrix.shape[0]):
+        values = matrix.data[indptr[row] : indptr[row + 1]]
+        there = np.flatnonzero(values > 0)
+        if len(there) > n:
+            edge = np.partition(values, len(values) - n)[len(values) - n]
+            there = np.flatnonzero(values >= edge)
+            there = np.sort(there[np.argsort(-values[there], kind="stable")[:n]])
+        kept.append(indptr[row] + there)
+    taken = np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum([len(each) for each in kept])]).astype(np.int64)
+    return csr_array((matrix.data[taken], matrix.indices[taken], starts), shape=matrix.shape)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nearkin.errors import NotSupportedError, NotTrainedError, ParameterError, UnknownIdError
+from nearkin.histories import read_histories
 from nearkin.interactions import Interactions
 from nearkin.recommenders import Recommender
 from nearkin.suggestions import Suggestions
@@ -185,6 +186,30 @@ def disliked_answered(subject: Subject) -> None:
 
 
 @RECOMMENDER_CHECKS.add
+def worse_than_unknown_last(subject: Subject) -> None:
+    """What scores below 0 comes after what is there for its popularity, of which nothing is known."""
+    liked = "item 0"
+    answer = _fitted(subject).recommend_for([{"item 1": -1.0}, {liked: 1.0, "item 5": -2.0}, {"item 2": -3.0}], ITEMS)
+    for row in range(len(answer)):
+        popular = np.flatnonzero(answer.by_popularity[row])
+        below = np.flatnonzero((answer.codes[row] >= 0) & (answer.scores[row] < 0))
+        wrong = len(popular) and len(below) and below[0] < popular[-1]
+        expect(not wrong, f"an item that scores {answer.scores[row, below[:1]]} comes before popular ones")
+
+
+@RECOMMENDER_CHECKS.add
+def small_and_large_weights(subject: Subject) -> None:
+    """Weights of a size of 1e-29 or 1e29, in events or in histories, give as many items as others do, with finite scores."""
+    for size in (1e-29, 1e29):
+        users, items, weights = _events(subject)
+        learned = subject.make().fit(Interactions(users, items, weights=size * weights))
+        told = [{each: size * weight for each, weight in history.items()} for history in _histories(subject)[::6]]
+        for answer in (learned.recommend(_asked(subject), K), _fitted(subject).recommend_for(told, K)):
+            expect((answer.counts == K).all(), f"with weights of {size:g} a user gets {answer.counts.min()} items")
+            expect(np.isfinite(answer.scores).all(), f"with weights of {size:g} a score is not finite")
+
+
+@RECOMMENDER_CHECKS.add
 def seeded(subject: Subject) -> None:
     """Another recommender with the same options that learns from the same events answers the same."""
     _same(_again(subject), _answer(subject), "another one with the same options")
@@ -300,8 +325,8 @@ def parts_sum_to_score(subject: Subject) -> None:
     recommender = _fitted(subject)
     answer = recommender.recommend_for(_histories(subject), K)
     for row, history in list(enumerate(_histories(subject)))[::5]:
-        given = recommender._history_rows([history])
-        for rank in range(K - int(answer.filled[row])):
+        given = read_histories([history], recommender._places("items"))
+        for rank in np.flatnonzero((answer.codes[row] >= 0) & ~answer.by_popularity[row]).tolist():
             parts = recommender._parts(given.indices, given.data, int(answer.codes[row, rank]))
             if parts is None:
                 raise NotApplicable("it does not say what each item of a history adds")

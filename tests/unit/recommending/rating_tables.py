@@ -33,8 +33,8 @@ def all_scores(recommender: Any, table: np.ndarray) -> np.ndarray:
     found = recommender.recommend_for([history(row) for row in table], count, exclude_seen=False)
     scores = np.full(table.shape, -np.inf)
     for row in range(len(table)):
-        own = count - int(found.filled[row])
-        scores[row, found.codes[row, :own]] = found.scores[row, :own]
+        own = ~found.by_popularity[row]
+        scores[row, found.codes[row, own]] = found.scores[row, own]
     return scores
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.unit.recommending.rating_tables import events, history, ratings
 
 from nearkin import ALS, Interactions
-from nearkin.errors import ParameterError
+from nearkin.errors import NearkinError, ParameterError
 
 
 def confidence(table: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
@@ -126,11 +126,59 @@ def test_a_dislike_makes_the_alike_less_likely():
     ("options", "said"),
     [
         ({"factors": 0}, "factors is 0"),
-        ({"regularization": 0}, "regularization is 0, a number above 0 expected"),
-        ({"alpha": -1}, "alpha is -1, a number above 0 expected"),
+        ({"regularization": 0}, "regularization is 0, a number from 1e-06 to"),
+        ({"regularization": 1e9}, "regularization is 1000000000.0, a number from 1e-06 to"),
+        ({"alpha": 1e30}, "alpha is 1e\\+30, a number above 0 to"),
+        ({"alpha": -1}, "alpha is -1, a number above 0 to"),
         ({"scaling": "half"}, "scaling is 'half'"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, said):
     with pytest.raises(ParameterError, match=said):
         ALS(**options)
+
+
+DRINKS = Interactions(
+    ["Anna", "Anna", "Anna", "Ben", "Ben", "Cleo", "Cleo", "Dan", "Dan", "Dan"],
+    ["tea", "milk", "honey", "tea", "milk", "beer", "nuts", "beer", "nuts", "crisps"],
+)
+
+
+@pytest.mark.parametrize("factors", [2, 4, 64])
+def test_rounding_is_not_recommended(factors):
+    found = ALS(factors=factors).fit(DRINKS).recommend(["Anna", "Ben"], 3)
+    assert found.reasons == ["all by popularity", "the last 2 by popularity"]
+    assert found.ids[1, 0] == "honey"
+
+
+def test_where_nothing_is_learned_all_get_what_is_popular():
+    nothing_liked = Interactions(["a", "a", "b"], ["tea", "milk", "tea"], weights=[0, -1, 0])
+    for fitted in (ALS(regularization=1e3).fit(DRINKS), ALS(factors=2).fit(nothing_liked)):
+        found = fitted.recommend(fitted.users, 2)
+        assert found.filled.tolist() == found.counts.tolist()
+        assert fitted.recommend_for([["tea"]], 1).reasons == ["all by popularity"]
+        assert fitted.similar_items("tea").counts.tolist() == [0]
+
+
+def test_a_plan_that_cannot_be_read_is_told_before_learning_and_nothing_is_learned():
+    made = ALS(plan="ifv")
+    with pytest.raises(NearkinError, match="ifv"):
+        made.fit(DRINKS)
+    assert not made.fitted
+    again = ALS(factors=2).fit(DRINKS)
+    before = again.recommend("Ben", 2).ids.tolist()
+    again.plan = "ifv"
+    with pytest.raises(NearkinError, match="ifv"):
+        again.fit(Interactions(["z"], ["soap"]))
+    assert again.recommend("Ben", 2).ids.tolist() == before
+
+
+def test_options_are_restored():
+    table = ratings(4)
+    fitted = ALS(factors=4, regularization=0.05, alpha=4.0, scaling="count").fit(events(table))
+    again = ALS()
+    again.restore(fitted.state())
+    assert (again.factors, again.regularization, again.alpha, again.scaling) == (4, 0.05, 4.0, "count")
+    asked = [history(row) for row in table]
+    np.testing.assert_array_equal(again.recommend_for(asked, 5).scores, fitted.recommend_for(asked, 5).scores)
+    assert again.recommend_for(asked, 2)[0] == fitted.recommend_for(asked, 2)[0]

@@ -271,8 +271,9 @@ def test_among_and_cold_users_and_items_without_content(by_index, monkeypatch):
     events = nk.Interactions([1, 1, 2, 3], [0, 1, 77, 78])
     made = nk.ContentRecommender(nk.build(vectors, metric="cosine")).fit(events)
     found = made.recommend([1, 2, 9], k=4, among=[0, 5, 77, 78])
-    assert found.ids[0, 0] == 5  # 77 and 78 have no content, and come by popularity alone
-    assert set(found.ids[0, 1:3].tolist()) == {77, 78}
+    assert found.ids[0, 2] == 5  # unlike the history; 77 and 78 have no content, and come by popularity alone
+    assert found.scores[0, 2] < 0
+    assert set(found.ids[0, :2].tolist()) == {77, 78}
     assert found.filled.tolist() == [2, 3, 4]
     assert found.reasons[1].startswith("all by popularity")
     assert found.reasons[2] == "an unknown user: all by popularity"

@@ -38,7 +38,7 @@ def likeness(table: np.ndarray, similarity: str, weighting: str, damping: float,
 def test_scores_are_those_of_the_definition(similarity, weighting, shrinkage, damping, balance):
     table = ratings(3)
     fitted = ItemKNN(similarity, 100, shrinkage, weighting, damping, balance).fit(events(table))
-    wanted = table @ likeness(table, similarity, weighting, damping, balance, shrinkage).T
+    wanted = by_largest(table) @ likeness(table, similarity, weighting, damping, balance, shrinkage).T
     found = all_scores(fitted, table)
     there = np.isfinite(found)
     np.testing.assert_allclose(found[there], wanted[there], rtol=1e-4, atol=1e-5)
@@ -53,10 +53,14 @@ def test_only_the_nearest_count(seed, n_neighbors):
     edge = np.sort(near, axis=1)[:, -n_neighbors]
     if (np.diff(np.sort(near, axis=1), axis=1)[:, -n_neighbors] < 1e-6).any():
         return  # ties at the edge may fall either way
-    wanted = table @ np.where(near >= edge[:, None], near, 0.0).T
+    wanted = by_largest(table) @ np.where(near >= edge[:, None], near, 0.0).T
     found = all_scores(ItemKNN(n_neighbors=n_neighbors).fit(events(table)), table)
     there = np.isfinite(found)
     np.testing.assert_allclose(found[there], wanted[there], rtol=1e-4, atol=1e-4)
+
+
+def by_largest(table: np.ndarray) -> np.ndarray:
+    return table / np.abs(table).max(axis=1, keepdims=True)
 
 
 def test_few_neighbours_of_many_items_score_as_many_of_few():
@@ -67,7 +71,7 @@ def test_few_neighbours_of_many_items_score_as_many_of_few():
     assert few._neighbours.nnz < 300 * 300 / 32
     scores = few._scores(few._histories)
     there = np.isfinite(scores)
-    np.testing.assert_allclose(scores[there], (table @ dense.T)[there], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(scores[there], (by_largest(table) @ dense.T)[there], rtol=1e-5, atol=1e-5)
 
 
 def test_similar_items_are_ordered_by_likeness():
@@ -114,3 +118,40 @@ def test_what_leads_nowhere_is_filled_by_popularity():
 def test_options_that_make_no_sense_are_refused(options, said):
     with pytest.raises(ParameterError, match=said):
         ItemKNN(**options)
+
+
+DRINKS = Interactions(
+    ["Anna", "Anna", "Anna", "Ben", "Ben", "Cleo", "Cleo", "Dan", "Dan", "Dan"],
+    ["tea", "milk", "honey", "tea", "milk", "beer", "nuts", "beer", "nuts", "crisps"],
+)
+
+
+def test_what_is_like_the_disliked_comes_after_what_is_unknown():
+    found = ItemKNN().fit(DRINKS).recommend_for([{"beer": -1}, {"tea": 1, "nuts": -1}, {"beer": -1}], 5)
+    assert found.ids[0].tolist() == ["milk", "tea", "honey", "crisps", "nuts"]
+    assert found.scores[0, :3].tolist() == [0, 0, 0]
+    assert (np.diff(found.scores[0]) <= 0).all()
+    assert (found.filled.tolist(), found.reasons[0]) == ([3, 0, 3], "the first 3 by popularity")
+    assert found.by_popularity[0].tolist() == [True, True, True, False, False]
+    assert (found.because(0, 0), found.because(0, 4)) == ((), (("beer", -1.0),))
+    assert found.ids[1].tolist() == ["milk", "honey", "crisps", "beer", None]
+
+
+def test_what_is_popular_stands_between_the_like_and_the_unlike():
+    apart = Interactions(["a", "a", "b", "b", "c"], ["tea", "milk", "beer", "nuts", "soap"])
+    found = ItemKNN().fit(apart).recommend_for([{"tea": 1, "beer": -1}], 3)
+    assert found.ids[0].tolist() == ["milk", "soap", "nuts"]
+    assert found.reasons == ["1 after the first 1 by popularity"]
+    assert [len(each.because) for each in found[0]] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("size", [1e-60, 1e-200, 1e29])
+def test_the_size_of_weights_does_not_matter(size):
+    table = ratings(2)
+    usual = ItemKNN().fit(events(table))
+    sized = ItemKNN().fit(events(size * table)).recommend(range(len(table)), 5)
+    np.testing.assert_allclose(sized.scores, usual.recommend(range(len(table)), 5).scores, rtol=1e-5)
+    assert (
+        usual.recommend_for([{1: size, 2: -size}], 5).ids.tolist()
+        == usual.recommend_for([{1: 1, 2: -1}], 5).ids.tolist()
+    )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearkin import ALS, Interactions, ItemKNN, State, UserKNN
+from nearkin import ALS, Interactions, ItemKNN, State, UserKNN, recommenders
 from nearkin.errors import InputError, NotTrainedError, ParameterError, UnknownIdError, VectorError
 from nearkin.recommenders import largest
 from nearkin.recommending.popularity import Popular
@@ -74,3 +74,87 @@ def test_bad_questions_are_refused():
         fitted.recommend_for([{"tea": float("nan")}])
     with pytest.raises(UnknownIdError, match="'soap'"):
         fitted.similar_items("soap")
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (
+            lambda made: made.recommend_for(["tea", "milk"]),
+            "history 0 is 'tea', item ids or item id to weight expected",
+        ),
+        (lambda made: made.recommend_for("tea"), "histories is 'tea', one history a user expected"),
+        (lambda made: made.recommend_for({"tea": 1}), "histories is {'tea': 1}, one history"),
+        (lambda made: made.recommend_for(None), "histories is None"),
+        (lambda made: made.recommend_for([{"tea": None}]), "the weight of 'tea' is None, a number expected"),
+        (lambda made: made.recommend_for([{"tea": "x"}]), "the weight of 'tea' is 'x', a number expected"),
+        (lambda made: made.recommend_for([{"tea": 1e31}]), "the weight of 'tea' is 1e\\+31, at most 1e\\+30"),
+        (lambda made: made.recommend_for([[["tea"]]]), "history 0 holds \\['tea'\\], an item id"),
+        (lambda made: made.recommend(None), "users is None, an id"),
+        (lambda made: made.recommend(1.5), "users is 1.5, an id"),
+        (lambda made: made.recommend([["a"]]), "users: place 0 holds \\['a'\\], a whole number or text"),
+        (lambda made: made.similar_items(None), "items is None, an id"),
+        (lambda made: made.recommend("a", 10**9), "k is 1000000000, at most 1,000,000"),
+        (lambda made: made.similar_items("tea", 10**9), "k is 1000000000, at most 1,000,000"),
+    ],
+)
+def test_what_is_no_id_no_history_or_no_weight_is_refused(ask, said):
+    with pytest.raises(InputError, match=said):
+        ask(ItemKNN().fit(LIKED))
+
+
+def test_an_item_that_comes_again_in_a_history_counts_again():
+    fitted = ItemKNN().fit(LIKED)
+    twice, heavy = fitted.recommend_for([["milk", "cup", "cup"], {"milk": 1, "cup": 2}], 3)
+    assert twice == heavy
+    assert dict(twice[0].because)["cup"] > dict(twice[0].because)["milk"]
+
+
+@pytest.mark.parametrize("make", [ItemKNN, UserKNN, ALS, Popular])
+def test_a_large_k_takes_no_more_columns_than_there_are_items(make):
+    fitted = make().fit(LIKED)
+    found = fitted.recommend(["a", "nobody"], 1_000_000)
+    assert found.codes.shape == (2, 3)
+    assert found.counts.tolist() == [1, 3]
+    assert found.reasons[0].endswith("only 1 item is left to recommend")
+
+
+@pytest.mark.parametrize("make", [ItemKNN, UserKNN, ALS])
+def test_the_state_is_a_copy(make):
+    fitted = make().fit(LIKED)
+    before = fitted.recommend_for([["tea"], ["cup"]], 2).scores.copy()
+    state, again = fitted.state(), make()
+    again.restore(state)
+    for array in state.arrays.values():
+        array[...] = 0
+    np.testing.assert_array_equal(fitted.recommend_for([["tea"], ["cup"]], 2).scores, before)
+    np.testing.assert_array_equal(again.recommend_for([["tea"], ["cup"]], 2).scores, before)
+
+
+def test_options_on_which_answers_depend_are_restored():
+    fitted = UserKNN("jaccard", 1, 2.0, "bm25").fit(LIKED)
+    again = UserKNN()
+    again.restore(fitted.state())
+    assert (again.similarity, again.n_neighbors, again.shrinkage, again.weighting) == ("jaccard", 1, 2.0, "bm25")
+    assert again.recommend_for([["tea"]], 2)[0] == fitted.recommend_for([["tea"]], 2)[0]
+
+
+def test_one_history_is_explained_with_work_done_once():
+    class Counting(ItemKNN):
+        works = 0
+
+        def _parts_of(self, history, weights):
+            Counting.works += 1
+            return super()._parts_of(history, weights)
+
+    found = Counting().fit(LIKED).recommend_for([["tea"], ["milk", "cup"]], 2)
+    rows = list(found)
+    assert all(each.because for row in rows for each in row[:1])
+    assert Counting.works == 2
+
+
+def test_similar_items_in_blocks_are_those_of_one(monkeypatch):
+    fitted = ItemKNN().fit(LIKED)
+    whole = fitted.similar_items(["tea", "milk", "cup"], 2)
+    monkeypatch.setattr(recommenders, "block_rows", lambda size: 1)
+    assert fitted.similar_items(["tea", "milk", "cup"], 2).ids.tolist() == whole.ids.tolist()
