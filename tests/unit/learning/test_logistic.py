@@ -327,7 +327,10 @@ def test_what_is_wrong_is_said(given: Any, said: str) -> None:
 
 
 def test_labels_that_cannot_be_learned_from() -> None:
-    with pytest.raises(errors.ParameterError, match="y has one class, 'a', and there is nothing to tell it from"):
+    with pytest.raises(
+        errors.ParameterError,
+        match="y has one class, the same label in every row, and there is nothing to tell it from",
+    ):
         nk.LogisticClassifier().fit([[0.0], [1.0]], ["a", "a"])
     with pytest.raises(errors.ParameterError, match="C='auto' holds rows of every label out, and one label has 1 row"):
         nk.LogisticClassifier("auto").fit([[0.0], [1.0], [2.0]], ["a", "a", "b"])
@@ -380,6 +383,9 @@ def test_given_weights() -> None:
         (([np.nan],), "1 of 1 weights are not finite"),
         (({"a": "x"},), "numbers expected"),
         (([],), "weights have shape"),
+        (([1.0], np.nan), "intercept is nan, finite numbers expected"),
+        (([1.0], "x"), "intercept is 'x', numbers expected"),
+        (([1.0], [[0.0], [1.0, 2.0]]), "numbers expected"),
     ]:
         with pytest.raises(errors.ParameterError, match=wrong):
             nk.LogisticClassifier.from_weights(*arguments)
@@ -401,3 +407,10 @@ def test_scores_beyond_floats_stay_probabilities() -> None:
     model = nk.LogisticClassifier.from_weights([1e5])
     np.testing.assert_array_equal(model.predict_proba([[-1.0], [1.0]]), [[1, 0], [0, 1]])
     assert model.predict_log_proba([[1.0]])[0].tolist() == [-np.inf, 0] or model.predict_log_proba([[1.0]])[0, 1] == 0
+
+
+def test_predictions_are_those_of_what_was_fitted_whatever_is_set_later() -> None:
+    for solver, other in [("lbfgs", "sgd"), ("sgd", "lbfgs")]:
+        model = nk.LogisticClassifier(solver=solver).fit(IRIS, KINDS)
+        before = model.predict_proba(IRIS)
+        np.testing.assert_array_equal(model.set_params(solver=other).predict_proba(IRIS), before)
