@@ -55,10 +55,11 @@ class CalibratedSVM(CalibratedClassifierCV):  # type: ignore[misc]
         ParameterError
             A label with fewer rows than folds.
         """
-        fewest = int(np.unique(np.asarray(y), return_counts=True)[1].min(initial=0))
-        if 0 < fewest < self.cv:
+        fewest = int(np.unique(np.asarray(y), return_counts=True)[1].min())
+        if fewest < self.cv:
+            rows = "1 row" if fewest == 1 else f"{fewest} rows"
             raise ParameterError(
-                f"probabilities of svm are calibrated in {self.cv} folds, and a label has {fewest} {'row' if fewest == 1 else 'rows'}",
+                f"probabilities of svm are calibrated in {self.cv} folds, and a label has {rows}",
                 hint="leave out labels with few rows, or probabilities",
             )
         super().fit(X, y)

@@ -41,8 +41,8 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
     """Multinomial logistic regression over standardized columns, read in the columns' names and units.
 
     With ``solver="lbfgs"`` the weights are those of scikit-learn's ``LogisticRegression`` on standardized rows, for every
-    penalty. With ``solver="sgd"`` it is scikit-learn's ``SGDClassifier`` with averaged weights (one label against the rest,
-    where there are three or more), which also learns from streams.
+    penalty. With ``solver="sgd"`` it is stochastic gradient descent with averaged weights (one label against the rest, where
+    there are three or more), which also learns from streams: scikit-learn's ``SGDClassifier``, with L1 slower proximal steps.
 
     Sources: D. Cox, "The regression analysis of binary sequences" (1958); H. Zou, T. Hastie, "Regularization and variable
     selection via the elastic net" (2005).
@@ -68,8 +68,9 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
     max_iter
         Iterations (lbfgs) or rounds over the rows (sgd) at most.
     tol
-        lbfgs: the largest slope that counts as flat, and the share of the objective that it may be above its least; see
-        `nearkin.learning.logistic_loss.descend`. sgd: less gain in log-loss than this in five rounds is the end.
+        lbfgs: the largest slope that counts as flat; besides, ten iterations that gain less than ten times this share of the
+        objective are the end, see `nearkin.learning.logistic_loss.descend`. sgd: less gain in log-loss than this in five rounds
+        is the end.
     random_state
         Seed of folds and of the order of rows; None for the setting.
     feature_names
@@ -205,9 +206,7 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
         """Learn from a batch of a stream, its rows in order, each once; only with ``solver="sgd"``.
 
         Goes on from an earlier `fit` too. The first batch should be a large one: columns are standardized by it, and the length
-        of steps is found. With L2, how the stream is cut into batches after it does not matter. With L1 it does a little:
-        scikit-learn takes the penalty of a weight that came to 0 up anew with each batch, so that small batches hold weights
-        back less.
+        of steps is found. How the stream is cut into batches after it does not matter.
 
         Parameters
         ----------

@@ -97,9 +97,9 @@ def descend(
 ) -> Descent:
     """The weights of least loss and penalty.
 
-    Done means that no slope is larger than `tol`, and the objective at most `tol` of itself above its least: by what strong
-    convexity (L2) or the size that weights can have (L1) proves or, where that proves nothing, because `GAINS` iterations gained
-    less than a hundredth of that share, or the curvature promises no more where floats end.
+    Done means that no slope is larger than `tol`, and the objective within ten times `tol` of its least, as a share of it: by
+    what strong convexity (L2) or the size that weights can have (L1) proves or, where that proves nothing, by what the last
+    `GAINS` iterations gained or, where floats end the way, by what the curvature on it promises.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ class _Way:
         """Whether, where floats end the way, the curvature on it promises no gain that counts."""
         slopes = self.problem.slopes(found.x, self.problem.evaluate(found.x)[1])
         gain = float(slopes @ found.hess_inv.matvec(slopes)) / 2
-        return float(np.abs(slopes).max()) <= self.tol and gain <= 0.01 * self.tol * self.values[-1]
+        return float(np.abs(slopes).max()) <= self.tol and gain <= self.tol * self.values[-1]
 
     def _evaluate(self, variables: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = self.problem.evaluate(variables)
@@ -246,12 +246,10 @@ class _Way:
             gradient = self.problem.evaluate(variables)[1]
         slopes = self.problem.slopes(variables, gradient)
         if np.abs(slopes).max() <= self.tol and (
-            self.problem.above(variables, slopes, value) <= self.tol or self._gained_little()
+            self.problem.above(variables, slopes, value) <= 10 * self.tol or self._gained_little()
         ):
             self.converged = True
             raise StopIteration
 
     def _gained_little(self) -> bool:
-        return (
-            len(self.values) > GAINS and self.values[-1 - GAINS] - self.values[-1] <= 0.01 * self.tol * self.values[-1]
-        )
+        return len(self.values) > GAINS and self.values[-1 - GAINS] - self.values[-1] <= 10 * self.tol * self.values[-1]

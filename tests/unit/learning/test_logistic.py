@@ -218,11 +218,13 @@ def stream_of(sizes: list[int], **given: Any) -> nk.LogisticClassifier:
     return model
 
 
-@given(st.lists(st.integers(1, 25), min_size=1, max_size=5), st.booleans())
+@given(st.lists(st.integers(1, 25), min_size=1, max_size=5), st.booleans(), st.sampled_from(["l2", "l1", "elastic"]))
 @settings(max_examples=15, deadline=None)
-def test_it_does_not_matter_how_a_stream_is_cut_after_its_first_batch(sizes: list[int], standardize: bool) -> None:
-    one = stream_of([25, sum(sizes)], standardize=standardize)
-    other = stream_of([25, *sizes], standardize=standardize)
+def test_it_does_not_matter_how_a_stream_is_cut_after_its_first_batch(
+    sizes: list[int], standardize: bool, penalty: Any
+) -> None:
+    one = stream_of([25, sum(sizes)], standardize=standardize, penalty=penalty, C=0.01)
+    other = stream_of([25, *sizes], standardize=standardize, penalty=penalty, C=0.01)
     np.testing.assert_allclose(other.coef_, one.coef_, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(other.intercept_, one.intercept_, rtol=1e-9, atol=1e-9)
     assert other.n_iter_ == 1 + len(sizes) == len(other.loss_curve_)
@@ -269,6 +271,16 @@ def test_rounds_come_near_to_the_optimum() -> None:
     assert (ours.coef_ != before).any()
     cut = nk.LogisticClassifier(solver="sgd", max_iter=2).fit(CANCER, BENIGN)
     assert any("after 2 rounds" in line for line in cut.warnings_)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elastic"])
+@pytest.mark.parametrize(("rows", "labels"), [(ROWS, NOISY), (IRIS, KINDS)], ids=["two", "three"])
+def test_rounds_with_l1_come_near_to_the_optimum_too(penalty: Any, rows: np.ndarray, labels: np.ndarray) -> None:
+    given: dict[str, Any] = {"C": 0.1, "penalty": penalty}
+    ours = nk.LogisticClassifier(solver="sgd", random_state=0, **given).fit(rows, labels)
+    exact = nk.LogisticClassifier(**given).fit(rows, labels)
+    assert ours.loss_curve_[-1] == pytest.approx(log_loss(labels, ours.predict_proba(rows)))
+    assert abs(ours.loss_curve_[-1] - exact.loss_curve_[-1]) < (0.02 if rows is ROWS else 0.2)
 
 
 def test_only_sgd_takes_streams() -> None:
