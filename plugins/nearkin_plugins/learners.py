@@ -22,11 +22,14 @@ class NeighboursParams:
         Under which they are near.
     weights
         uniform, distance or softmax.
+    temperature
+        That distances are divided by, with softmax only; left out, 1.
     """
 
     n_neighbors: int = 5
     metric: str = "euclidean"
     weights: str = "uniform"
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,13 @@ def nearkin_learners() -> Iterable[LearnerSpec]:
         params=NeighboursParams,
         shorthand=("n_neighbors",),
         tasks=("classes", "numbers"),
-        examples=({}, {"n_neighbors": 1}, {"weights": "distance"}, {"metric": "manhattan"}),
+        examples=(
+            {},
+            {"n_neighbors": 1},
+            {"weights": "distance"},
+            {"weights": "softmax", "temperature": 0.5},
+            {"metric": "manhattan"},
+        ),
     )
     yield LearnerSpec(
         name="centroid",

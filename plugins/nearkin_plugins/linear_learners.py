@@ -20,7 +20,7 @@ class LogisticParams:
     Attributes
     ----------
     C
-        Inverse strength of the penalty; None for cross-validation.
+        Inverse strength of the penalty; auto for cross-validation.
     penalty
         l2, l1 or elastic.
     l1_ratio
@@ -31,7 +31,7 @@ class LogisticParams:
         lbfgs or sgd.
     """
 
-    C: float | None = 1.0
+    C: float | str = 1.0
     penalty: str = "l2"
     l1_ratio: float = 0.5
     standardize: bool = True
@@ -47,13 +47,13 @@ class LinearParams:
     method
         ols, ridge or lasso.
     alpha
-        Strength of the penalty; None for cross-validation.
+        Strength of the penalty; auto for cross-validation.
     standardize
         Whether columns are learned from in standard deviations.
     """
 
     method: str = "ridge"
-    alpha: float | None = None
+    alpha: float | str = "auto"
     standardize: bool = True
 
 
@@ -139,18 +139,18 @@ class MLPParams:
     seed: int | None = None
 
 
-def logistic(task: str, *, C: float | None, **params: Any) -> Any:
+def logistic(task: str, **params: Any) -> Any:
     """The classifier."""
     from nearkin import LogisticClassifier
 
-    return LogisticClassifier("auto" if C is None else C, **params)
+    return LogisticClassifier(**params)
 
 
-def linear(task: str, *, alpha: float | None, **params: Any) -> Any:
+def linear(task: str, **params: Any) -> Any:
     """The regressor."""
     from nearkin import LinearRegressor
 
-    return LinearRegressor(alpha="auto" if alpha is None else alpha, **params)
+    return LinearRegressor(**params)
 
 
 def linear_specs() -> Iterable[LearnerSpec]:
@@ -160,7 +160,7 @@ def linear_specs() -> Iterable[LearnerSpec]:
         summary="Log-odds as weighed sums of columns.",
         make=logistic,
         params=LogisticParams,
-        examples=({}, {"penalty": "l1", "C": 0.5}, {"penalty": "elastic"}, {"solver": "sgd"}),
+        examples=({}, {"penalty": "l1", "C": 0.5}, {"penalty": "elastic"}, {"C": "auto"}, {"solver": "sgd"}),
     )
     yield LearnerSpec(
         name="linear",

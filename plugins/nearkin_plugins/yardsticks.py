@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any, Self
 
+import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -17,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from nearkin.errors import ParameterError
 from nearkin.settings import load_settings
 
 
@@ -42,6 +44,28 @@ class QuietMLPRegressor(MLPRegressor):  # type: ignore[misc]
         return self
 
 
+class CalibratedSVM(CalibratedClassifierCV):  # type: ignore[misc]
+    """scikit-learn's calibration in folds, which says when a label has fewer rows than there are folds."""
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Learn from (n, columns) rows and n labels.
+
+        Raises
+        ------
+        ParameterError
+            A label with fewer rows than folds.
+        """
+        fewest = int(np.unique(np.asarray(y), return_counts=True)[1].min())
+        if fewest < self.cv:
+            rows = "1 row" if fewest == 1 else f"{fewest} rows"
+            raise ParameterError(
+                f"probabilities of svm are calibrated in {self.cv} folds, and a label has {rows}",
+                hint="leave out labels with few rows, or probabilities",
+            )
+        super().fit(X, y)
+        return self
+
+
 def _seed(seed: int | None) -> int:
     return load_settings({"seed": seed}).seed
 
@@ -51,7 +75,7 @@ def svm(task: str, *, C: float, kernel: str, probabilities: bool, seed: int | No
     if task == "numbers":
         return _on_steps(SVR(C=C, kernel=kernel))
     machine = make_pipeline(StandardScaler(), SVC(C=C, kernel=kernel, random_state=_seed(seed)))
-    return CalibratedClassifierCV(machine, cv=3, ensemble=False) if probabilities else machine
+    return CalibratedSVM(machine, cv=3, ensemble=False) if probabilities else machine
 
 
 def tree(task: str, *, max_depth: int | None, min_samples_leaf: int, seed: int | None) -> Any:

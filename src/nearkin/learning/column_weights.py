@@ -35,11 +35,10 @@ class Scale(NamedTuple):
     spread: np.ndarray
 
     @classmethod
-    def of(cls, rows: np.ndarray) -> Scale:
-        """Of (n, columns) rows; what differs by rounding only counts as constant."""
-        mean, spread = rows.mean(axis=0), rows.std(axis=0)
-        constant = (spread <= 10 * np.finfo(np.float64).eps * np.abs(mean)) | (rows.min(axis=0) == rows.max(axis=0))
-        return cls(mean, np.where(constant, 1.0, spread))
+    def of(cls, rows: np.ndarray, centre: bool = True) -> Scale:
+        """Of (n, columns) rows; without `centre`, as where there is no intercept to make up for it, the mean counts as 0."""
+        mean, steps = mean_and_steps(rows)
+        return cls(mean if centre else np.zeros_like(mean), np.where(steps > 0, steps, 1.0))
 
     @classmethod
     def none(cls, columns: int) -> Scale:
@@ -49,6 +48,17 @@ class Scale(NamedTuple):
     def apply(self, rows: np.ndarray) -> np.ndarray:
         """Rows in standard deviations from the mean."""
         return np.asarray((rows - self.mean) / self.spread)
+
+
+def mean_and_steps(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, 0 where the column is constant or differs by rounding only.
+
+    >>> mean_and_steps(np.array([[0.0, 3.0], [2.0, 3.0]]))[1].tolist()
+    [1.0, 0.0]
+    """
+    mean, steps = rows.mean(axis=0), rows.std(axis=0)
+    constant = (steps <= 10 * np.finfo(np.float64).eps * np.abs(mean)) | (rows.min(axis=0) == rows.max(axis=0))
+    return mean, np.where(constant, 0.0, steps)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from nearkin.errors import ParameterError
 from nearkin.learners import Reason
 from nearkin.learning.column_weights import ColumnWeights, column_reasons
-from nearkin.learning.named_columns import are_records, by_name, checked_names
+from nearkin.learning.named_columns import are_records, by_name, checked_names, need_sizes
 from nearkin.search_parameters import whole_number
 
 
@@ -36,6 +36,7 @@ class LinearReading(BaseEstimator):  # type: ignore[misc]
         rows, targets = validate_data(self, by_name(X, self.feature_names), y, dtype=np.float64, **how)
         if self.feature_names is not None:
             checked_names(self.feature_names, rows.shape[1])
+        need_sizes(rows, self._names)
         return rows, targets
 
     def _checked(self, X: Any) -> np.ndarray:
@@ -111,6 +112,23 @@ def given_weights(weights: Any) -> tuple[np.ndarray, list[Any] | None]:
     if not np.isfinite(numbers).all():
         raise ParameterError(f"{int((~np.isfinite(numbers)).sum())} of {numbers.size} weights are not finite")
     return numbers, names
+
+
+def given_intercept(intercept: Any) -> np.ndarray:
+    """One number, or several, as float64.
+
+    Raises
+    ------
+    ParameterError
+        What is no finite number.
+    """
+    try:
+        numbers = np.array(intercept, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"intercept is {intercept!r}, numbers expected") from error
+    if isinstance(intercept, str) or not np.isfinite(numbers).all():
+        raise ParameterError(f"intercept is {intercept!r}, finite numbers expected")
+    return numbers
 
 
 def positive(value: Any) -> bool:

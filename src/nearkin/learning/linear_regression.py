@@ -21,7 +21,7 @@ from sklearn.model_selection import KFold
 from sklearn.utils.validation import check_is_fitted
 
 from nearkin.errors import ParameterError
-from nearkin.learning.column_weights import Scale
+from nearkin.learning.column_weights import Scale, mean_and_steps
 from nearkin.learning.linear_reading import LinearReading, given_weights, positive
 from nearkin.learning.named_columns import checked_names
 from nearkin.learning.seeds import seed_of
@@ -49,7 +49,7 @@ class LinearRegressor(RegressorMixin, LinearReading):  # type: ignore[misc]
     standardize
         Learn on columns in standard deviations, so that the penalty treats all alike. Weights come out in the columns' units.
     fit_intercept
-        Whether there is one; it has no penalty.
+        Whether there is one; it has no penalty. Without one columns are not centred either, and a row of zeros gets 0.
     cv
         Folds for lasso with ``alpha="auto"``.
     max_iter
@@ -135,7 +135,7 @@ class LinearRegressor(RegressorMixin, LinearReading):  # type: ignore[misc]
         self._need_options()
         rows, numbers = self._take_rows(X, y, y_numeric=True)
         numbers = np.asarray(numbers, dtype=np.float64)
-        scale = Scale.of(rows) if self.standardize else Scale.none(rows.shape[1])
+        scale = Scale.of(rows, centre=self.fit_intercept) if self.standardize else Scale.none(rows.shape[1])
         solver = self._solver(len(rows))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -144,8 +144,7 @@ class LinearRegressor(RegressorMixin, LinearReading):  # type: ignore[misc]
         self.intercept_ = float(solver.intercept_ - self.coef_ @ scale.mean)
         self.n_iter_ = int(np.max(getattr(solver, "n_iter_", None) or 1))
         self.alpha_ = None if self.method == "ols" else float(getattr(solver, "alpha_", self.alpha))
-        constant = rows.min(axis=0) == rows.max(axis=0)
-        self._keep_centre(rows.mean(axis=0), np.where(constant, 0.0, rows.std(axis=0)))
+        self._keep_centre(*mean_and_steps(rows))
         self.base_ = float(self.intercept_ + self.coef_ @ self._mean)
         self.warnings_ = self._warnings(rows) + self._unfinished(caught)
         return self
@@ -167,6 +166,10 @@ class LinearRegressor(RegressorMixin, LinearReading):  # type: ignore[misc]
             return LinearRegression(fit_intercept=self.fit_intercept)
         if self.method == "ridge":
             if self.alpha == "auto":
+                if rows < 2:
+                    raise ParameterError(
+                        f"alpha='auto' holds rows out and needs two or more, there are n_samples={rows}"
+                    )
                 return RidgeCV(ALPHAS, fit_intercept=self.fit_intercept)
             return Ridge(self.alpha, fit_intercept=self.fit_intercept)
         if self.alpha == "auto":
@@ -190,14 +193,15 @@ class LinearRegressor(RegressorMixin, LinearReading):  # type: ignore[misc]
         whole_number("cv", self.cv, 2)
 
     def _warnings(self, rows: np.ndarray) -> list[str]:
-        said = column_warnings(rows, self._names) + size_warnings(*self._varying())
+        said = column_warnings(rows, self._names, self.fit_intercept) + size_warnings(*self._varying())
         if self.method == "ridge" and self.alpha == "auto" and self.alpha_ in (ALPHAS[0], ALPHAS[-1]):
             said.append(f"alpha={self.alpha_:g} is at the end of what was tried, {ALPHAS[0]:g} to {ALPHAS[-1]:g}")
         return said
 
     def _unfinished(self, caught: list[warnings.WarningMessage]) -> list[str]:
         unfinished = any(issubclass(each.category, ConvergenceWarning) for each in caught)
-        said = [str(each.message) for each in caught if not issubclass(each.category, ConvergenceWarning)]
+        others = [str(each.message) for each in caught if not issubclass(each.category, ConvergenceWarning)]
+        said = list(dict.fromkeys(others))
         if unfinished:
             said.append(f"the solver was not done after {self.max_iter} iterations: raise max_iter or alpha")
         return said

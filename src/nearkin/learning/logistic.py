@@ -18,8 +18,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
 from nearkin.errors import ParameterError
-from nearkin.learning.column_weights import Scale
-from nearkin.learning.linear_reading import LinearReading, given_weights, positive
+from nearkin.learning.column_weights import Scale, mean_and_steps
+from nearkin.learning.linear_reading import LinearReading, given_intercept, given_weights, positive
 from nearkin.learning.logistic_loss import descend
 from nearkin.learning.logistic_stream import Stream
 from nearkin.learning.logistic_strength import choose_strength
@@ -41,8 +41,8 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
     """Multinomial logistic regression over standardized columns, read in the columns' names and units.
 
     With ``solver="lbfgs"`` the weights are those of scikit-learn's ``LogisticRegression`` on standardized rows, for every
-    penalty. With ``solver="sgd"`` it is scikit-learn's ``SGDClassifier`` with averaged weights (one label against the rest,
-    where there are three or more), which also learns from streams.
+    penalty. With ``solver="sgd"`` it is stochastic gradient descent with averaged weights (one label against the rest, where
+    there are three or more), which also learns from streams: scikit-learn's ``SGDClassifier``, with L1 slower proximal steps.
 
     Sources: D. Cox, "The regression analysis of binary sequences" (1958); H. Zou, T. Hastie, "Regularization and variable
     selection via the elastic net" (2005).
@@ -59,7 +59,8 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
     standardize
         Learn on columns in standard deviations, so that the penalty treats all alike. Weights come out in the columns' units.
     fit_intercept
-        Whether there is one; it has no penalty (with sgd that of the weights, which is small).
+        Whether there is one; it has no penalty (with sgd that of the weights, which is small). Without one columns are not centred
+        either, and a row of zeros is on the boundary.
     solver
         ``"lbfgs"``, or ``"sgd"`` for very many rows and for `partial_fit`.
     cv
@@ -67,7 +68,9 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
     max_iter
         Iterations (lbfgs) or rounds over the rows (sgd) at most.
     tol
-        lbfgs: the largest slope that counts as flat. sgd: less gain in log-loss than this in five rounds is the end.
+        lbfgs: the largest slope that counts as flat; besides, ten iterations that gain less than ten times this share of the
+        objective are the end, see `nearkin.learning.logistic_loss.descend`. sgd: less gain in log-loss than this in five rounds
+        is the end.
     random_state
         Seed of folds and of the order of rows; None for the setting.
     feature_names
@@ -157,7 +160,7 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
             raise ParameterError(f"classes are {list(classes)!r}, two or more different labels in order expected")
         coef = np.atleast_2d(numbers)
         rows = 1 if len(labels) == 2 else len(labels)
-        bias = np.atleast_1d(np.asarray(intercept, dtype=np.float64))
+        bias = np.atleast_1d(given_intercept(intercept))
         if len(coef) != rows or bias.shape != (rows,):
             raise ParameterError(
                 f"{len(labels)} labels need weights of {rows} rows and as many intercepts, got {len(coef)} and {bias.size}"
@@ -167,6 +170,7 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
             checked_names(model.feature_names, coef.shape[1])
         model.classes_, model.coef_, model.intercept_ = labels, coef, bias
         model.n_features_in_ = coef.shape[1]
+        model._against_rest = False
         model._keep_centre(np.zeros(coef.shape[1]), None)
         model.warnings_ = []
         return model
@@ -189,11 +193,9 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
         check_classification_targets(targets)
         self.classes_, codes = np.unique(targets, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ParameterError(
-                f"y has one class, {self.classes_.tolist()[0]!r}, and there is nothing to tell it from"
-            )
-        scale = Scale.of(rows) if self.standardize else Scale.none(rows.shape[1])
-        self._keep_centre(rows.mean(axis=0), np.where(rows.min(axis=0) == rows.max(axis=0), 0.0, rows.std(axis=0)))
+            raise ParameterError("y has one class, the same label in every row, and there is nothing to tell it from")
+        self._keep_centre(*mean_and_steps(rows))
+        scale = self._scale(rows) if self.solver == "sgd" else Scale.of(rows, centre=self.fit_intercept)
         unfinished = (self._stream_through if self.solver == "sgd" else self._descend)(rows, codes, scale)
         self._put_back(self._inner, scale)
         self.warnings_ = self._warnings(rows, codes) + unfinished
@@ -246,7 +248,10 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
         if len(labels) < 2:
             raise ParameterError(f"classes has one class, {labels.tolist()!r}, and there is nothing to tell it from")
         self.classes_ = labels
-        self._begin_stream(Scale.of(rows) if self.standardize else Scale.none(rows.shape[1]))
+        self._begin_stream(self._scale(rows))
+
+    def _scale(self, rows: np.ndarray) -> Scale:
+        return Scale.of(rows, centre=self.fit_intercept) if self.standardize else Scale.none(rows.shape[1])
 
     def _begin_stream(self, scale: Scale) -> None:
         self.C_ = float(self.C)
@@ -267,12 +272,13 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
         how: dict[str, Any] = {"l1_ratio": self._l1(), "intercept": self.fit_intercept}
         how |= {"max_iter": self.max_iter, "tol": self.tol}
         self.C_ = self._strength(rows, codes, how) if self.C == "auto" else float(self.C)
-        found = descend(scale.apply(rows), codes, count, C=self.C_, **how)
+        units = None if self.standardize else 1 / scale.spread
+        found = descend(scale.apply(rows), codes, count, C=self.C_, units=units, **how)
         self._inner, self.loss_curve_, self.n_iter_ = found.weights, found.losses, max(1, found.iterations)
         if found.converged:
             return []
-        hint = "raise max_iter" if self.standardize else "raise max_iter or set standardize=True"
-        return [f"the solver was not done after {self.max_iter} iterations: {hint}"]
+        hint = "raise max_iter" if found.iterations == self.max_iter else "floats tell no more, raise tol or lower C"
+        return [f"the solver was not done after {found.iterations} iterations: {hint}"]
 
     def _strength(self, rows: np.ndarray, codes: np.ndarray, how: dict[str, Any]) -> float:
         count, seed = len(self.classes_), seed_of(self.random_state)
@@ -281,7 +287,8 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
         return found.C
 
     def _put_back(self, inner: np.ndarray, scale: Scale) -> None:
-        """Weights of scaled columns as weights of the rows' own units."""
+        """Weights of scaled columns as weights of the rows' own units, and how they make probabilities."""
+        self._against_rest = self.solver == "sgd"
         self.coef_ = inner[:, :-1] / scale.spread
         self.intercept_ = inner[:, -1] - self.coef_ @ scale.mean
 
@@ -324,8 +331,7 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
         scores = self._scores(self._checked(X))
         if len(self.classes_) == 2:
             return np.asarray(np.exp(-np.logaddexp(0, np.concatenate([scores, -scores], axis=1))))
-        one_against_the_rest = self.solver == "sgd"
-        logarithms = -np.logaddexp(0, -scores) if one_against_the_rest else scores
+        logarithms = -np.logaddexp(0, -scores) if self._against_rest else scores
         shares = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
         return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
@@ -373,7 +379,7 @@ class LogisticClassifier(ClassifierMixin, LinearReading):  # type: ignore[misc]
     # ---- what to distrust --------------------------------------------------------------------------------------------
 
     def _warnings(self, rows: np.ndarray, codes: np.ndarray) -> list[str]:
-        said = column_warnings(rows, self._names) + self._weight_warnings()
+        said = column_warnings(rows, self._names, self.fit_intercept) + self._weight_warnings()
         if (self._both(rows).argmax(axis=1) == codes).all():
             said.append(
                 f"a boundary divides all {len(rows)} rows without error: without a penalty the weights would grow for ever, "

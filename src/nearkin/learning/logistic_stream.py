@@ -1,12 +1,15 @@
-"""Logistic regression by stochastic gradient descent: a thin cover of scikit-learn's `SGDClassifier`, with its loss told."""
+"""Logistic regression by stochastic gradient descent: scikit-learn's `SGDClassifier` (L1: `ProximalDescent`), its loss told."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import SGDClassifier
 from sklearn.preprocessing import StandardScaler
 
 from nearkin.learning.column_weights import Scale
+from nearkin.learning.logistic_proximal import ProximalDescent
 
 STREAM_ROWS = 10_000
 """Rows that a stream is taken to have, where the penalty is 1 / (C · rows)."""
@@ -42,18 +45,22 @@ class Stream:
         self._intercept = intercept
         self._first = 0
         self._seen = StandardScaler()
-        penalty = {0.0: "l2", 1.0: "l1"}.get(l1_ratio, "elasticnet")
-        self._sgd = SGDClassifier(
+        self._sgd = self._descent(l1_ratio)
+
+    def _descent(self, l1_ratio: float) -> Any:
+        alpha = self._strength / STREAM_ROWS
+        if l1_ratio:
+            return ProximalDescent(self.classes, l1_ratio, alpha, 1.0)
+        return SGDClassifier(
             loss="log_loss",
-            penalty=penalty,
-            alpha=self._strength / STREAM_ROWS,
-            l1_ratio=l1_ratio,
+            penalty="l2",
+            alpha=alpha,
             fit_intercept=False,
             shuffle=False,
             average=True,
             learning_rate="constant",
             eta0=1.0,
-            random_state=seed,
+            random_state=self.seed,
         )
 
     def learn(self, rows: np.ndarray, codes: np.ndarray) -> None:

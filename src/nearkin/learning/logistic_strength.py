@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,8 @@ def choose_strength(
             f"C='auto' holds rows of every label out, and one label has {fewest} row", hint="give C as a number"
         )
     parts = [
-        _Fold.of(rows, codes, train, test, scaled)
-        for train, test in StratifiedKFold(min(folds, fewest), shuffle=True, random_state=seed).split(rows, codes)
+        _Fold.of(rows, codes, parts, scaled, how.get("intercept", True))
+        for parts in StratifiedKFold(min(folds, fewest), shuffle=True, random_state=seed).split(rows, codes)
     ]
     losses: dict[float, tuple[float, float]] = {}
     best, since = STRENGTHS[0], 0
@@ -75,13 +75,16 @@ class _Fold:
 
     train: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
+    units: np.ndarray | None
     weights: np.ndarray | None = None
 
     @classmethod
-    def of(cls, rows: np.ndarray, codes: np.ndarray, train: np.ndarray, test: np.ndarray, scaled: bool) -> _Fold:
-        scale = Scale.of(rows[train]) if scaled else Scale.none(rows.shape[1])
-        return cls((scale.apply(rows[train]), codes[train]), (scale.apply(rows[test]), codes[test]))
+    def of(cls, rows: np.ndarray, codes: np.ndarray, parts: Sequence[np.ndarray], scaled: bool, centre: bool) -> _Fold:
+        train, test = parts
+        scale = Scale.of(rows[train], centre)
+        units = None if scaled else 1 / scale.spread
+        return cls((scale.apply(rows[train]), codes[train]), (scale.apply(rows[test]), codes[test]), units)
 
     def loss(self, classes: int, C: float, how: Mapping[str, Any]) -> float:
-        self.weights = descend(*self.train, classes, C=C, start=self.weights, **how).weights
+        self.weights = descend(*self.train, classes, C=C, units=self.units, start=self.weights, **how).weights
         return log_loss_and_gradient(self.weights, *self.test)[0]

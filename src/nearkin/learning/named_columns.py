@@ -13,6 +13,9 @@ import numpy as np
 
 from nearkin.errors import ParameterError, VectorError
 
+LARGEST = 1e100
+"""Numbers beyond it, or below its inverse, are refused: sums of squares would overflow or vanish."""
+
 
 def are_records(X: Any) -> bool:
     """Whether rows are mappings of column name to number, or one such mapping."""
@@ -65,6 +68,24 @@ def _from_records(records: Sequence[Any], names: Sequence[str]) -> np.ndarray:
             except (TypeError, ValueError) as error:
                 raise VectorError(f"column {name!r} of row {i} is {record[name]!r}, a number expected") from error
     return rows
+
+
+def need_sizes(rows: np.ndarray, names: Sequence[Any]) -> None:
+    """Refuse columns whose squares no float64 holds.
+
+    Raises
+    ------
+    ParameterError
+        A column whose largest number is beyond `LARGEST`, or above 0 and below 1 / `LARGEST`.
+    """
+    sizes = np.abs(rows).max(axis=0, initial=0.0)
+    wrong = np.flatnonzero((sizes > LARGEST) | ((sizes > 0) & (sizes < 1 / LARGEST)))
+    if len(wrong):
+        raise ParameterError(
+            f"the largest number of column {names[wrong[0]]!r} is {sizes[wrong[0]]:.3g}, "
+            f"and one from {1 / LARGEST:g} to {LARGEST:g} can be computed with",
+            hint="give the column in another unit, or its logarithm",
+        )
 
 
 def checked_names(names: Any, columns: int) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nearkin.learning.column_weights import Scale
+from nearkin.learning.column_weights import mean_and_steps
 
 CORRELATED = 0.98
 """From this correlation on, two columns say the same."""
@@ -47,12 +47,13 @@ def _columns(count: int, of: int) -> str:
     return f"{count} of {of} columns {'is' if count == 1 else 'are'}"
 
 
-def column_warnings(rows: np.ndarray, names: Sequence[Any]) -> list[str]:
-    """Of constant columns, and of those that others explain."""
+def column_warnings(rows: np.ndarray, names: Sequence[Any], intercept: bool = True) -> list[str]:
+    """Of constant columns (which are the `intercept` where there is no other), and of those that others explain."""
     n, columns = rows.shape
-    constant = rows.min(axis=0) == rows.max(axis=0)
+    mean, steps = mean_and_steps(rows)
+    constant = steps == 0
     said = []
-    if constant.any():
+    if constant.any() and intercept:
         which = [names[i] for i in np.flatnonzero(constant).tolist()]
         verb = "has" if len(which) == 1 else "have"
         said.append(f"{_columns(len(which), columns)} the same in every row and {verb} no weight: {listed(which)}")
@@ -63,7 +64,7 @@ def column_warnings(rows: np.ndarray, names: Sequence[Any]) -> list[str]:
             "and only the penalty chooses among them"
         )
     elif 1 < len(left) <= MOST_COLUMNS:
-        said += _together(Scale.of(rows[:, left]).apply(rows[:, left]), [names[i] for i in left.tolist()])
+        said += _together((rows[:, left] - mean[left]) / steps[left], [names[i] for i in left.tolist()])
     return said
 
 

@@ -50,7 +50,6 @@ def test_it_is_an_estimator_by_scikit_learns_own_checks(estimator: Any) -> None:
         ({"method": "ridge", "alpha": "auto"}, RidgeCV(ALPHAS)),
         ({"method": "lasso", "alpha": 2.0}, Lasso(2.0)),
         ({"method": "lasso", "alpha": "auto", "random_state": 3}, LassoCV(cv=KFold(5, shuffle=True, random_state=3))),
-        ({"method": "ridge", "alpha": 3.0, "fit_intercept": False}, Ridge(3.0, fit_intercept=False)),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
@@ -159,3 +158,23 @@ def test_in_searches_copies_and_pickles() -> None:
     model = nk.LinearRegressor().fit(TABLE, PROGRESS)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(TABLE), model.predict(TABLE))
     assert not hasattr(clone(model), "coef_")
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"method": "ridge", "alpha": 3.0}, {"method": "lasso"}, {"method": "ridge", "alpha": "auto"}]
+)
+def test_without_an_intercept_zeros_get_0(given: Any) -> None:
+    model = nk.LinearRegressor(**given, fit_intercept=False).fit(ROWS, NUMBERS)
+    assert model.intercept_ == 0
+    assert model.predict(np.zeros((1, ROWS.shape[1]))).tolist() == [0]
+    theirs = model._solver(len(ROWS)).fit(ROWS / ROWS.std(axis=0), NUMBERS)
+    np.testing.assert_allclose(model.predict(ROWS), theirs.predict(ROWS / ROWS.std(axis=0)), rtol=1e-9)
+
+
+def test_what_scikit_learn_says_is_said_once() -> None:
+    with pytest.raises(
+        errors.ParameterError, match="alpha='auto' holds rows out and needs two or more, there are n_samples=1"
+    ):
+        nk.LinearRegressor("ridge", alpha="auto").fit([[1.0, 2.0]], [3.0])
+    said = nk.LinearRegressor("ridge", alpha="auto").fit([[1.0, 2.0], [2.0, 1.0]], [3.0, 4.0]).warnings_
+    assert len(said) == len(set(said))

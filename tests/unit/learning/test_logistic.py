@@ -218,11 +218,13 @@ def stream_of(sizes: list[int], **given: Any) -> nk.LogisticClassifier:
     return model
 
 
-@given(st.lists(st.integers(1, 25), min_size=1, max_size=5), st.booleans())
+@given(st.lists(st.integers(1, 25), min_size=1, max_size=5), st.booleans(), st.sampled_from(["l2", "l1", "elastic"]))
 @settings(max_examples=15, deadline=None)
-def test_it_does_not_matter_how_a_stream_is_cut_after_its_first_batch(sizes: list[int], standardize: bool) -> None:
-    one = stream_of([25, sum(sizes)], standardize=standardize)
-    other = stream_of([25, *sizes], standardize=standardize)
+def test_it_does_not_matter_how_a_stream_is_cut_after_its_first_batch(
+    sizes: list[int], standardize: bool, penalty: Any
+) -> None:
+    one = stream_of([25, sum(sizes)], standardize=standardize, penalty=penalty, C=0.01)
+    other = stream_of([25, *sizes], standardize=standardize, penalty=penalty, C=0.01)
     np.testing.assert_allclose(other.coef_, one.coef_, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(other.intercept_, one.intercept_, rtol=1e-9, atol=1e-9)
     assert other.n_iter_ == 1 + len(sizes) == len(other.loss_curve_)
@@ -269,6 +271,16 @@ def test_rounds_come_near_to_the_optimum() -> None:
     assert (ours.coef_ != before).any()
     cut = nk.LogisticClassifier(solver="sgd", max_iter=2).fit(CANCER, BENIGN)
     assert any("after 2 rounds" in line for line in cut.warnings_)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elastic"])
+@pytest.mark.parametrize(("rows", "labels"), [(ROWS, NOISY), (IRIS, KINDS)], ids=["two", "three"])
+def test_rounds_with_l1_come_near_to_the_optimum_too(penalty: Any, rows: np.ndarray, labels: np.ndarray) -> None:
+    given: dict[str, Any] = {"C": 0.1, "penalty": penalty}
+    ours = nk.LogisticClassifier(solver="sgd", random_state=0, **given).fit(rows, labels)
+    exact = nk.LogisticClassifier(**given).fit(rows, labels)
+    assert ours.loss_curve_[-1] == pytest.approx(log_loss(labels, ours.predict_proba(rows)))
+    assert abs(ours.loss_curve_[-1] - exact.loss_curve_[-1]) < (0.02 if rows is ROWS else 0.2)
 
 
 def test_only_sgd_takes_streams() -> None:
@@ -327,7 +339,10 @@ def test_what_is_wrong_is_said(given: Any, said: str) -> None:
 
 
 def test_labels_that_cannot_be_learned_from() -> None:
-    with pytest.raises(errors.ParameterError, match="y has one class, 'a', and there is nothing to tell it from"):
+    with pytest.raises(
+        errors.ParameterError,
+        match="y has one class, the same label in every row, and there is nothing to tell it from",
+    ):
         nk.LogisticClassifier().fit([[0.0], [1.0]], ["a", "a"])
     with pytest.raises(errors.ParameterError, match="C='auto' holds rows of every label out, and one label has 1 row"):
         nk.LogisticClassifier("auto").fit([[0.0], [1.0], [2.0]], ["a", "a", "b"])
@@ -380,6 +395,9 @@ def test_given_weights() -> None:
         (([np.nan],), "1 of 1 weights are not finite"),
         (({"a": "x"},), "numbers expected"),
         (([],), "weights have shape"),
+        (([1.0], np.nan), "intercept is nan, finite numbers expected"),
+        (([1.0], "x"), "intercept is 'x', numbers expected"),
+        (([1.0], [[0.0], [1.0, 2.0]]), "numbers expected"),
     ]:
         with pytest.raises(errors.ParameterError, match=wrong):
             nk.LogisticClassifier.from_weights(*arguments)
@@ -401,3 +419,10 @@ def test_scores_beyond_floats_stay_probabilities() -> None:
     model = nk.LogisticClassifier.from_weights([1e5])
     np.testing.assert_array_equal(model.predict_proba([[-1.0], [1.0]]), [[1, 0], [0, 1]])
     assert model.predict_log_proba([[1.0]])[0].tolist() == [-np.inf, 0] or model.predict_log_proba([[1.0]])[0, 1] == 0
+
+
+def test_predictions_are_those_of_what_was_fitted_whatever_is_set_later() -> None:
+    for solver, other in [("lbfgs", "sgd"), ("sgd", "lbfgs")]:
+        model = nk.LogisticClassifier(solver=solver).fit(IRIS, KINDS)
+        before = model.predict_proba(IRIS)
+        np.testing.assert_array_equal(model.set_params(solver=other).predict_proba(IRIS), before)
