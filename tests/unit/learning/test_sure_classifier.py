@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.model_selection import GroupKFold, ShuffleSplit, cross_val_score
+from sklearn.model_selection import GroupKFold, RepeatedStratifiedKFold, ShuffleSplit, cross_val_score
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
 import nearkin as nk
@@ -138,14 +138,41 @@ def test_splitters_copies_and_pickles() -> None:
     splits = list(GroupKFold(5).split(DIGITS[:300], LABELS[:300], groups))
     by_groups = nk.SureClassifier(BOASTING, cv=splits).fit(DIGITS[:300], LABELS[:300])
     assert len(by_groups.held_out_.codes) == 300
-    some = nk.SureClassifier(BOASTING, cv=ShuffleSplit(2, test_size=0.2, random_state=0)).fit(
+    some = nk.SureClassifier(BOASTING, cv=ShuffleSplit(1, test_size=0.2, random_state=0)).fit(
         DIGITS[:300], LABELS[:300]
     )
-    assert len(some.held_out_.codes) == 120
+    assert len(some.held_out_.codes) == 60
     again = pickle.loads(pickle.dumps(by_groups))
     np.testing.assert_array_equal(again.decide(DIGITS[300:400]).distances, by_groups.decide(DIGITS[300:400]).distances)
     assert cross_val_score(nk.SureClassifier(BOASTING), DIGITS[:300], LABELS[:300], cv=3).mean() > 0.7
     assert not hasattr(clone(by_groups), "classes_")
+
+
+@pytest.mark.parametrize(
+    ("cv", "said"),
+    [
+        (RepeatedStratifiedKFold(n_splits=2, n_repeats=3, random_state=0), "cv asks with 60 of 60 rows more than once"),
+        (ShuffleSplit(4, test_size=0.5, random_state=0), "rows more than once"),
+        ([(np.arange(40), np.arange(30, 60))], "asks with 10 of the rows that it learns from"),
+    ],
+    ids=["repeated", "drawn anew", "learned from"],
+)
+def test_rows_that_ask_twice_or_were_learned_from_are_refused(cv: Any, said: str) -> None:
+    with pytest.raises(errors.ParameterError, match=said):
+        nk.SureClassifier(BOASTING, cv=cv).fit(DIGITS[:60], LABELS[:60])
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [(3, "SVC predicts another label than that of its largest score"), (10, "SVC gives 45 scores a row for 10 labels")],
+)
+def test_scores_of_pairs_of_labels_are_refused(labels: int, said: str) -> None:
+    some = labels > LABELS[:600]
+    rows, y = DIGITS[:600][some], LABELS[:600][some]
+    with pytest.raises(errors.ParameterError, match=said) as caught:
+        nk.SureClassifier(SVC(decision_function_shape="ovo")).fit(rows, y)
+    assert "'ovr' gives one a label" in str(caught.value.hint)
+    assert nk.SureClassifier(SVC()).fit(rows, y).score(rows, y) > 0.95
 
 
 @given(
