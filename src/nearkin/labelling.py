@@ -8,11 +8,13 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from sklearn.dummy import DummyClassifier
 
 from nearkin.accuracy import without_itself
 from nearkin.components import Part, read_params
 from nearkin.errors import InputError, NotSupportedError, ParameterError, StateError, UnknownNameError
 from nearkin.filters import Filter, Where, as_filter
+from nearkin.filters.names import Field
 from nearkin.grouping import keys_of
 from nearkin.hooks import LearnerSpec
 from nearkin.indexes import Found
@@ -136,6 +138,8 @@ class CollectionClassifier:
                 hint="make a new one: classifier(...)",
             )
         vectors = _vectors_of(self._collection, queries)
+        if not len(vectors):
+            return replace(self.sureness.decide(self.classes, np.empty((0, len(self.classes))), np.empty(0)), notes=self.notes)
         nearest = SHOWN if self._voting is None else self._voting.k
         found = self._search(vectors, min(max(1, nearest), self.rows))
         if self._voting is not None:
@@ -186,7 +190,9 @@ class CollectionClassifier:
         names, codes = self._labels.names, self._labels.codes
         features = self._features(self._collection.rows.take(self._positions))
         splits = list(stratified_splits(codes, FOLDS, self._seed))
-        model = self._collection.recipe.registry.build(self._spec, "classes", params=self._params)
+        model: Any = DummyClassifier()  # one label needs no learning, and many classifiers refuse it
+        if len(self.classes) > 1:
+            model = self._collection.recipe.registry.build(self._spec, "classes", params=self._params)
         held_out, _ = held_out_rows(model, features, names[codes], splits, None)
         self._estimator = model.fit(features, names[codes])
         asked = np.concatenate([np.empty(0, np.int64), *(test for _, test in splits)])
@@ -281,7 +287,8 @@ def classifier(
 
 def _where_labelled(asked: _Asked) -> Filter:
     """Rows with a label, among those that a filter keeps."""
-    labelled = f'{asked.label} is not null and {asked.label} != ""'
+    field = Field(_keys(asked.label))
+    labelled = f'{field} is not null and {field} != ""'
     return as_filter(labelled if asked.where is None else f"({as_filter(asked.where)}) and {labelled}")
 
 

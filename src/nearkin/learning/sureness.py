@@ -15,6 +15,9 @@ from nearkin.learning.decisions import Decisions
 from nearkin.learning.scope import beyond, scope_limit
 from nearkin.learning.temperature_scaling import TemperatureScaling, fit_temperature
 
+DIGITS = 9
+"""Of a probability that count when it is compared with a threshold."""
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -54,7 +57,8 @@ class Sureness:
     answer
         From which probability on answers are given, and what that costs.
     limit, scope
-        Distance beyond which a row is out of scope (+inf: none is), and the share of known rows within it.
+        Distance beyond which a row is out of scope (+inf: none is), and the share of known rows within it; None where distances
+        were not asked for, or some are below 0.
     ece_before, ece_after
         Expected calibration error before and after; the latter of each half of the rows with what the other half gave. None for
         fewer than two rows.
@@ -84,20 +88,12 @@ class Sureness:
         """
         given, codes = held_out.probabilities, held_out.codes
         scaling = fit_temperature(given, codes)
-        limit = np.inf if held_out.distances is None or scope is None else scope_limit(held_out.distances, scope)
-        inside = np.ones(len(codes), dtype=bool)
-        if held_out.distances is not None:
-            inside = ~beyond(held_out.distances, limit)
-        likeliest = given.argmax(axis=1)
-        right = likeliest == codes
-        stated = scaling.apply(given).max(axis=1, initial=0.0) if len(codes) else np.empty(0)
+        scope, limit, unknown = _scope(held_out.distances, scope)
+        inside = np.ones(len(codes), dtype=bool) if scope is None else ~beyond(held_out.distances, limit)
+        right = given.argmax(axis=1) == codes
+        stated = _rounded(scaling.apply(given).max(axis=1, initial=0.0)) if len(codes) else np.empty(0)
         answer = choose_threshold(stated, right, error_rate, answerable=inside)
-        notes = [answer.reason] if answer.reason else []
-        if scope is not None and held_out.distances is not None and limit == np.inf:
-            notes.append(
-                f"nothing is held for out of scope: {len(codes):,} held-out rows do not tell within which distance "
-                f"{scope:.4g} of rows lie"
-            )
+        notes = [each for each in (answer.reason, unknown) if each]
         before, after = _errors(given, codes, seed) if len(codes) > 1 else (None, None)
         return cls(scaling, answer, limit, scope, before, after, len(codes), tuple(notes))
 
@@ -125,15 +121,34 @@ class Sureness:
         codes = np.asarray(probabilities).argmax(axis=1) if len(calibrated) else np.empty(0, np.int64)
         return Decisions(
             [labels[code] for code in codes.tolist()],
-            calibrated[np.arange(len(codes)), codes],
+            _rounded(calibrated[np.arange(len(codes)), codes]),
             threshold=self.answer.threshold,
-            distances=distances,
+            distances=None if self.scope is None else distances,
             limit=self.limit,
             scope=self.scope,
             error_rate=self.answer.error_rate,
             reasons=reasons,
             notes=self.notes,
         )
+
+
+def _scope(distances: np.ndarray | None, scope: float | None) -> tuple[float | None, float, str]:
+    """The share of known rows that a limit is of, the limit, and why there is none."""
+    if distances is None or scope is None:
+        return None, np.inf, ""
+    if (distances < 0).any():
+        return None, np.inf, "nothing is held for out of scope: distances below 0 do not tell how far a row is from known ones"
+    limit = scope_limit(distances, scope)
+    few = (
+        f"nothing is held for out of scope: {len(distances):,} held-out rows do not tell within which distance {scope:.4g} of "
+        "rows lie"
+    )
+    return scope, limit, few if limit == np.inf else ""
+
+
+def _rounded(probabilities: np.ndarray) -> np.ndarray:
+    """Without the last digits, by which equal votes may differ when they are added in another order."""
+    return np.asarray(probabilities.round(DIGITS))
 
 
 def _errors(given: np.ndarray, codes: np.ndarray, seed: int) -> tuple[float, float]:
