@@ -217,7 +217,7 @@ class CentroidClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _distances(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         check_is_fitted(self)
-        wide = self._on_bits()
+        wide = self._how.metric.dtype == "bits"
         rows = validate_data(self, X, dtype=None if wide else np.float32, order="C", reset=False)
         rows = as_vectors(rows, dtype="bits") if wide else rows
         return _to_labels(self._how, self._found, self._how.metric.prepare_queries(rows), len(self.classes_))

@@ -138,7 +138,7 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
 
     def _collection(self) -> Collection:
         if self.collection_ is None:  # a copy or a pickle brings rows, not the index
-            self.collection_ = self._built(self._rows)
+            self.collection_ = build(self._rows, **self._how)
         return self.collection_
 
     def _k(self, k: int) -> int:
@@ -151,17 +151,14 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
         """Check rows and targets, keep the rows, and build the collection; return the targets."""
         need_weighting(self.weights, self.temperature)
         rows, targets = validate_data(self, X, y, dtype=None if self._on_bits() else np.float32, order="C", **how)
-        kept: np.ndarray = np.array(rows) if rows is X else rows
+        kept: np.ndarray = np.array(rows) if rows is X or rows.base is not None else rows  # it may be a view of what X has
         kept.flags.writeable = False  # so that the collection needs no copy of its own
         self._rows = kept
-        whole_number("n_neighbors", self.n_neighbors, 1)
-        self.collection_ = self._built(kept)
-        return np.asarray(targets)
-
-    def _built(self, rows: np.ndarray) -> Collection:
+        k, seed = whole_number("n_neighbors", self.n_neighbors, 1), seed_of(self.random_state)
         given: dict[str, Any] = {"metric": self.metric, "plan": self.plan, "recall": self.recall, "search": self.search}
-        k = min(self.n_neighbors, len(rows))
-        return build(rows, k=k, seed=self._seed(), threads=self.threads, **given)
+        self._how = {**given, "k": min(k, len(kept)), "seed": seed, "threads": self.threads}
+        self.collection_ = build(kept, **self._how)
+        return np.asarray(targets)
 
     def _checked(self, X: Any) -> np.ndarray:
         wide = self._collection().metric.dtype == "bits"
@@ -170,9 +167,6 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
 
     def _on_bits(self) -> bool:
         return make_metric(self.metric, default_registry())[0].dtype == "bits"
-
-    def _seed(self) -> int:
-        return seed_of(self.random_state)
 
     def _weights(self, distances: np.ndarray) -> np.ndarray:
         return weigh(distances, self.weights, 1.0 if self.temperature is None else self.temperature)
@@ -191,7 +185,7 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
         collection, k = self._collection(), min(self.n_neighbors, len(self._rows) - 1)
         asked = np.arange(len(self._rows))
         if len(asked) > MEASURED_ROWS:
-            asked = np.sort(np.random.default_rng(self._seed()).choice(asked, MEASURED_ROWS, replace=False))
+            asked = np.sort(np.random.default_rng(self._how["seed"]).choice(asked, MEASURED_ROWS, replace=False))
         rows = self._rows[asked]
         answers = {"exact": collection.exact_search(rows, k + 1), "plan": collection.search(rows, k + 1)}
         return asked, {name: _without(asked, each.positions, each.distances, k) for name, each in answers.items()}

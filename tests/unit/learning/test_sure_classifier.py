@@ -74,7 +74,7 @@ def test_each_decision_says_why() -> None:
             assert stated < needed
             assert each.probability < sure.threshold_
     assert found[-1].why.startswith("out of scope: distance ")
-    assert f"0.99 of known rows lie within {sure.distance_limit_:.2f}" in found[-1].why
+    assert f"0.99 of known rows lie within {sure.distance_limit_:.4g}" in found[-1].why
     assert found.labels.count(None) == (~found.known).sum()
 
 
@@ -203,6 +203,40 @@ def test_few_rows_one_label_and_duplicates(
         assert not found.known.any()
         assert "no probability keeps the share of wrong answers to 0.05" in found.notes[0]
     assert any("nothing is held for out of scope" in each for each in found.notes)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-3, 1e9])
+def test_what_is_far_is_out_of_scope_at_every_scale(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    rows, y = rng.normal(size=(400, 3)) * scale, rng.integers(0, 2, 400)
+    found = nk.SureClassifier(GaussianNB()).fit(rows, y).decide(np.concatenate([rows[:50], rows[:50] * 100]))
+    assert not found.out_of_scope[:50].any()
+    assert found.out_of_scope[50:].mean() > 0.9
+
+
+def test_distances_below_zero_hold_nothing_for_out_of_scope() -> None:
+    sure = nk.SureClassifier(nk.KNNClassifier(metric="inner-product")).fit(DIGITS[:300], LABELS[:300])
+    found = sure.decide(DIGITS[:3])
+    assert found.notes == (
+        "nothing is held for out of scope: distances below 0 do not tell how far a row is from known ones",
+    )
+    assert (found.scope, found.distances, sure.distance_limit_) == (None, None, np.inf)
+
+
+def test_what_was_learned_stays_whatever_is_set_or_drawn_later() -> None:
+    state = np.random.RandomState(3)
+    sure = nk.SureClassifier(metric="manhattan", random_state=state).fit(DIGITS[:300], LABELS[:300])
+    before = state.get_state()[2]
+    far = sure.decide(DIGITS[300:310]).distances
+    again = pickle.loads(pickle.dumps(sure.set_params(metric="cosine")))
+    np.testing.assert_array_equal(again.decide(DIGITS[300:310]).distances, far)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(sure)).decide(DIGITS[300:310]).distances, far)
+    assert state.get_state()[2] == before
+
+
+def test_two_rows_and_no_classifier_named() -> None:
+    sure = nk.SureClassifier().fit([[0.0], [1.0]], ["a", "b"])
+    assert sure.predict([[0.1]]).tolist() == ["a"]
 
 
 def test_one_row_and_no_row() -> None:
