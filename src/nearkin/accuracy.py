@@ -121,6 +121,17 @@ def tie_recall(true_distances_of_found: np.ndarray, truth_distances: np.ndarray)
     return np.asarray(np.minimum(1.0, (true_distances_of_found <= allowed).sum(axis=1) / wanted))
 
 
+def besides_itself(positions: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(..., nq, k + 1) True but once for each query: for the row that asked.
+
+    >>> besides_itself(np.array([[7, 3, 5], [3, 5, 2]]), np.array([7, 0])).tolist()
+    [[False, True, True], [True, True, False]]
+    """
+    own = positions == asked[:, None]
+    own[..., -1] |= ~own.any(axis=-1)  # among ties it may be left out itself: then the last one goes
+    return np.asarray(~own)
+
+
 def without_itself(found: Found, asked: np.ndarray, k: int) -> Found:
     """The k nearest besides the row that asked, of the k + 1 nearest.
 
@@ -134,7 +145,5 @@ def without_itself(found: Found, asked: np.ndarray, k: int) -> Found:
     >>> without_itself(Found(np.array([[7, 3, 5]]), np.float32([[0, 1, 2]])), np.array([7]), 2).positions.tolist()
     [[3, 5]]
     """
-    own = found.positions == asked[:, None]
-    own[~own.any(axis=1), -1] = True  # among ties it may be left out itself: then the last one goes
-    keep = ~own
+    keep = besides_itself(found.positions, asked)
     return Found(found.positions[keep].reshape(-1, k), found.distances[keep].reshape(-1, k))

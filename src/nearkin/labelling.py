@@ -8,11 +8,13 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from sklearn.dummy import DummyClassifier
 
 from nearkin.accuracy import without_itself
 from nearkin.components import Part, read_params
 from nearkin.errors import InputError, NotSupportedError, ParameterError, StateError, UnknownNameError
 from nearkin.filters import Filter, Where, as_filter
+from nearkin.filters.names import Field
 from nearkin.grouping import keys_of
 from nearkin.hooks import LearnerSpec
 from nearkin.indexes import Found
@@ -24,9 +26,9 @@ from nearkin.learning.held_out import class_probabilities, held_out_rows, strati
 from nearkin.learning.metadata_labels import MetadataLabels
 from nearkin.learning.scope import need_scope
 from nearkin.learning.sureness import HeldOut, Sureness
+from nearkin.learning.votes import by_label, shares_of_votes, voted
 from nearkin.learning.weighing import Weighting, need_weighting, weigh
 from nearkin.search_parameters import whole_number
-from nearkin.vectors import block_rows
 
 if TYPE_CHECKING:
     from nearkin.collection_reader import CollectionReader
@@ -136,16 +138,21 @@ class CollectionClassifier:
                 hint="make a new one: classifier(...)",
             )
         vectors = _vectors_of(self._collection, queries)
+        if not len(vectors):
+            return replace(self.sureness.decide(self.classes, np.empty((0, len(self.classes))), np.empty(0)), notes=self.notes)
         nearest = SHOWN if self._voting is None else self._voting.k
         found = self._search(vectors, min(max(1, nearest), self.rows))
+        columns = None
         if self._voting is not None:
             shares = self._shares(found)
-            given, reasons = self._votes(found, shares), self._evidence(found, shares, wanted)
+            columns, given = self._votes(found, shares)
+            reasons = self._evidence(found, shares, wanted)
         else:
             given = class_probabilities(self._estimator, self._features(vectors), self._labels.names)
             reasons = self._reasons(vectors, found, wanted)
-        far = found.distances[:, 0].astype(np.float64) if self.sureness.scope is not None else None
-        return replace(self.sureness.decide(self.classes, given, far, reasons if wanted else ()), notes=self.notes)
+        far = found.distances[:, 0].astype(np.float64)
+        decided = self.sureness.decide(self.classes, given, far, reasons if wanted else (), columns)
+        return replace(decided, notes=self.notes)
 
     # ---- what the rows say of themselves ---------------------------------------------------------------------------
 
@@ -169,8 +176,12 @@ class CollectionClassifier:
             asked = np.sort(np.random.default_rng(self._seed).choice(asked, MOST_HELD_OUT, replace=False))
         assert self._voting is not None
         found = self._own_neighbours(asked, self._voting.k)
+        codes, far = self._labels.codes[asked], found.distances[:, 0].astype(np.float64)
+        columns, votes = self._votes(found, self._shares(found), codes)
+        if columns is None:
+            return HeldOut(votes, codes, far)
         return HeldOut(
-            self._votes(found, self._shares(found)), self._labels.codes[asked], found.distances[:, 0].astype(np.float64)
+            votes, (columns == codes[:, None]).argmax(axis=1), far, unseen=len(self.classes) - votes.shape[1]
         )
 
     def _own_neighbours(self, asked: np.ndarray, k: int) -> Found:
@@ -186,7 +197,9 @@ class CollectionClassifier:
         names, codes = self._labels.names, self._labels.codes
         features = self._features(self._collection.rows.take(self._positions))
         splits = list(stratified_splits(codes, FOLDS, self._seed))
-        model = self._collection.recipe.registry.build(self._spec, "classes", params=self._params)
+        model: Any = DummyClassifier()  # one label needs no learning, and many classifiers refuse it
+        if len(self.classes) > 1:
+            model = self._collection.recipe.registry.build(self._spec, "classes", params=self._params)
         held_out, _ = held_out_rows(model, features, names[codes], splits, None)
         self._estimator = model.fit(features, names[codes])
         asked = np.concatenate([np.empty(0, np.int64), *(test for _, test in splits)])
@@ -201,18 +214,18 @@ class CollectionClassifier:
     def _shares(self, found: Found) -> np.ndarray:
         """(m, k) share of the vote of each neighbour."""
         assert self._voting is not None
-        weights = weigh(found.distances, self._voting.weights, self._voting.temperature)
-        total = weights.sum(axis=1, keepdims=True)
-        return np.asarray(weights / np.where(total > 0, total, 1))
+        return shares_of_votes(weigh(found.distances, self._voting.weights, self._voting.temperature))
 
-    def _votes(self, found: Found, shares: np.ndarray) -> np.ndarray:
-        votes = np.zeros((len(shares), len(self.classes)))
-        codes = self._codes[np.maximum(found.positions, 0)]
-        step = block_rows(16 * max(1, shares.shape[1]))
-        for start in range(0, len(shares), step):
-            rows = np.arange(start, min(len(shares), start + step))
-            np.add.at(votes, (rows[:, None], np.maximum(codes[rows], 0)), shares[rows])
-        return votes
+    def _votes(
+        self, found: Found, shares: np.ndarray, true: np.ndarray | None = None
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        """Votes of all labels; or, where these are many, of those that got one and the true ones, and which labels they are."""
+        codes = np.maximum(self._codes[np.maximum(found.positions, 0)], 0)
+        if len(self.classes) <= codes.shape[1] + 1:
+            return None, by_label(codes, shares, len(self.classes))
+        if true is not None:
+            codes, shares = np.column_stack([codes, true]), np.column_stack([shares, np.zeros(len(true))])
+        return voted(codes, shares)
 
     def _features(self, vectors: np.ndarray) -> np.ndarray:
         """Rows as the method takes them: bits one by one, unless it has the collection's metric for them."""
@@ -281,7 +294,8 @@ def classifier(
 
 def _where_labelled(asked: _Asked) -> Filter:
     """Rows with a label, among those that a filter keeps."""
-    labelled = f'{asked.label} is not null and {asked.label} != ""'
+    field = Field(_keys(asked.label))
+    labelled = f'{field} is not null and {field} != ""'
     return as_filter(labelled if asked.where is None else f"({as_filter(asked.where)}) and {labelled}")
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from nearkin.accuracy import besides_itself
 from nearkin.errors import ParameterError, VectorError
 from nearkin.learning.attended_keys import Keys, Likeness, keys_of_rows
 from nearkin.learning.attended_values import ValueTable, value_table
@@ -145,9 +146,7 @@ class Attention:
         assert self.finder is not None
         assert self.k is not None
         found = self.finder.nearest(rows, min(self.k + 1, self.keys.count))
-        is_own = found == own[None, :, None]
-        is_own[..., -1] |= ~is_own.any(axis=2)
-        return np.asarray(found[~is_own].reshape(*found.shape[:2], found.shape[2] - 1))
+        return np.asarray(found[besides_itself(found, own)].reshape(*found.shape[:2], found.shape[2] - 1))
 
     def held_out_shares(self, temperature: float, seed: int) -> np.ndarray:
         """(m,) mass that truncation leaves out for some of the keys, each without itself."""

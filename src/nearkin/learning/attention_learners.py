@@ -92,6 +92,7 @@ class _Attention(BaseEstimator):  # type: ignore[misc]
         """Check and keep the rows; return the targets."""
         need_attention(self.temperature, self.metric, self.k)
         self._need_index_wanted()
+        self._how: dict[str, Any] = {**self.get_params(deep=False), "random_state": seed_of(self.random_state)}
         rows, targets = validate_data(self, X, y, dtype=np.float32, order="C", **how)
         checked_heads(self.heads, rows.shape[1])
         kept = np.array(prepared_rows(rows, self.metric, "rows"))
@@ -110,27 +111,27 @@ class _Attention(BaseEstimator):  # type: ignore[misc]
     def _learn(self, values: ValueTable) -> None:
         self._values = values
         self._made: Attention | None = None
-        attention, seed = self._attention(), seed_of(self.random_state)
+        attention, seed = self._attention(), self._how["random_state"]
         self.temperature_ = attention.temperature(self.temperature, seed)
         self.truncation_ = Interval.of(attention.held_out_shares(self.temperature_, seed))
 
     def _attention(self) -> Attention:
         if self._made is None:  # a copy or a pickle brings rows, not the index
-            keys = keys_of_rows(self._rows, LIKENESS[self.metric], self.heads)
+            how = self._how
+            keys = keys_of_rows(self._rows, LIKENESS[how["metric"]], how["heads"])
             finder = (
-                None if self.k is None else _Indexed([self._built(part) for part in keys.columns()], keys.columns())
+                None if how["k"] is None else _Indexed([self._built(part) for part in keys.columns()], keys.columns())
             )
-            self._made = Attention(keys, self._values, self.k, finder)
+            self._made = Attention(keys, self._values, how["k"], finder)
         return self._made
 
     def _built(self, part: slice) -> Collection:
-        assert self.k is not None
+        how = self._how
         rows = np.ascontiguousarray(self._rows[:, part])
         rows.flags.writeable = False
-        given: dict[str, Any] = {"plan": self.plan, "recall": self.recall, "search": self.search}
-        metric = "euclidean" if LIKENESS[self.metric] == "closeness" else "inner-product"
-        seed, k = seed_of(self.random_state), min(self.k, len(rows))
-        return build(rows, metric=metric, k=k, seed=seed, threads=self.threads, **given)
+        given = {name: how[name] for name in ("plan", "recall", "search", "threads")}
+        metric = "euclidean" if LIKENESS[how["metric"]] == "closeness" else "inner-product"
+        return build(rows, metric=metric, k=min(how["k"], len(rows)), seed=how["random_state"], **given)
 
     @property
     def collections_(self) -> list[Collection]:
@@ -168,8 +169,8 @@ class _Attention(BaseEstimator):  # type: ignore[misc]
         found = attention.answer(asked, self.temperature_, None)
         shown = whole_number("most", most, 1)
         numbers, weights = found.ids[:, :shown], found.weights[:, :shown]
-        scores = attention.keys.scores_of(asked, np.stack([numbers] * self.heads)).sum(axis=0)
-        distances = _distances(self.metric, scores)
+        scores = attention.keys.scores_of(asked, np.stack([numbers] * self._how["heads"])).sum(axis=0)
+        distances = _distances(self._how["metric"], scores)
         return [
             [
                 Reason(int(number), self._label(int(number)), float(distance), float(weight))
@@ -189,7 +190,7 @@ class _Attention(BaseEstimator):  # type: ignore[misc]
     def _asked(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         rows = validate_data(self, X, dtype=np.float32, order="C", reset=False)
-        return prepared_rows(rows, self.metric, "queries")
+        return prepared_rows(rows, self._how["metric"], "queries")
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())

@@ -24,7 +24,9 @@ from nearkin.learning.held_out_temperature import least_loss, log_loss
 from nearkin.learning.seeds import seed_of
 from nearkin.learning.softmax_sums import shares_of
 from nearkin.learning.weighing import need_temperature
+from nearkin.objectives import members_of
 from nearkin.registry import default_registry
+from nearkin.running_centroids import RUNNING_RULES
 from nearkin.search_parameters import whole_number
 from nearkin.vectors import as_vectors, block_rows
 
@@ -183,8 +185,13 @@ class CentroidClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return found
 
     def _usual_temperature(self, prepared: np.ndarray, codes: np.ndarray) -> float:
-        distances = _to_labels(self._how, self._found, prepared, len(self.classes_))[0]
-        return float(distances[np.arange(len(codes)), codes].mean()) or 1.0
+        classes, total = len(self.classes_), 0.0
+        step = block_rows(16 * classes)
+        for start in range(0, len(codes), step):
+            own = codes[start : start + step]
+            distances = _to_labels(self._how, self._found, prepared[start : start + step], classes)[0]
+            total += float(distances[np.arange(len(own)), own].sum())
+        return total / len(codes) or 1.0
 
     # ---- asking ----------------------------------------------------------------------------------------------------
 
@@ -217,7 +224,7 @@ class CentroidClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _distances(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         check_is_fitted(self)
-        wide = self._on_bits()
+        wide = self._how.metric.dtype == "bits"
         rows = validate_data(self, X, dtype=None if wide else np.float32, order="C", reset=False)
         rows = as_vectors(rows, dtype="bits") if wide else rows
         return _to_labels(self._how, self._found, self._how.metric.prepare_queries(rows), len(self.classes_))
@@ -245,9 +252,10 @@ def _centroids_of(
     how: Approach, prepared: np.ndarray, rows: np.ndarray, codes: np.ndarray, per_class: int
 ) -> _Centroids:
     """So many centroids of each label, or as many as it has rows."""
+    if per_class == 1 and how.objective.rule in RUNNING_RULES and how.clusterer.name in USUAL_METHOD.values():
+        return _means_of(how, prepared, codes)
     found, shown, labels = [], [], []
-    for code in np.unique(codes):
-        own = np.flatnonzero(codes == code)
+    for code, own in members_of(codes):
         k = min(per_class, len(own))
         problem = how.prepared_problem(prepared[own], None)
         partition = replace(problem, tries=1 if k == 1 else STARTS).solve(k)
@@ -258,20 +266,31 @@ def _centroids_of(
     return _Centroids(np.concatenate(found), np.concatenate(shown), np.concatenate(labels))
 
 
+def _means_of(how: Approach, prepared: np.ndarray, codes: np.ndarray) -> _Centroids:
+    """One centroid of each label, a mean or a direction, of all labels at once."""
+    labels, first, dense = np.unique(codes, return_index=True, return_inverse=True)
+    found = how.objective.centres(prepared, dense, np.ones(len(codes)), prepared[first])
+    return _Centroids(found, how.metric.unprepare(found), labels)
+
+
 def _to_labels(
     how: Approach, centroids: _Centroids, prepared: np.ndarray, classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(m, classes) distances of rows from the nearest centroid of each label, and its number."""
     distances, numbers = np.empty((len(prepared), classes)), np.empty((len(prepared), classes), dtype=np.int64)
-    step = block_rows(16 * max(*centroids.prepared.shape))
+    starts = np.searchsorted(centroids.codes, np.arange(classes))
+    every = np.arange(len(centroids.codes))
+    step = block_rows(32 * max(*centroids.prepared.shape))
     for start in range(0, len(prepared), step):
         some = slice(start, start + step)
         costs = how.as_distances(how.objective.costs(prepared[some], centroids.prepared))
-        for code in range(classes):
-            own = np.flatnonzero(centroids.codes == code)
-            nearest = costs[:, own].argmin(axis=1)
-            distances[some, code] = costs[np.arange(len(costs)), own[nearest]]
-            numbers[some, code] = own[nearest]
+        least = np.minimum.reduceat(costs, starts, axis=1)
+        distances[some] = least
+        if len(every) == classes:
+            numbers[some] = every
+        else:
+            nearest = costs == least[:, centroids.codes]
+            numbers[some] = np.minimum.reduceat(np.where(nearest, every, len(every)), starts, axis=1)
     return distances, numbers
 
 

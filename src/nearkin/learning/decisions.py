@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import inf, isnan
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -92,11 +93,19 @@ class Decisions:
     @property
     def known(self) -> np.ndarray:
         """(m,) whether there is an answer."""
-        return np.asarray((self.probabilities >= self.threshold) & ~self.out_of_scope)
+        return self._known.copy()
 
     @property
     def out_of_scope(self) -> np.ndarray:
         """(m,) whether a row is farther from every known row than these are from each other."""
+        return self._far.copy()
+
+    @cached_property
+    def _known(self) -> np.ndarray:
+        return np.asarray((self.probabilities >= self.threshold) & ~self._far)
+
+    @cached_property
+    def _far(self) -> np.ndarray:
         return np.zeros(len(self), dtype=bool) if self.distances is None else beyond(self.distances, self.limit)
 
     @property
@@ -114,7 +123,7 @@ class Decisions:
 
     def __getitem__(self, row: int) -> Decision:
         at = range(len(self))[row]
-        known, probability = bool(self.known[at]), float(self.probabilities[at])
+        known, probability = bool(self._known[at]), float(self.probabilities[at])
         distance = None if self.distances is None else float(self.distances[at])
         reasons = tuple(self.reasons[at]) if self.reasons else ()
         label = self.likeliest[at]
@@ -132,8 +141,8 @@ class Decisions:
         return replace(self, reasons=reasons)
 
     def _why(self, row: int) -> str:
-        if self.distances is not None and self.out_of_scope[row]:
-            far, limit = apart(float(self.distances[row]), self.limit)
+        if self.distances is not None and self._far[row]:
+            far, limit = apart(float(self.distances[row]), self.limit, 4, "g")
             return f"out of scope: distance {far}, {self.scope or 0:.4g} of known rows lie within {limit}"
         probability = float(self.probabilities[row])
         if probability >= self.threshold:
@@ -143,14 +152,14 @@ class Decisions:
         return "not sure: {}, {} needed".format(*apart(probability, self.threshold))
 
 
-def apart(one: float, other: float) -> tuple[str, str]:
-    """Two numbers in so few decimals that they still differ.
+def apart(one: float, other: float, least: int = 2, form: Literal["f", "g"] = "f") -> tuple[str, str]:
+    """Two numbers in so few decimals ("f") or digits ("g"), and at least so many, that they still differ.
 
-    >>> apart(0.61, 0.8), apart(0.71996, 0.72)
-    (('0.61', '0.80'), ('0.71996', '0.72000'))
+    >>> apart(0.61, 0.8), apart(0.71996, 0.72), apart(0.12, 0.0022, 4, "g")
+    (('0.61', '0.80'), ('0.71996', '0.72000'), ('0.12', '0.0022'))
     """
-    for digits in range(2, 17):
-        texts = f"{one:.{digits}f}", f"{other:.{digits}f}"
+    for digits in range(least, 18):
+        texts = f"{one:.{digits}{form}}", f"{other:.{digits}{form}}"
         if texts[0] != texts[1]:
             return texts
     return f"{one!r}", f"{other!r}"

@@ -23,6 +23,9 @@ Split = tuple[np.ndarray, np.ndarray]
 Distances = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Row numbers to learn from and to ask with, to the distance of the latter from the nearest of the former."""
 
+LEAST_PREDICTED = 0.8
+"""Share of rows whose predicted label has the largest score, at least, where there are no probabilities."""
+
 
 def stratified_splits(codes: np.ndarray, folds: int, seed: int) -> Iterator[Split]:
     """Every row asks once; the rows of a label are dealt to the folds in turn, however few they are."""
@@ -64,23 +67,82 @@ def held_out_rows(
         Cloned for each split.
     X, y
         n rows and (n,) labels.
+
+    Raises
+    ------
+    ParameterError
+        Rows that a split asks and learns from, or that ask twice; scores that are not one for each label.
     """
+    need_apart(splits)
     classes, codes = np.unique(y, return_inverse=True)
     parts, far, asked, fitted = [np.empty((0, len(classes)))], [np.empty(0)], [np.empty(0, np.int64)], None
+    said = [np.empty(0, bool)]
     for train, test in splits:
         if len(np.unique(codes[train])) < 2 <= len(classes):  # many classifiers refuse to learn one label
             found = np.zeros((len(test), len(classes)))
             found[:, codes[train[:1]]] = 1
         else:
             fitted = clone(estimator).fit(_safe_indexing(X, train), y[train])
-            found = class_probabilities(fitted, _safe_indexing(X, test), classes)
+            rows = _safe_indexing(X, test)
+            found = class_probabilities(fitted, rows, classes)
+            said.append(_predicted(fitted, rows, classes, found))
         parts.append(found)
         asked.append(test)
         if distances is not None:
             far.append(distances(train, test))
+    _need_scores_of_labels(estimator, np.concatenate(said))
     which = np.concatenate(asked)
     known = None if distances is None else np.concatenate(far)
     return HeldOut(np.concatenate(parts), codes[which], known), fitted
+
+
+def need_apart(splits: list[Split]) -> None:
+    """Refuse splits whose answers are no independent ones of rows that were not learned from.
+
+    Raises
+    ------
+    ParameterError
+        A split asks rows that it learns from, or a row asks twice.
+
+    Examples
+    --------
+    >>> need_apart([(np.array([0, 1]), np.array([1]))])
+    Traceback (most recent call last):
+        ...
+    nearkin.errors.ParameterError: cv has a split that asks with 1 of the rows that it learns from: ...
+    """
+    for train, test in splits:
+        both = np.intersect1d(train, test)
+        if len(both):
+            raise ParameterError(
+                f"cv has a split that asks with {len(both):,} of the rows that it learns from: they say nothing of others",
+                hint="such as cv=5, or validation=0.2",
+            )
+    if splits:
+        rows, times = np.unique(np.concatenate([test for _, test in splits]), return_counts=True)
+        if (times > 1).any():
+            raise ParameterError(
+                f"cv asks with {int((times > 1).sum()):,} of {len(rows):,} rows more than once, and an error rate is learned from "
+                "rows that ask once",
+                hint="such as cv=5 or StratifiedKFold, not repeated and not drawn anew; or validation=0.2",
+            )
+
+
+def _predicted(estimator: Any, X: Any, classes: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """(m,) whether the label with the largest score is predicted, for an estimator without probabilities."""
+    if hasattr(estimator, "predict_proba"):
+        return np.empty(0, bool)
+    return np.asarray(classes[found.argmax(axis=1)] == estimator.predict(X))
+
+
+def _need_scores_of_labels(estimator: Any, predicted: np.ndarray) -> None:
+    """Now and then a vote is tied and the scores decide otherwise; where they do throughout, they are of something else."""
+    if len(predicted) and predicted.mean() < LEAST_PREDICTED:
+        raise ParameterError(
+            f"{type(estimator).__name__} predicts another label than that of its largest score for {1 - predicted.mean():.0%} of "
+            "rows: its scores are not one for each label",
+            hint="scores of pairs of labels come from decision_function_shape='ovo'; 'ovr' gives one a label",
+        )
 
 
 def class_probabilities(estimator: Any, X: Any, classes: np.ndarray) -> np.ndarray:
@@ -91,8 +153,9 @@ def class_probabilities(estimator: Any, X: Any, classes: np.ndarray) -> np.ndarr
     Raises
     ------
     ParameterError
-        It has neither.
+        It has neither, or scores that are not one for each label.
     """
+    known = len(estimator.classes_)
     if hasattr(estimator, "predict_proba"):
         found = np.asarray(estimator.predict_proba(X), dtype=np.float64)
     elif hasattr(estimator, "decision_function"):
@@ -103,8 +166,13 @@ def class_probabilities(estimator: Any, X: Any, classes: np.ndarray) -> np.ndarr
             f"{type(estimator).__name__} has neither predict_proba nor decision_function, so that nothing tells how sure it is",
             hint="use another classifier",
         )
-    if len(estimator.classes_) == len(classes):
+    if found.shape[1] != known and known > 1:
+        raise ParameterError(
+            f"{type(estimator).__name__} gives {found.shape[1]:,} scores a row for {known:,} labels",
+            hint="scores of pairs of labels come from decision_function_shape='ovo'; 'ovr' gives one a label",
+        )
+    if known == len(classes) == found.shape[1]:
         return found
     full = np.zeros((len(found), len(classes)))
-    full[:, np.searchsorted(classes, estimator.classes_)] = found[:, : len(estimator.classes_)]
+    full[:, np.searchsorted(classes, estimator.classes_)] = found[:, :known] if known > 1 else 1.0
     return full

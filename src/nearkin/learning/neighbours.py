@@ -17,11 +17,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from nearkin.accuracy import Interval
+from nearkin.accuracy import Interval, without_itself
 from nearkin.building import build, make_metric
 from nearkin.errors import ParameterError
+from nearkin.indexes import Found
 from nearkin.learners import Reason
 from nearkin.learning.seeds import seed_of
+from nearkin.learning.votes import by_label, shares_of_votes, voted
 from nearkin.learning.weighing import Weighting, need_weighting, weigh
 from nearkin.plans import compares_all
 from nearkin.registry import default_registry
@@ -122,7 +124,7 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
         [(2, 'high', 0.5, 0.65), (1, 'low', 1.5, 0.22), (0, 'low', 2.5, 0.13)]
         """
         distances, positions = self.kneighbors(X)
-        shares = _shares(self._weights(distances))
+        shares = shares_of_votes(self._weights(distances))
         shown = whole_number("most", most, 1)
         return [
             [
@@ -138,7 +140,7 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
 
     def _collection(self) -> Collection:
         if self.collection_ is None:  # a copy or a pickle brings rows, not the index
-            self.collection_ = self._built(self._rows)
+            self.collection_ = build(self._rows, **self._how)
         return self.collection_
 
     def _k(self, k: int) -> int:
@@ -151,17 +153,14 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
         """Check rows and targets, keep the rows, and build the collection; return the targets."""
         need_weighting(self.weights, self.temperature)
         rows, targets = validate_data(self, X, y, dtype=None if self._on_bits() else np.float32, order="C", **how)
-        kept: np.ndarray = np.array(rows) if rows is X else rows
+        kept: np.ndarray = np.array(rows) if rows is X or rows.base is not None else rows  # it may be a view of what X has
         kept.flags.writeable = False  # so that the collection needs no copy of its own
         self._rows = kept
-        whole_number("n_neighbors", self.n_neighbors, 1)
-        self.collection_ = self._built(kept)
-        return np.asarray(targets)
-
-    def _built(self, rows: np.ndarray) -> Collection:
+        k, seed = whole_number("n_neighbors", self.n_neighbors, 1), seed_of(self.random_state)
         given: dict[str, Any] = {"metric": self.metric, "plan": self.plan, "recall": self.recall, "search": self.search}
-        k = min(self.n_neighbors, len(rows))
-        return build(rows, k=k, seed=self._seed(), threads=self.threads, **given)
+        self._how = {**given, "k": min(k, len(kept)), "seed": seed, "threads": self.threads}
+        self.collection_ = build(kept, **self._how)
+        return np.asarray(targets)
 
     def _checked(self, X: Any) -> np.ndarray:
         wide = self._collection().metric.dtype == "bits"
@@ -171,49 +170,33 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
     def _on_bits(self) -> bool:
         return make_metric(self.metric, default_registry())[0].dtype == "bits"
 
-    def _seed(self) -> int:
-        return seed_of(self.random_state)
-
     def _weights(self, distances: np.ndarray) -> np.ndarray:
         return weigh(distances, self.weights, 1.0 if self.temperature is None else self.temperature)
 
     def _weighed(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """(m, k) weights, with a sum of 1 a row, and row numbers of the neighbours."""
         distances, positions = self.kneighbors(X)
-        return _shares(self._weights(distances)), positions
+        return shares_of_votes(self._weights(distances)), positions
 
     def _approximate(self) -> bool:
         recipe = self._collection().recipe
         return not compares_all(recipe.plan, recipe.registry)
 
-    def _own_neighbours(self) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    def _own_neighbours(self) -> tuple[np.ndarray, dict[str, Found]]:
         """Some training rows, and their neighbours without themselves: the true ones and those that the plan finds."""
         collection, k = self._collection(), min(self.n_neighbors, len(self._rows) - 1)
         asked = np.arange(len(self._rows))
         if len(asked) > MEASURED_ROWS:
-            asked = np.sort(np.random.default_rng(self._seed()).choice(asked, MEASURED_ROWS, replace=False))
+            asked = np.sort(np.random.default_rng(self._how["seed"]).choice(asked, MEASURED_ROWS, replace=False))
         rows = self._rows[asked]
         answers = {"exact": collection.exact_search(rows, k + 1), "plan": collection.search(rows, k + 1)}
-        return asked, {name: _without(asked, each.positions, each.distances, k) for name, each in answers.items()}
+        return asked, {name: without_itself(Found(each.positions, each.distances), asked, k) for name, each in answers.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         if "collection_" in state:
             state["collection_"] = None
         return state
-
-
-def _without(own: np.ndarray, positions: np.ndarray, distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbours without the row that asks, or without the last one where it is not among them."""
-    is_own = positions == own[:, None]
-    is_own[~is_own.any(axis=1), -1] = True
-    shape = (len(own), k)
-    return positions[~is_own].reshape(shape), distances[~is_own].reshape(shape)
-
-
-def _shares(weights: np.ndarray) -> np.ndarray:
-    total = weights.sum(axis=1, keepdims=True)
-    return np.asarray(weights / np.where(total > 0, total, 1))
 
 
 def _recall(found: np.ndarray, true: np.ndarray) -> Interval:
@@ -272,38 +255,32 @@ class KNNClassifier(ClassifierMixin, _Neighbours):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """(m, classes) float64 shares of the neighbours' weight that each label has."""
-        weights, positions = self._weighed(X)
-        return self._votes(weights, positions)
+        shares, positions = self._weighed(X)
+        return by_label(self._codes_at(positions), shares, len(self.classes_))
 
     def predict(self, X: Any) -> np.ndarray:
         """(m,) labels."""
-        codes = self.predict_proba(X).argmax(axis=1)
-        return np.asarray(self.classes_[codes])
+        shares, positions = self._weighed(X)
+        return np.asarray(self.classes_[self._likeliest(positions, shares)])
 
     def _label(self, position: int) -> Any:
         return self.classes_[self._codes[position]]
 
-    def _votes(self, weights: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        count = len(self.classes_)
-        votes = np.zeros((len(weights), count))
-        step = block_rows(16 * max(1, weights.shape[1]))
-        for start in range(0, len(weights), step):
-            some = slice(start, start + step)
-            codes = np.where(positions[some] >= 0, self._codes[positions[some]], 0)
-            flat = np.arange(len(codes))[:, None] * count + codes
-            sums = np.bincount(flat.ravel(), weights[some].ravel(), minlength=len(codes) * count)
-            votes[some] = sums.reshape(len(codes), count)
-        return votes
+    def _codes_at(self, positions: np.ndarray) -> np.ndarray:
+        return np.where(positions >= 0, self._codes[positions], 0)
+
+    def _likeliest(self, positions: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        return voted(self._codes_at(positions), shares).likeliest
 
     def _effect(self) -> PlanEffect:
         asked, answers = self._own_neighbours()
         found = {
-            name: self._votes(_shares(self._weights(distances)), positions).argmax(axis=1)
-            for name, (positions, distances) in answers.items()
+            name: self._likeliest(each.positions, shares_of_votes(self._weights(each.distances)))
+            for name, each in answers.items()
         }
         right = {name: float((codes == self._codes[asked]).mean()) for name, codes in found.items()}
         agreement = float((found["exact"] == found["plan"]).mean())
-        recall = _recall(answers["plan"][0], answers["exact"][0])
+        recall = _recall(answers["plan"].positions, answers["exact"].positions)
         return PlanEffect(recall, right["exact"], right["plan"], agreement, len(asked))
 
 
@@ -359,10 +336,10 @@ class KNNRegressor(RegressorMixin, _Neighbours):  # type: ignore[misc]
 
         asked, answers = self._own_neighbours()
         found = {
-            name: self._means(_shares(self._weights(distances)), positions)
-            for name, (positions, distances) in answers.items()
+            name: self._means(shares_of_votes(self._weights(each.distances)), each.positions)
+            for name, each in answers.items()
         }
         right = {name: float(r2_score(self._targets[asked], means)) for name, means in found.items()}
         close = np.isclose(found["exact"], found["plan"], rtol=1e-6, atol=0).reshape(len(asked), -1).all(axis=1)
-        recall = _recall(answers["plan"][0], answers["exact"][0])
+        recall = _recall(answers["plan"].positions, answers["exact"].positions)
         return PlanEffect(recall, right["exact"], right["plan"], float(close.mean()), len(asked))

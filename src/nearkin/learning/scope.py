@@ -13,7 +13,7 @@ import numpy as np
 from nearkin.errors import ParameterError
 
 ROUNDING = 1e-5
-"""Distances are float32: this share beyond the limit, and as much of 1, is no farther."""
+"""Distances are float32: this share beyond the limit is no farther."""
 
 
 def need_scope(scope: float | None) -> None:
@@ -52,9 +52,11 @@ def scope_limit(distances: np.ndarray, scope: float) -> float:
 
 
 def beyond(distances: np.ndarray, limit: float) -> np.ndarray:
-    """(m,) whether distances are larger than the limit by more than rounding."""
+    """(m,) whether distances are larger than the limit, of at least 0, by more than rounding.
+
+    >>> beyond(np.array([3e-9, 3.00001e-9, 4e-9]), 3e-9).tolist()
+    [False, False, True]
+    """
     return (
-        np.asarray(distances > limit + ROUNDING * (1 + abs(limit)))
-        if np.isfinite(limit)
-        else np.zeros(len(distances), bool)
+        np.asarray(distances > limit * (1 + ROUNDING)) if np.isfinite(limit) else np.zeros(len(distances), bool)
     )

@@ -11,12 +11,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing, check_random_state, column_or_1d, get_tags
+from sklearn.utils import _safe_indexing, column_or_1d, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
@@ -35,15 +36,18 @@ from nearkin.learning.held_out import (
 )
 from nearkin.learning.neighbours import KNNClassifier
 from nearkin.learning.scope import need_scope
+from nearkin.learning.seeds import seed_of
 from nearkin.learning.sureness import Sureness
 from nearkin.registry import default_registry
 from nearkin.search_parameters import whole_number
-from nearkin.settings import load_settings
 
 if TYPE_CHECKING:
     from nearkin.accuracy import Interval
     from nearkin.collection import Collection
     from nearkin.metrics import Metric
+
+USUAL_NEIGHBOURS = 5
+"""Of the classifier that is taken where none is given, if there are so many rows."""
 
 
 class SureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -61,7 +65,8 @@ class SureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     estimator
-        A classifier with ``predict_proba`` or ``decision_function``; None for `nearkin.KNNClassifier`.
+        A classifier with ``predict_proba`` or ``decision_function``; None for `nearkin.KNNClassifier`, with fewer than five
+        neighbours where there are fewer rows.
     error_rate
         Largest share of wrong answers, such as 0.05; None to answer always.
     scope
@@ -138,11 +143,14 @@ class SureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         need_scope(self.scope)
         rows, given, labels = self._taken(X, y)
         self.classes_, codes = np.unique(labels, return_inverse=True)
-        model = KNNClassifier() if self.estimator is None else self.estimator
-        splits = self._splits(rows, codes)
-        distances = None if self.scope is None else _Apart(given, self._metric(), self._seed()).nearest
+        seed = seed_of(self.random_state)
+        splits = self._splits(rows, codes, seed)
+        least = min((len(train) for train, _ in splits), default=len(codes))
+        model = KNNClassifier(min(USUAL_NEIGHBOURS, least)) if self.estimator is None else self.estimator
+        self._apart = _Apart(self._metric(), seed)
+        distances = None if given is None else partial(self._apart.nearest, given)
         self.held_out_, fitted = held_out_rows(model, rows, labels, splits, distances)
-        self.sureness_ = Sureness.of(self.held_out_, error_rate=self.error_rate, scope=self.scope, seed=self._seed())
+        self.sureness_ = Sureness.of(self.held_out_, error_rate=self.error_rate, scope=self.scope, seed=seed)
         whole = self.validation is None or not splits or fitted is None
         self.training_rows_ = np.arange(len(codes)) if whole else splits[0][0]
         self.estimator_ = clone(model).fit(rows, labels) if whole else fitted
@@ -157,40 +165,31 @@ class SureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             given, labels = X, column_or_1d(y, warn=True)
             check_consistent_length(X, labels)
         else:
-            given, labels = validate_data(self, X, y, **self._reading())
+            given, labels = validate_data(self, X, y, **self._reading(reset=True))
         check_classification_targets(labels)
         rows = X if hasattr(X, "iloc") else given
         return rows, None if self.scope is None else given, np.asarray(labels)
 
-    def _reading(self) -> dict[str, Any]:
-        if self.scope is None:
+    def _reading(self, reset: bool) -> dict[str, Any]:
+        if (self.scope if reset else self._known) is None:
             return {"accept_sparse": "csr" if get_tags(self).input_tags.sparse else False}
-        return {"dtype": None if self._on_bits() else "numeric"}
+        return {"dtype": None if _on_bits(self._metric() if reset else self._apart.metric) else "numeric"}
 
-    def _splits(self, rows: Any, codes: np.ndarray) -> list[Split]:
+    def _splits(self, rows: Any, codes: np.ndarray, seed: int) -> list[Split]:
         share = self.validation
         if share is not None:
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
                 raise ParameterError(
                     f"validation is {share!r}, a share above 0 and below 1 expected", hint="such as 0.2"
                 )
-            return list(one_split(codes, share, self._seed()))
+            return list(one_split(codes, share, seed))
         if isinstance(self.cv, int | np.integer | float):
-            return list(stratified_splits(codes, whole_number("cv", self.cv, 2), self._seed()))
+            return list(stratified_splits(codes, whole_number("cv", self.cv, 2), seed))
         return list(check_cv(self.cv, codes, classifier=True).split(rows, codes))
 
     def _metric(self) -> str | Metric:
         own = getattr(self.estimator, "metric", None) if self.estimator is not None else None
         return self.metric if self.metric is not None else own if own is not None else "euclidean"
-
-    def _on_bits(self) -> bool:
-        return make_metric(self._metric(), default_registry())[0].dtype == "bits"
-
-    def _seed(self) -> int:
-        given = self.random_state
-        if given is None or isinstance(given, int | np.integer):
-            return load_settings({"seed": None if given is None else int(given)}).seed
-        return int(check_random_state(given).randint(2**31 - 1))
 
     # ---- answering -------------------------------------------------------------------------------------------------
 
@@ -229,7 +228,7 @@ class SureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self._known is None and _unreadable(X):
             validate_data(self, X, skip_check_array=True, reset=False)
             return X, None
-        numbers = validate_data(self, X, reset=False, **self._reading())
+        numbers = validate_data(self, X, reset=False, **self._reading(reset=False))
         return (X if hasattr(X, "iloc") else numbers), None if self._known is None else numbers
 
     def _raw(self, rows: Any) -> np.ndarray:
@@ -237,7 +236,8 @@ class SureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _collection(self) -> Collection:
         if self._index is None:  # a copy or a pickle brings rows, not the index
-            self._index = build(self._known, metric=self._metric(), plan="flat", seed=self._seed())
+            assert self._known is not None
+            self._index = self._apart.index(self._known)
         return self._index
 
     def __getstate__(self) -> dict[str, Any]:
@@ -299,6 +299,10 @@ def _unreadable(X: Any) -> bool:
     return hasattr(X, "iloc") or (isinstance(X, list | tuple | np.ndarray) and items_in(X) is not None)
 
 
+def _on_bits(metric: str | Metric) -> bool:
+    return make_metric(metric, default_registry())[0].dtype == "bits"
+
+
 def _takes_sparse(estimator: Any) -> bool:
     return bool(get_tags(estimator).input_tags.sparse)
 
@@ -306,10 +310,12 @@ def _takes_sparse(estimator: Any) -> bool:
 class _Apart:
     """Distances between some rows and others, by an exact index of the latter."""
 
-    def __init__(self, rows: np.ndarray | None, metric: str | Metric, seed: int) -> None:
-        self._rows, self._metric, self._seed = rows, metric, seed
+    def __init__(self, metric: str | Metric, seed: int) -> None:
+        self.metric, self._seed = metric, seed
 
-    def nearest(self, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-        known = build(_safe_indexing(self._rows, train), metric=self._metric, plan="flat", seed=self._seed)
-        found = known.search(_safe_indexing(self._rows, test), 1)
+    def index(self, rows: np.ndarray) -> Collection:
+        return build(rows, metric=self.metric, plan="flat", seed=self._seed)
+
+    def nearest(self, rows: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        found = self.index(_safe_indexing(rows, train)).search(_safe_indexing(rows, test), 1)
         return np.asarray(found.distances[:, 0], dtype=np.float64)

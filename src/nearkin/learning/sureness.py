@@ -15,6 +15,9 @@ from nearkin.learning.decisions import Decisions
 from nearkin.learning.scope import beyond, scope_limit
 from nearkin.learning.temperature_scaling import TemperatureScaling, fit_temperature
 
+DIGITS = 9
+"""Of a probability that count when it is compared with a threshold."""
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -23,16 +26,19 @@ class HeldOut:
     Attributes
     ----------
     probabilities
-        (n, classes) as the classifier gives them.
+        (n, classes) as the classifier gives them; or (n, few) without columns that would be zero, another set of labels in each row.
     codes
         (n,) columns of the true labels.
     distances
         (n,) to the nearest row that it had learned from; None where nothing is to be out of scope.
+    unseen
+        Labels without a column.
     """
 
     probabilities: np.ndarray
     codes: np.ndarray
     distances: np.ndarray | None
+    unseen: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class Sureness:
     answer
         From which probability on answers are given, and what that costs.
     limit, scope
-        Distance beyond which a row is out of scope (+inf: none is), and the share of known rows within it.
+        Distance beyond which a row is out of scope (+inf: none is), and the share of known rows within it; None where distances
+        were not asked for, or some are below 0.
     ece_before, ece_after
         Expected calibration error before and after; the latter of each half of the rows with what the other half gave. None for
         fewer than two rows.
@@ -82,23 +89,15 @@ class Sureness:
         ParameterError
             An error rate or a scope that is none.
         """
-        given, codes = held_out.probabilities, held_out.codes
-        scaling = fit_temperature(given, codes)
-        limit = np.inf if held_out.distances is None or scope is None else scope_limit(held_out.distances, scope)
-        inside = np.ones(len(codes), dtype=bool)
-        if held_out.distances is not None:
-            inside = ~beyond(held_out.distances, limit)
-        likeliest = given.argmax(axis=1)
-        right = likeliest == codes
-        stated = scaling.apply(given).max(axis=1, initial=0.0) if len(codes) else np.empty(0)
+        given, codes, unseen = held_out.probabilities, held_out.codes, held_out.unseen
+        scaling = fit_temperature(given, codes, unseen)
+        scope, limit, unknown = _scope(held_out.distances, scope)
+        inside = np.ones(len(codes), dtype=bool) if scope is None else ~beyond(held_out.distances, limit)
+        right = given.argmax(axis=1) == codes
+        stated = _rounded(scaling.apply(given, unseen).max(axis=1, initial=0.0)) if len(codes) else np.empty(0)
         answer = choose_threshold(stated, right, error_rate, answerable=inside)
-        notes = [answer.reason] if answer.reason else []
-        if scope is not None and held_out.distances is not None and limit == np.inf:
-            notes.append(
-                f"nothing is held for out of scope: {len(codes):,} held-out rows do not tell within which distance "
-                f"{scope:.4g} of rows lie"
-            )
-        before, after = _errors(given, codes, seed) if len(codes) > 1 else (None, None)
+        notes = [each for each in (answer.reason, unknown) if each]
+        before, after = _errors(held_out, seed) if len(codes) > 1 else (None, None)
         return cls(scaling, answer, limit, scope, before, after, len(codes), tuple(notes))
 
     def decide(
@@ -107,27 +106,32 @@ class Sureness:
         probabilities: np.ndarray,
         distances: np.ndarray | None,
         reasons: Sequence[Sequence[Reason]] = (),
+        columns: np.ndarray | None = None,
     ) -> Decisions:
         """Decisions on rows.
 
         Parameters
         ----------
         labels
-            Of the columns of the probabilities.
+            All there are, of the columns of the probabilities.
         probabilities
-            (m, classes) as the classifier gives them.
+            (m, classes) as the classifier gives them, or (m, few) without some that are zero.
         distances
             (m,) to the nearest row that it learned from.
         reasons
             One sequence a row, or empty.
+        columns
+            (m, few) numbers of the labels that the columns are of, in each row.
         """
-        calibrated = self.scaling.apply(probabilities)
-        codes = np.asarray(probabilities).argmax(axis=1) if len(calibrated) else np.empty(0, np.int64)
+        calibrated = self.scaling.apply(probabilities, len(labels) - np.shape(probabilities)[1])
+        best = np.asarray(probabilities).argmax(axis=1) if len(calibrated) else np.empty(0, np.int64)
+        every = np.arange(len(best))
+        codes = best if columns is None else columns[every, best]
         return Decisions(
             [labels[code] for code in codes.tolist()],
-            calibrated[np.arange(len(codes)), codes],
+            _rounded(calibrated[every, best]),
             threshold=self.answer.threshold,
-            distances=distances,
+            distances=None if self.scope is None else distances,
             limit=self.limit,
             scope=self.scope,
             error_rate=self.answer.error_rate,
@@ -136,12 +140,32 @@ class Sureness:
         )
 
 
-def _errors(given: np.ndarray, codes: np.ndarray, seed: int) -> tuple[float, float]:
+def _scope(distances: np.ndarray | None, scope: float | None) -> tuple[float | None, float, str]:
+    """The share of known rows that a limit is of, the limit, and why there is none."""
+    if distances is None or scope is None:
+        return None, np.inf, ""
+    if (distances < 0).any():
+        return None, np.inf, "nothing is held for out of scope: distances below 0 do not tell how far a row is from known ones"
+    limit = scope_limit(distances, scope)
+    few = (
+        f"nothing is held for out of scope: {len(distances):,} held-out rows do not tell within which distance {scope:.4g} of "
+        "rows lie"
+    )
+    return scope, limit, few if limit == np.inf else ""
+
+
+def _rounded(probabilities: np.ndarray) -> np.ndarray:
+    """Without the last digits, by which equal votes may differ when they are added in another order."""
+    return np.asarray(probabilities.round(DIGITS))
+
+
+def _errors(held_out: HeldOut, seed: int) -> tuple[float, float]:
     """Calibration error before, and after: of each half by the temperature of the other."""
+    given, codes, unseen = held_out.probabilities, held_out.codes, held_out.unseen
     right = given.argmax(axis=1) == codes
     stated = np.empty(len(codes))
     order = np.random.default_rng(seed).permutation(len(codes))
     halves = order[: len(order) // 2], order[len(order) // 2 :]
     for one, other in (halves, halves[::-1]):
-        stated[one] = fit_temperature(given[other], codes[other]).apply(given[one]).max(axis=1)
+        stated[one] = fit_temperature(given[other], codes[other], unseen).apply(given[one], unseen).max(axis=1)
     return calibration_error(given.max(axis=1), right), calibration_error(stated, right)

@@ -48,14 +48,24 @@ class TemperatureScaling(NamedTuple):
     temperature: float = 1.0
     smoothing: float = 0.0
 
-    def apply(self, probabilities: np.ndarray) -> np.ndarray:
-        """(m, classes) float64 calibrated probabilities."""
+    def apply(self, probabilities: np.ndarray, unseen: int = 0) -> np.ndarray:
+        """(m, classes) float64 calibrated probabilities.
+
+        Parameters
+        ----------
+        unseen
+            Labels without a column, whose probability is zero in all rows.
+        """
         given = np.asarray(probabilities, dtype=np.float64)
-        logs = _logs(given, self.smoothing, given.shape[1]) / self.temperature
-        return np.asarray(np.exp(logs - logsumexp(logs, axis=1, keepdims=True)))
+        classes = given.shape[1] + unseen
+        logs = _logs(given, self.smoothing, classes) / self.temperature
+        total = logsumexp(logs, axis=1, keepdims=True)
+        if unseen:
+            total = np.logaddexp(total, _logs(np.zeros(1), self.smoothing, classes) / self.temperature + np.log(unseen))
+        return np.asarray(np.exp(logs - total))
 
 
-def fit_temperature(probabilities: Any, codes: Any) -> TemperatureScaling:
+def fit_temperature(probabilities: Any, codes: Any, unseen: int = 0) -> TemperatureScaling:
     """The temperature under which held-out labels are likeliest.
 
     Minimised is the log-loss over the rows and (log T)² / 2: a temperature about 1 is expected as firmly as one row would say it,
@@ -73,6 +83,8 @@ def fit_temperature(probabilities: Any, codes: Any) -> TemperatureScaling:
         (n, classes) of rows that the classifier has not seen.
     codes
         (n,) columns of the true labels.
+    unseen
+        Labels without a column, whose probability is zero in all rows.
 
     Raises
     ------
@@ -80,13 +92,13 @@ def fit_temperature(probabilities: Any, codes: Any) -> TemperatureScaling:
         Shapes that do not go together, probabilities that are none, or codes beyond the columns.
     """
     given, true = _checked(probabilities, codes)
-    if given.shape[1] < 2 or not len(given):
+    if given.shape[1] + unseen < 2 or not len(given):
         return TemperatureScaling()
-    rows = _Rows.of(given, true)
-    if given.min() > 0:
+    rows = _Rows.of(given, true, unseen)
+    if given.min() > 0 and not unseen:
         return TemperatureScaling(rows.best_temperature(0.0)[0], 0.0)
     every = ceil(len(given) / SEARCHED)
-    some = rows if every == 1 else _Rows.of(given[::every], true[::every])
+    some = rows if every == 1 else _Rows.of(given[::every], true[::every], unseen)
     losses = [some.best_temperature(share, ROUGHLY)[1] - np.log(share) for share in SHARES]
     best = int(np.argmin(losses))
     ends = np.log(SHARES[max(0, best - 1)]), np.log(SHARES[min(len(SHARES) - 1, best + 1)])
@@ -122,13 +134,13 @@ class _Rows(NamedTuple):
     classes: int
 
     @classmethod
-    def of(cls, given: np.ndarray, true: np.ndarray) -> _Rows:
+    def of(cls, given: np.ndarray, true: np.ndarray, unseen: int) -> _Rows:
         width = max(1, int(np.count_nonzero(given, axis=1).max()))
         values = -np.sort(-given, axis=1)[:, :width]
         kinds, counts = np.unique(
             np.column_stack([values, given[np.arange(len(true)), true]]), axis=0, return_counts=True
         )
-        return cls(kinds[:, :-1], kinds[:, -1], counts, given.shape[1] - width, given.shape[1])
+        return cls(kinds[:, :-1], kinds[:, -1], counts, given.shape[1] + unseen - width, given.shape[1] + unseen)
 
     def best_temperature(self, smoothing: float, exact: float = 1e-3) -> tuple[float, float]:
         """Temperature, its logarithm as exact as this, and what is minimised there."""

@@ -124,6 +124,23 @@ def test_few_rows_and_one_label() -> None:
     assert one.predict_proba([[3.0]]).tolist() == [[1]]
 
 
+def test_many_labels_with_few_rows() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.concatenate([np.arange(300), rng.integers(0, 300, 400)])
+    rows = (rng.normal(size=(300, 5))[labels] + 0.1 * rng.normal(size=(700, 5))).astype(np.float32)
+    means = np.stack([rows[labels == each].mean(axis=0, dtype=np.float64) for each in range(300)])
+    model = nk.CentroidClassifier().fit(rows, labels)
+    np.testing.assert_allclose(model.centroids_, means, rtol=1e-5, atol=1e-6)
+    apart = np.sqrt(((rows[:, None] - means[None]) ** 2).sum(axis=2))
+    np.testing.assert_array_equal(model.predict(rows), apart.argmin(axis=1))
+    several = nk.CentroidClassifier(3).fit(rows, labels)
+    centroids = several.centroids_.astype(np.float64)
+    apart = np.sqrt(((rows[:50, None] - centroids[None]) ** 2).sum(axis=2))
+    for row, whys in enumerate(several.reasons(rows[:50], most=2)):
+        nearest = [min(np.flatnonzero(several.centroid_labels_ == why.label), key=apart[row].__getitem__) for why in whys]
+        assert [why.what for why in whys] == nearest
+
+
 def test_a_fifth_of_each_label_is_held_out() -> None:
     codes = np.array([0] * 4 + [1] * 5 + [2] * 23)
     held = held_out(codes, 3)

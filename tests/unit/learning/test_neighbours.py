@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,28 @@ def test_in_pipelines_searches_copies_and_pickles() -> None:
 def test_what_is_wrong_is_said(given: Any, kind: type[Exception], said: str) -> None:
     with pytest.raises(kind, match=said):
         nk.KNNClassifier(**given).fit(DIGITS[:50], LABELS[:50]).predict(DIGITS[50:60])
+
+
+def test_rows_are_its_own(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", DIGITS[:100].astype(np.float32))
+    rows = np.load(tmp_path / "rows.npy", mmap_mode="r+")
+    for given_ in (rows, np.asarray(rows)[:]):
+        model = nk.KNNClassifier(1).fit(given_, LABELS[:100])
+        wanted = model.kneighbors(DIGITS[100:110])
+        kept = rows.copy()
+        rows[:] = 0
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).kneighbors(DIGITS[100:110]), wanted)
+        rows[:] = kept
+
+
+@pytest.mark.parametrize("estimator", [nk.KNNClassifier(3), nk.KNNRegressor(3), nk.AttentionClassifier(3)])
+def test_what_was_learned_stays_whatever_is_set_or_drawn_later(estimator: Any) -> None:
+    state = np.random.RandomState(3)
+    model = clone(estimator).set_params(random_state=state).fit(DIGITS[:300], LABELS[:300])
+    before, wanted = state.get_state()[2], model.predict(DIGITS[300:350])
+    model.set_params(metric="cosine")
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(DIGITS[300:350]), wanted)
+    assert state.get_state()[2] == before
 
 
 def test_more_neighbours_than_rows() -> None:

@@ -114,4 +114,5 @@ def test_too_few_rows_limit_nothing_and_equal_distances_are_inside() -> None:
     assert scope_limit(np.zeros(98), 0.99) == np.inf
     limit = scope_limit(np.full(99, 0.3), 0.99)
     assert limit == 0.3
+    assert beyond(np.array([3e-9, 4e-9]), 3e-9).tolist() == [False, True]
     assert beyond(np.array([0.3, 0.300001, 0.31, np.inf]), limit).tolist() == [False, False, True, True]

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.model_selection import GroupKFold, ShuffleSplit, cross_val_score
+from sklearn.model_selection import GroupKFold, RepeatedStratifiedKFold, ShuffleSplit, cross_val_score
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
 import nearkin as nk
@@ -74,7 +74,7 @@ def test_each_decision_says_why() -> None:
             assert stated < needed
             assert each.probability < sure.threshold_
     assert found[-1].why.startswith("out of scope: distance ")
-    assert f"0.99 of known rows lie within {sure.distance_limit_:.2f}" in found[-1].why
+    assert f"0.99 of known rows lie within {sure.distance_limit_:.4g}" in found[-1].why
     assert found.labels.count(None) == (~found.known).sum()
 
 
@@ -138,14 +138,41 @@ def test_splitters_copies_and_pickles() -> None:
     splits = list(GroupKFold(5).split(DIGITS[:300], LABELS[:300], groups))
     by_groups = nk.SureClassifier(BOASTING, cv=splits).fit(DIGITS[:300], LABELS[:300])
     assert len(by_groups.held_out_.codes) == 300
-    some = nk.SureClassifier(BOASTING, cv=ShuffleSplit(2, test_size=0.2, random_state=0)).fit(
+    some = nk.SureClassifier(BOASTING, cv=ShuffleSplit(1, test_size=0.2, random_state=0)).fit(
         DIGITS[:300], LABELS[:300]
     )
-    assert len(some.held_out_.codes) == 120
+    assert len(some.held_out_.codes) == 60
     again = pickle.loads(pickle.dumps(by_groups))
     np.testing.assert_array_equal(again.decide(DIGITS[300:400]).distances, by_groups.decide(DIGITS[300:400]).distances)
     assert cross_val_score(nk.SureClassifier(BOASTING), DIGITS[:300], LABELS[:300], cv=3).mean() > 0.7
     assert not hasattr(clone(by_groups), "classes_")
+
+
+@pytest.mark.parametrize(
+    ("cv", "said"),
+    [
+        (RepeatedStratifiedKFold(n_splits=2, n_repeats=3, random_state=0), "cv asks with 60 of 60 rows more than once"),
+        (ShuffleSplit(4, test_size=0.5, random_state=0), "rows more than once"),
+        ([(np.arange(40), np.arange(30, 60))], "asks with 10 of the rows that it learns from"),
+    ],
+    ids=["repeated", "drawn anew", "learned from"],
+)
+def test_rows_that_ask_twice_or_were_learned_from_are_refused(cv: Any, said: str) -> None:
+    with pytest.raises(errors.ParameterError, match=said):
+        nk.SureClassifier(BOASTING, cv=cv).fit(DIGITS[:60], LABELS[:60])
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [(3, "SVC predicts another label than that of its largest score"), (10, "SVC gives 45 scores a row for 10 labels")],
+)
+def test_scores_of_pairs_of_labels_are_refused(labels: int, said: str) -> None:
+    some = labels > LABELS[:600]
+    rows, y = DIGITS[:600][some], LABELS[:600][some]
+    with pytest.raises(errors.ParameterError, match=said) as caught:
+        nk.SureClassifier(SVC(decision_function_shape="ovo")).fit(rows, y)
+    assert "'ovr' gives one a label" in str(caught.value.hint)
+    assert nk.SureClassifier(SVC()).fit(rows, y).score(rows, y) > 0.95
 
 
 @given(
@@ -176,6 +203,40 @@ def test_few_rows_one_label_and_duplicates(
         assert not found.known.any()
         assert "no probability keeps the share of wrong answers to 0.05" in found.notes[0]
     assert any("nothing is held for out of scope" in each for each in found.notes)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-3, 1e9])
+def test_what_is_far_is_out_of_scope_at_every_scale(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    rows, y = rng.normal(size=(400, 3)) * scale, rng.integers(0, 2, 400)
+    found = nk.SureClassifier(GaussianNB()).fit(rows, y).decide(np.concatenate([rows[:50], rows[:50] * 100]))
+    assert not found.out_of_scope[:50].any()
+    assert found.out_of_scope[50:].mean() > 0.9
+
+
+def test_distances_below_zero_hold_nothing_for_out_of_scope() -> None:
+    sure = nk.SureClassifier(nk.KNNClassifier(metric="inner-product")).fit(DIGITS[:300], LABELS[:300])
+    found = sure.decide(DIGITS[:3])
+    assert found.notes == (
+        "nothing is held for out of scope: distances below 0 do not tell how far a row is from known ones",
+    )
+    assert (found.scope, found.distances, sure.distance_limit_) == (None, None, np.inf)
+
+
+def test_what_was_learned_stays_whatever_is_set_or_drawn_later() -> None:
+    state = np.random.RandomState(3)
+    sure = nk.SureClassifier(metric="manhattan", random_state=state).fit(DIGITS[:300], LABELS[:300])
+    before = state.get_state()[2]
+    far = sure.decide(DIGITS[300:310]).distances
+    again = pickle.loads(pickle.dumps(sure.set_params(metric="cosine")))
+    np.testing.assert_array_equal(again.decide(DIGITS[300:310]).distances, far)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(sure)).decide(DIGITS[300:310]).distances, far)
+    assert state.get_state()[2] == before
+
+
+def test_two_rows_and_no_classifier_named() -> None:
+    sure = nk.SureClassifier().fit([[0.0], [1.0]], ["a", "b"])
+    assert sure.predict([[0.1]]).tolist() == ["a"]
 
 
 def test_one_row_and_no_row() -> None:

@@ -15,6 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 import nearkin as nk
 from nearkin import errors
 from nearkin.learners import Reason
+from nearkin.learning.sureness import HeldOut, Sureness
 from nearkin.registry import Registry
 
 DIGITS, LABELS = load_digits(return_X_y=True)
@@ -94,6 +95,14 @@ def test_labels_of_every_type() -> None:
     assert [each["label"] for each in found.to_dicts()] == [True, 1, "1", False]
 
 
+@pytest.mark.parametrize("name", ["my label", "is", "null", "1", "x'y", "`a.b`", "Grösse-2"])
+@pytest.mark.parametrize("where", [None, "part = 1"])
+def test_a_field_of_any_name_that_some_rows_lack(name: str, where: Any) -> None:
+    metadata = [{name.strip("`"): "xy"[row % 2], "part": row % 2} if row % 3 else {"part": 1} for row in range(30)]
+    mine = nk.build(np.arange(30.0)[:, None], metadata=metadata)
+    assert mine.classify([[7.1]], name, k=1, where=where).labels == ["y"]
+
+
 def test_inner_fields_and_names_with_blanks() -> None:
     mine = nk.build([[0.0], [1.0]], metadata=[{"a": {"b": "x"}, "the kind": 1}, {"a": {"b": "y"}, "the kind": 2}])
     assert mine.classify([[0.9]], "a.b", k=1).labels == ["y"]
@@ -116,6 +125,36 @@ def test_duplicates_and_one_label() -> None:
     found = mine.classify([[1.0, 1.0], [1.0, 1.1]], "kind", error_rate=0.05)
     assert [each.why.partition(":")[0] for each in found] == ["sure", "out of scope"]
     assert found.notes == ("all rows have the kind 'same', so that every query has",)
+
+
+@pytest.mark.parametrize("method", ["knn", "logistic", "svm", "naive-bayes", "centroid", "tree"])
+@pytest.mark.parametrize("rows", [1, 8])
+def test_one_label_is_that_of_every_query_by_every_method(method: str, rows: int) -> None:
+    mine = nk.build(np.arange(2.0 * rows).reshape(rows, 2), metadata=[{"kind": "same"}] * rows)
+    found = mine.classify([[1.0, 1.0]], "kind", method=method)
+    assert (found.labels, found.probabilities.tolist()) == (["same"], [1.0])
+    assert found.notes[0] == "all rows have the kind 'same', so that every query has"
+
+
+@pytest.mark.parametrize("method", ["knn", "logistic", "centroid"])
+def test_no_query_has_no_decision(method: str) -> None:
+    labels = collection(60).classifier("kind", method=method)
+    assert len(labels.decide(np.empty((0, 64)))) == 0
+    with pytest.raises(errors.VectorError):
+        labels.decide(np.empty((0, 3)))
+
+
+def test_inner_products_hold_nothing_for_out_of_scope() -> None:
+    found = collection(300, metric="inner-product").classify(ROWS[:3], "kind")
+    assert "distances below 0 do not tell" in found.notes[0]
+    assert [each.distance for each in found] == [None] * 3
+
+
+def test_equal_votes_are_answered_together() -> None:
+    votes = np.tile([[0.7, 0.3]], (200, 1))
+    sure = Sureness.of(HeldOut(votes, np.zeros(200, int), None), error_rate=0.05)
+    votes[::2, 0] = 0.7 - 1e-13
+    assert sure.decide(["a", "b"], votes, None).known.all()
 
 
 def test_what_is_far_from_every_row_is_out_of_scope() -> None:
