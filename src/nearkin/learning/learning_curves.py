@@ -178,7 +178,7 @@ def curve_of(
 def need_error(model: Any, error: Exception) -> Exception:
     """The error that `nearkin.judge` would raise."""
     try:
-        need_outcome(Outcome(model, np.empty(0), None, 0.0, 0.0, 0, (), error))
+        need_outcome(Outcome(model, np.empty(0), None, 0.0, 0.0, 0.0, 0, (), error))
     except Exception as found:
         return found
     return error

@@ -312,15 +312,32 @@ def test_records_of_a_table() -> None:
 # ---- time ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
-def test_rows_that_a_time_allows(power: float) -> None:
+@pytest.mark.parametrize(("power", "most"), [(1.0, 8000), (2.0, 8000), (3.0, 8000)])
+def test_rows_that_a_time_allows(power: float, most: int) -> None:
     tried = []
 
     def seconds_for(rows: int) -> float:
         tried.append(rows)
-        return 1e-9 * rows**power
+        return 1e-9 * float(rows) ** power
 
-    rows = affordable_rows(seconds_for, 100_000, 1e-9 * 10_000**power)
-    assert rows == pytest.approx(10_000, rel=0.01) if power > 1 else rows >= 5_000
+    assert affordable_rows(seconds_for, 100_000, 1e-9 * 10_000**power) == most
     assert max(tried) <= 10_000
     assert affordable_rows(seconds_for, 200, 1e-30) == 200
+
+
+def test_no_rows_are_cut_for_a_cost_that_does_not_grow_or_a_cold_start() -> None:
+    assert affordable_rows(lambda rows: 3.1, 8002, 12.0) == 8002
+    cold = iter([30.0])
+    assert affordable_rows(lambda rows: next(cold, 1e-4 * rows), 8002, 12.0) == 8002
+    assert affordable_rows(lambda rows: 3.0 + 1e-4 * rows, 64_000, 12.0) == 64_000
+    assert affordable_rows(lambda rows: 3.0 + 1e-3 * rows, 64_000, 12.0) == 8000
+
+
+def test_one_slow_moment_of_the_machine_cuts_nothing() -> None:
+    calls = []
+
+    def seconds_for(rows: int) -> float:
+        calls.append(rows)
+        return 1e-4 * rows + (20.0 if len(calls) == 3 else 0.0)
+
+    assert affordable_rows(seconds_for, 8002, 12.0) == 8002
