@@ -325,6 +325,14 @@ def test_rows_that_a_time_allows(power: float, most: int) -> None:
     assert affordable_rows(seconds_for, 200, 1e-30) == 200
 
 
+@pytest.mark.parametrize("label", [{"a": 1}, ["a"], ("a", 2), {"a"}])
+@pytest.mark.parametrize("held", [list, lambda labels: np.array([*labels, None], dtype=object)[:-1]])
+def test_labels_that_hold_several_values(label: Any, held: Any) -> None:
+    labels = held(["b", *[label] * 149])
+    with pytest.raises(errors.ParameterError, match=f"the label of row 1 is a {type(label).__name__}, and a label is"):
+        nk.judge("knn", IRIS, labels)
+
+
 def test_no_rows_are_cut_for_a_cost_that_does_not_grow_or_a_cold_start() -> None:
     assert affordable_rows(lambda rows: 3.1, 8002, 12.0) == 8002
     cold = iter([30.0])

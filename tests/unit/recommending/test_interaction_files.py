@@ -13,7 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nearkin as nk
-from nearkin.errors import CorruptFileError, InputError, NearkinError, NotSupportedError, ParameterError, StorageError
+from nearkin.errors import (
+    CorruptFileError,
+    InputError,
+    NearkinError,
+    NotSupportedError,
+    ParameterError,
+    StorageError,
+    UnknownNameError,
+)
 from nearkin.recommending.item_names import read_item_names
 from nearkin.recommending.popularity import Popular
 
@@ -215,7 +223,7 @@ def test_columns_that_are_named_and_those_that_there_are_not(write):
     read = nk.read_interactions(path, item="bought", weight="how much")
     assert as_events(read) == [("ann", "tea", 2.0, None)]
     assert read.notes == ("column 'who' is the user",)
-    with pytest.raises(ParameterError, match=r"has no column 'boght' .did you mean 'bought'"):
+    with pytest.raises(UnknownNameError, match=r"has no column 'boght' .did you mean 'bought'"):
         nk.read_interactions(path, item="boght")
     with pytest.raises(ParameterError, match="named for two of user, item"):
         nk.read_interactions(path, user="who", item="who")
