@@ -142,6 +142,17 @@ def test_the_last_of_many_numbered_columns_is_told(run, tmp_path):
     assert "has 'column1' to 'column21'" in run("learn", "wide.csv", "--label", "class").stderr
 
 
+def test_vectors_of_an_index_of_the_cosine_are_learned_from_by_direction(run, tmp_path):
+    length = RNG.uniform(0.01, 100, (60, 1))
+    rows = length * np.where(np.arange(60)[:, None] % 2, [1.0, 0.2], [0.2, 1.0]) * RNG.uniform(0.9, 1.1, (60, 2))
+    lines = [json.dumps({"vector": row.tolist(), "side": f"s{at % 2}"}) for at, row in enumerate(rows)]
+    (tmp_path / "v.jsonl").write_text("\n".join(lines))
+    assert run("build", "v.jsonl", "--plan", "flat", "--metric", "cosine", "-o", "mine").exit_code == 0
+    result = run("learn", "mine", "--label", "side", "--json")
+    assert answer(result)["scores"]["accuracy"]["value"] == 1.0
+    assert "its metric is the cosine" in result.stderr
+
+
 def test_a_folder_that_is_no_index(run, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("a text")

@@ -20,6 +20,7 @@ from nearkin.files import find_format, read_vectors
 from nearkin.item_files import ItemOptions, open_items
 from nearkin.items import is_missing, plain_number
 from nearkin.learning.folds import need_plain_labels
+from nearkin.metrics import unit_rows
 from nearkin.registry import Registry
 from nearkin.store.replacement import DATABASE_NAME
 
@@ -292,10 +293,15 @@ def _of_collection(place: Path, asked: Asked, registry: Registry) -> Labelled:
     _need_vectors_only(asked, str(place))
     with open_collection(place, readonly=True, registry=registry) as collection:
         rows = collection.select()
-        names = list(collection.fields())
+        names, metric = list(collection.fields()), collection.metric_text
     label = _need_label(asked, names, str(place))
     if rows and rows[0].vector is None:
         raise NotSupportedError(f"{place} does not keep its rows, only its index", hint="build it with its vectors")
     vectors = np.stack([np.asarray(row.vector) for row in rows])
-    told = ("vectors are those of the index; what its embedder learned, it learned from all rows",)
-    return Labelled(vectors, [row.metadata.get(label) for row in rows], None, told)
+    told = ["vectors are those of the index; what its embedder learned, it learned from all rows"]
+    if metric == "cosine":
+        vectors = unit_rows(vectors)
+        told.append(
+            "its metric is the cosine, so vectors have length 1, and Euclidean distance orders as the cosine does"
+        )
+    return Labelled(vectors, [row.metadata.get(label) for row in rows], None, tuple(told))

@@ -13,6 +13,7 @@ from nearkin.reporting.cluster_tables import plain
 
 if TYPE_CHECKING:
     from nearkin.learning.comparing import LearnerComparison, LearnerRow
+    from nearkin.learning.embedding_step import EmbeddingStep
     from nearkin.learning.judging import Judgement
     from nearkin.learning.learning_curves import LearningCurve
     from nearkin.learning.paired_tests import PairedTest
@@ -216,8 +217,13 @@ def run_facts(judged: Judgement) -> dict[str, str]:
     if trial.step is not None:
         embedder = trial.step.embedder
         text = embedder if isinstance(embedder, str) else embedder.text
-        facts["embedder"] = f"{text}, {_learned(embedder)}"
+        unit = ", vectors of length 1 for the cosine" if _unit(trial.step) else ""
+        facts["embedder"] = f"{text}, {_learned(embedder)}{unit}"
     return facts
+
+
+def _unit(step: EmbeddingStep) -> bool:
+    return getattr(step.embedder, "metric", "") == "cosine" if step.unit is None else step.unit
 
 
 def _learned(embedder: Any) -> str:

@@ -312,7 +312,7 @@ def test_names_of_items(write):
     assert read_item_names(write("n.jsonl", '{"id": 1.0, "name": "tea"}\n{"id": 2}\n')) == {"1": "tea"}
     with pytest.raises(ParameterError, match="tells the title of an item; it has 'movieId', 'genres'"):
         read_item_names(write("x.csv", "movieId,genres\n1,x\n"))
-    with pytest.raises(ParameterError, match=r"no column 'titel' .did you mean 'title'"):
+    with pytest.raises(UnknownNameError, match=r"no column 'titel' .did you mean 'title'"):
         read_item_names(named, title="titel")
     with pytest.raises(InputError, match="no names of items"):
         read_item_names(write("e.jsonl", '{"id": 1, "name": null}\n'))
