@@ -230,7 +230,7 @@ def compare_learners(
     if budget is not None and not budget > 0:
         raise ParameterError(f"budget is {budget!r}, seconds above 0 expected")
     trial = make_trial(X, y, cv=cv, task=task, embedder=as_embedder(embedder, registry), seed=seed, threads=threads)
-    made, failed = _made(methods, trial.targets.task, registry)
+    made, failed = _made(methods, trial, registry)
     baseline = next((name for name in made if name.partition(":")[0] == BASELINE), BASELINE)
     if baseline not in made:
         made[baseline] = _baseline(trial.targets.task, registry)
@@ -247,21 +247,23 @@ def compare_learners(
 
 
 def _made(
-    methods: Sequence[Any] | Mapping[str, Any] | None, task: LearningTask, registry: Registry
+    methods: Sequence[Any] | Mapping[str, Any] | None, trial: Trial, registry: Registry
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Estimators by name, and errors of those that could not be made."""
+    task, embedder = trial.targets.task, None if trial.step is None else trial.step.embedder
     if isinstance(methods, Mapping):
-        return {str(name): as_estimator(each, task, registry)[1] for name, each in methods.items()}, {}
+        return {str(name): as_estimator(each, task, registry, embedder)[1] for name, each in methods.items()}, {}
     if methods is not None:
         if isinstance(methods, str) or not len(methods):
             raise ParameterError(f"methods is {methods!r}, a list of learners expected", hint='such as methods=["knn"]')
-        return dict(as_estimator(each, task, registry) for each in methods), {}
+        return dict(as_estimator(each, task, registry, embedder) for each in methods), {}
     made, failed = {}, {}
     for name in registry.names("learner"):
         spec = registry.resolve("learner", name)
         if isinstance(spec, LearnerSpec) and task in spec.tasks:
             try:
-                made[name] = registry.make("learner", name, task)
+                text, estimator = as_estimator(name, task, registry, embedder)
+                made[text] = estimator
             except NearkinError as error:  # a package that is not installed
                 failed[name] = sentence_of(error)
     return made, failed

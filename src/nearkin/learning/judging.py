@@ -257,7 +257,8 @@ def judge(
     """
     registry = registry or default_registry()
     trial = make_trial(X, y, cv=cv, task=task, embedder=as_embedder(embedder, registry), seed=seed, threads=threads)
-    name, estimator = as_estimator(method, trial.targets.task, registry)
+    of = None if trial.step is None else trial.step.embedder
+    name, estimator = as_estimator(method, trial.targets.task, registry, of)
     outcome = need_outcome(cross_validate(trial, {name: estimator}, progress=progress)[name])
     return judgement_of(trial, name, outcome)
 

@@ -309,6 +309,14 @@ def test_records_of_a_table() -> None:
     assert found.right.mean() > 0.9
 
 
+def test_attention_goes_by_distance_on_vectors_that_are_made_for_it() -> None:
+    records = [{"size": float(row[0]), "petal": float(row[2])} for row in IRIS]
+    assert nk.judge("attention:k=20", records, NAMES, embedder="table").method == "attention:k=20:metric=euclidean"
+    assert nk.judge("attention:metric=cosine", IRIS, NAMES).method == "attention:metric=cosine"
+    compared = nk.compare_learners(records, NAMES, methods=["attention"], embedder="table")
+    assert compared["attention:metric=euclidean"].scores["accuracy"].value > 0.9
+
+
 # ---- time ------------------------------------------------------------------------------------------------------------
 
 
