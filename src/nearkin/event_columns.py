@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from nearkin.errors import FilterError, InputError, ParameterError
+from nearkin.errors import FilterError, InputError, ParameterError, UnknownNameError
 from nearkin.filters.instants import read_instant
 from nearkin.items import is_missing
 
@@ -96,11 +96,11 @@ class Events(NamedTuple):
 
 
 def need_column(what: str, name: str, names: Sequence[str]) -> None:
-    """Raise ParameterError if a column is not there, with those that are."""
+    """Raise UnknownNameError if a column is not there, with those that are."""
     if name not in names:
         close = difflib.get_close_matches(name, names, n=1)
         meant = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ParameterError(f"{what} has no column {name!r}{meant}; it has {listed_columns(names)}")
+        raise UnknownNameError(f"{what} has no column {name!r}{meant}; it has {listed_columns(names)}")
 
 
 def listed_columns(names: Sequence[str]) -> str:
@@ -108,7 +108,11 @@ def listed_columns(names: Sequence[str]) -> str:
 
     >>> listed_columns(["a", "b"])
     "'a', 'b'"
+    >>> listed_columns([f"column{at}" for at in range(1, 22)])
+    "'column1' to 'column21'"
     """
+    if len(names) > 2 and [f"column{at}" for at in range(1, len(names) + 1)] == list(names):
+        return f"{names[0]!r} to {names[-1]!r}"
     more = f", ... ({len(names)} in all)" if len(names) > 12 else ""
     return ", ".join(map(repr, names[:12])) + more
 
@@ -131,8 +135,10 @@ def find_columns(
 
     Raises
     ------
+    UnknownNameError
+        There is no such column.
     ParameterError
-        There is no such column, or none that can be guessed for user or item.
+        None can be guessed for user or item, or one is named for two.
     """
     given = {role: name for role in ROLES if (name := asked.get(role)) is not None}
     for name in given.values():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nearkin.cli.options import json_option
-from nearkin.cli.rendering import note, print_facts, print_json, print_table, seconds, working
+from nearkin.cli.rendering import note, print_facts, print_json, print_table, print_whole_table, seconds, working
 from nearkin.cli.session import Session
 from nearkin.errors import ParameterError
 
@@ -23,6 +24,9 @@ BUDGET = 60.0
 """Seconds a method, unless another number is given."""
 
 LABELS_SHOWN = 12
+
+MANY_ROWS = 2000
+"""From so many on, what takes long is told before it is done."""
 
 
 def read_names(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
@@ -83,10 +87,12 @@ def learn(session: Session, /, file: str, path: str | None, overwrite: bool, as_
     task, remarks = _task(rows, given["task"], given["label"])
     for remark in remarks:
         note(remark)
-    given = {**given, "task": task}
+    given = {**given, "task": task, "curve": given["curve"] or path is not None}
+    for sentence in _before(session, rows, given):
+        note(sentence)
     with working(f"learning from {len(rows.labels):,} rows") as told:
         report = _report(session, file, rows, remarks, given, told)
-        curve = report.curve if given["curve"] or path is not None else None
+        curve = report.curve if given["curve"] else None
         if path is not None:
             from nearkin.reporting.learner_files import write_learner_report
 
@@ -115,6 +121,25 @@ def _task(rows: Labelled, task: str | None, label: str | None) -> tuple[str, tup
     what = f"column {label!r} holds" if label is not None else "labels are"
     said = f"{what} {len(set(rows.labels)):,} different numbers, predicted as {found}; --task {other} changes that"
     return found, (*rows.remarks, said)
+
+
+def _before(session: Session, rows: Labelled, given: dict[str, Any]) -> list[str]:
+    """What will take long, and how long as far as it is known."""
+    if len(rows.labels) < MANY_ROWS:
+        return []
+    found = []
+    if rows.embedder is not None:
+        from nearkin.bound_embedder import make_embedder
+
+        learns = make_embedder(rows.embedder, session.registry).needs_fit
+        how = f"anew from the training rows in each of {given['cv']} folds, which takes time" if learns else "once"
+        found.append(f"{len(rows.labels):,} rows are embedded with {rows.embedder}, {how}")
+    if given["compare"]:
+        budget = BUDGET if given["budget"] is None else given["budget"]
+        found.append(f"each method may take about {budget:g} s (--budget), besides embedding and trying how fast it is")
+    if given["curve"]:
+        found.append("the learning curve fits the method again on fewer rows")
+    return found
 
 
 def _report(
@@ -172,32 +197,51 @@ def _print_methods(found: LearnerComparison) -> None:
     from nearkin.reporting.learner_page import method_lines
     from nearkin.reporting.learner_tables import LearnerReport, tests_sentence
 
-    names = {"F1": "F1", "ROC-AUC": "ROC-AUC", "calibration error": "calib."}
-    first, others = ("accuracy", names) if found.task == "classes" else ("RMSE", {"MAE": "MAE", "R2": "R2"})
-    headers = ("method", first, "95 % interval", *others.values(), "fit", "predict", "p best", "p base")
-    rows = [_method_cells(row, row is found.rows[0], first, list(others)) for row in found.rows if not row.error]
-    print_table(headers, rows, right=headers[1:])
+    first, others = ("accuracy", ("F1", "ROC-AUC")) if found.task == "classes" else ("RMSE", ("MAE", "R2"))
+    rows = [row for row in found if not row.error]
+    headers = ("method", first, "interval", *others, "rows")
+    print_whole_table(headers, [_method_cells(row, first, others) for row in rows], right=headers[1:])
     click.echo(f"\n{found.sentence}.")
+    if found.cut:
+        click.echo(f"* Fitted on fewer than the {found.trial.trained:,} rows of a fold, for the time (--budget).")
+    click.echo("Intervals are of 95 %.\n")
+    calibration = ("calib.",) if found.task == "classes" else ()
+    headers = ("method", *calibration, "fit", "predict", "p best", "p base")
+    print_whole_table(headers, [_time_cells(row, found) for row in rows], right=headers[1:])
+    if found.best.embed_seconds:
+        click.echo(f"\nEmbedding took {seconds(found.best.embed_seconds)} in all folds, once for all methods.")
     tests = tests_sentence(found)
     if tests:
-        click.echo(tests)
+        click.echo(f"\n{tests}")
     for line in method_lines(LearnerReport(found.best, found)):
         click.echo(line)
 
 
-def _method_cells(row: LearnerRow, best: bool, first: str, others: list[str]) -> tuple[str, ...]:
-    from nearkin.reporting.learner_tables import figure, p_value
+def _method_cells(row: LearnerRow, first: str, others: Iterable[str]) -> tuple[str, ...]:
+    from nearkin.reporting.learner_tables import figure, rows_cell
 
-    score, fit, predict = row.scores.get(first), row.fit_seconds, row.predict_seconds
+    score = row.scores.get(first)
     rest = [row.scores.get(name) for name in others]
     return (
         row.method,
         "-" if score is None else figure(score.value),
         "-" if score is None else f"{figure(score.low)}-{figure(score.high)}",
         *("-" if each is None else figure(each.value) for each in rest),
+        rows_cell(row),
+    )
+
+
+def _time_cells(row: LearnerRow, found: LearnerComparison) -> tuple[str, ...]:
+    from nearkin.reporting.learner_tables import figure, p_value
+
+    error, fit, predict = row.scores.get("calibration error"), row.fit_seconds, row.predict_seconds
+    calibration = ("-" if error is None else figure(error.value),) if found.task == "classes" else ()
+    return (
+        row.method,
+        *calibration,
         "-" if fit is None else seconds(fit),
         "-" if predict is None else seconds(predict),
-        "best" if best else p_value(row.against_best),
+        "best" if row is found.rows[0] else p_value(row.against_best),
         p_value(row.against_baseline),
     )
 
@@ -205,24 +249,25 @@ def _method_cells(row: LearnerRow, best: bool, first: str, others: list[str]) ->
 def _print_judgement(judged: Judgement) -> None:
     from nearkin.reporting.learner_tables import (
         BIN_HEADERS,
-        CLASS_HEADERS,
         PAIR_HEADERS,
         bin_cells,
-        class_cells,
         pair_cells,
         run_facts,
         score_cells,
+        short_class_cells,
     )
 
-    times = {"fit": seconds(judged.fit_seconds), "predict": seconds(judged.predict_seconds)}
+    embed = {"embed": seconds(judged.embed_seconds)} if judged.embed_seconds else {}
+    times = {**embed, "fit": seconds(judged.fit_seconds), "predict": seconds(judged.predict_seconds)}
     print_facts({"method": judged.method, **run_facts(judged), **score_cells(judged), **times})
     if judged.task == "numbers":
         return
-    labels = class_cells(judged)
-    click.echo()
-    print_table(CLASS_HEADERS, labels[:LABELS_SHOWN], right=CLASS_HEADERS[1:])
-    if len(labels) > LABELS_SHOWN:
-        click.echo(f"the {LABELS_SHOWN} labels with the lowest F1 of {len(labels):,}; --json has all")
+    labels = short_class_cells(judged)
+    few = len(labels) <= LABELS_SHOWN
+    some = "labels" if few else f"the {LABELS_SHOWN} labels of {len(labels):,} with the lowest F1 (--json has all)"
+    click.echo(f"\n{some}, the lowest F1 first, with its 95 % interval")
+    headers = ("label", "rows", "precision", "recall", "F1", "interval")
+    print_whole_table(headers, labels[:LABELS_SHOWN], right=headers[1:], broken=("label",))
     pairs = pair_cells(judged)
     if len(judged.labels) <= LABELS_SHOWN:
         click.echo("\nrows by true label (down) and predicted one (across)")
@@ -231,7 +276,7 @@ def _print_judgement(judged: Judgement) -> None:
         print_table(("", *names), cells, right=names)
     if pairs:
         click.echo("\nmost confused")
-        print_table(PAIR_HEADERS, pairs, right=PAIR_HEADERS[2:])
+        print_whole_table(PAIR_HEADERS, pairs, right=PAIR_HEADERS[2:], broken=PAIR_HEADERS[:2])
     if judged.reliability:
         click.echo("\nhow sure, and how often right")
         print_table(BIN_HEADERS, bin_cells(judged), right=BIN_HEADERS[1:])

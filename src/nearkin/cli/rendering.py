@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Any
 
 import click
@@ -71,6 +72,87 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, right:
     texts = [[str(cell) for cell in row] for row in rows]
     narrow = _narrow_table(headers, texts, numbers) if len(texts) >= MANY_ROWS else None
     click.echo(_folded_table(headers, texts, numbers) if narrow is None else narrow)
+
+
+def print_whole_table(
+    headers: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Iterable[str] = (), broken: Iterable[str] = ()
+) -> None:
+    """A table whose cells are never broken inside of a word; where they do not fit, lines are longer than the terminal is wide.
+
+    Parameters
+    ----------
+    right
+        Headers of the columns that are aligned to the right.
+    broken
+        Headers of the columns whose cells may be broken after a space or ``_``.
+    """
+    numbers, free = set(right), set(broken)
+    texts = [[_printable(str(cell)) for cell in row] for row in rows]
+    columns = list(zip(map(_printable, headers), *texts, strict=True))
+    natural = [max(map(cell_width, column)) for column in columns]
+    fixed = sum(width for header, width in zip(headers, natural, strict=True) if header not in free)
+    left = output_width() - fixed - 2 * (len(columns) - 1)
+    most = _common_width([width for name, width in zip(headers, natural, strict=True) if name in free], left)
+    lines = [
+        [broken_text(cell, most) if name in free else [cell] for name, cell in zip(headers, cells, strict=True)]
+        for cells in zip(*columns, strict=True)
+    ]
+    widths = [max(cell_width(part) for cell in column for part in cell) for column in zip(*lines, strict=True)]
+    click.echo(_laid_out(headers, [list(zip_longest(*each, fillvalue="")) for each in lines], widths, numbers))
+
+
+def _printable(text: str) -> str:
+    """Without line breaks and codes that a terminal would obey."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
+
+
+def _common_width(widths: Sequence[int], left: int) -> int:
+    """The most that columns may be wide, so that all together are not wider than what is left.
+
+    >>> _common_width([10, 40, 40], 70)
+    30
+    """
+    most = max(widths, default=0)
+    while most > 1 and sum(min(width, most) for width in widths) > left:
+        most -= 1
+    return most
+
+
+def broken_text(text: str, width: int) -> list[str]:
+    """Lines of a text, broken after spaces and underscores only.
+
+    >>> broken_text("card_not_working", 10), broken_text("indivisible", 4)
+    (['card_not_', 'working'], ['indivisible'])
+    """
+    lines = [""]
+    for part in re.findall(r"[^ _]*[ _]*", text):
+        if lines[-1] and cell_width((lines[-1] + part).rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return [line.rstrip() for line in lines]
+
+
+def cell_width(text: str) -> int:
+    """Columns of a terminal that a text takes."""
+    from rich.cells import cell_len
+
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def _laid_out(
+    headers: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], widths: Sequence[int], numbers: set[str]
+) -> str:
+    """Rows, each of one line or of several, the first of which is the header."""
+
+    def line(cells: Sequence[str]) -> str:
+        fills = (" " * (width - cell_width(cell)) for cell, width in zip(cells, widths, strict=True))
+        pairs = zip(headers, cells, fills, strict=True)
+        return "  ".join(fill + cell if name in numbers else cell + fill for name, cell, fill in pairs).rstrip()
+
+    head, *others = ([line(each) for each in row] for row in rows)
+    styled = [click.style(each, bold=True) if sys.stdout.isatty() else each for each in head]
+    rule = "─" * (sum(widths) + 2 * len(widths) - 2)
+    return "\n".join([*styled, rule, *chain.from_iterable(others)])
 
 
 def _folded_table(headers: Sequence[str], rows: Iterable[Sequence[str]], numbers: set[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -39,7 +39,7 @@ class LearnerRow:
     judgement
         Everything about it; None where it failed.
     against_best, against_baseline
-        The paired tests; None for the best, or the baseline, itself.
+        The paired tests; None for the best, or the baseline, itself. A method that a budget cut is not tested against the best.
     yardstick
         Whether it is there to be compared with only.
     error
@@ -53,6 +53,16 @@ class LearnerRow:
     against_baseline: PairedTest | None = None
     yardstick: bool = False
     error: str = ""
+
+    @property
+    def rows_fitted(self) -> int | None:
+        """Training rows in a fold."""
+        return None if self.judgement is None else self.judgement.rows_fitted
+
+    @property
+    def cut(self) -> bool:
+        """Whether a budget allowed it fewer training rows than there are."""
+        return self.judgement is not None and self.judgement.cut
 
     @property
     def fit_seconds(self) -> float | None:
@@ -109,9 +119,20 @@ class LearnerComparison:
             raise UnknownNameError(f"method {method!r} was not compared, these were: {', '.join(self.by_method)}")
         return self.by_method[method]
 
+    def __iter__(self) -> Iterator[LearnerRow]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def cut(self) -> tuple[str, ...]:
+        """Methods that a budget allowed fewer training rows than there are, so that they may be better than their scores."""
+        return tuple(row.method for row in self.rows if row.cut)
+
     @property
     def as_good(self) -> tuple[str, ...]:
-        """Methods that the best one is not surely better than."""
+        """Methods that the best one is not surely better than; those that had fewer rows are in `cut` instead."""
         return tuple(row.method for row in self.rows if row.against_best is not None and not row.against_best.certain)
 
     @property
@@ -120,10 +141,12 @@ class LearnerComparison:
         best, others = self.rows[0].method, self.as_good
         said = f"{best} is best"
         if others:
-            shown = ", ".join(others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
-            said += f", and on these rows not surely better than {shown}"
-        elif sum(not row.error for row in self.rows) > 1:
+            said += f", and on these rows not surely better than {_some(others)}"
+        elif any(row.against_best is not None for row in self.rows):
             said += ", surely better than every other one"
+            said += " that had all rows" if set(self.cut) - {best} else ""
+        if self.cut:
+            said += f" (fitted on fewer rows, for the time: {_some(self.cut)})"
         test = self.rows[0].against_baseline
         if test is None:
             return said
@@ -150,6 +173,10 @@ class LearnerComparison:
 
         report = LearnerReport(self.best, self, title, tuple(remarks), curve)
         write_learner_report(report, path, overwrite=overwrite)
+
+
+def _some(methods: Sequence[str]) -> str:
+    return ", ".join(methods[:4]) + (f" and {len(methods) - 4} more" if len(methods) > 4 else "")
 
 
 def compare_learners(
@@ -179,7 +206,9 @@ def compare_learners(
         Learners by name with options, scikit-learn estimators, or estimators by a name of yours; None for every learner that does
         the task, yardsticks too. The baseline is always among them.
     budget
-        Seconds that a method may take, about, for all folds; one that would take longer is fitted on fewer rows, with a note.
+        Seconds that a method may take, about, for all folds; one that would take longer is fitted on 250, 500, 1000, ... rows, with
+        a note, and not tested against the best. How many that are depends on the machine, and so do its scores; without a budget
+        a seed gives the same scores again.
     X, y, cv, task, embedder, seed, threads
         As for `nearkin.judge`.
 
@@ -201,7 +230,7 @@ def compare_learners(
     if budget is not None and not budget > 0:
         raise ParameterError(f"budget is {budget!r}, seconds above 0 expected")
     trial = make_trial(X, y, cv=cv, task=task, embedder=as_embedder(embedder, registry), seed=seed, threads=threads)
-    made, failed = _made(methods, trial.targets.task, registry)
+    made, failed = _made(methods, trial, registry)
     baseline = next((name for name in made if name.partition(":")[0] == BASELINE), BASELINE)
     if baseline not in made:
         made[baseline] = _baseline(trial.targets.task, registry)
@@ -218,21 +247,23 @@ def compare_learners(
 
 
 def _made(
-    methods: Sequence[Any] | Mapping[str, Any] | None, task: LearningTask, registry: Registry
+    methods: Sequence[Any] | Mapping[str, Any] | None, trial: Trial, registry: Registry
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Estimators by name, and errors of those that could not be made."""
+    task, embedder = trial.targets.task, None if trial.step is None else trial.step.embedder
     if isinstance(methods, Mapping):
-        return {str(name): as_estimator(each, task, registry)[1] for name, each in methods.items()}, {}
+        return {str(name): as_estimator(each, task, registry, embedder)[1] for name, each in methods.items()}, {}
     if methods is not None:
         if isinstance(methods, str) or not len(methods):
             raise ParameterError(f"methods is {methods!r}, a list of learners expected", hint='such as methods=["knn"]')
-        return dict(as_estimator(each, task, registry) for each in methods), {}
+        return dict(as_estimator(each, task, registry, embedder) for each in methods), {}
     made, failed = {}, {}
     for name in registry.names("learner"):
         spec = registry.resolve("learner", name)
         if isinstance(spec, LearnerSpec) and task in spec.tasks:
             try:
-                made[name] = registry.make("learner", name, task)
+                text, estimator = as_estimator(name, task, registry, embedder)
+                made[text] = estimator
             except NearkinError as error:  # a package that is not installed
                 failed[name] = sentence_of(error)
     return made, failed
@@ -276,7 +307,8 @@ def _place(row: LearnerRow) -> float:
 def _tested(rows: list[LearnerRow], baseline: str) -> list[LearnerRow]:
     """With the paired tests, the rows in order."""
     base = next((row.judgement for row in rows if row.method == baseline), None)
-    against_best = _tests(rows, rows[0].judgement)
+    whole = [row if not row.cut else replace(row, judgement=None) for row in rows]
+    against_best = _tests([rows[0], *whole[1:]], rows[0].judgement)
     against_base = _tests(rows, base)
     return [
         replace(row, against_best=best, against_baseline=other)
@@ -285,7 +317,10 @@ def _tested(rows: list[LearnerRow], baseline: str) -> list[LearnerRow]:
 
 
 def _tests(rows: Sequence[LearnerRow], other: Judgement | None) -> list[PairedTest | None]:
-    found = [None if other is None or row.judgement in (None, other) else _test(row.judgement, other) for row in rows]
+    found = [
+        None if other is None or row.judgement is None or row.judgement is other else _test(row.judgement, other)
+        for row in rows
+    ]
     p_values = holm([each.p_value for each in found if each is not None])
     corrected = iter(p_values)
     return [None if each is None else replace(each, adjusted=next(corrected)) for each in found]

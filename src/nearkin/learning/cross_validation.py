@@ -56,6 +56,11 @@ class Trial:
         return len(self.folds)
 
     @property
+    def trained(self) -> int:
+        """Training rows of the fold that has fewest."""
+        return self.count - int(np.bincount(self.folds).max())
+
+    @property
     def wanted(self) -> np.ndarray:
         """(n,) labels or numbers, as learners get them."""
         return self.targets.labels[self.targets.values] if self.targets.task == "classes" else self.targets.values
@@ -85,6 +90,8 @@ class Outcome(NamedTuple):
     fit_seconds: float
     """All folds together."""
     predict_seconds: float
+    embed_seconds: float
+    """Of embedding in all folds, which is done once for all methods."""
     rows_fitted: int
     """Training rows of a fold, of which there may have been more."""
     notes: tuple[str, ...]
@@ -163,6 +170,7 @@ class _Runner:
     probabilities: np.ndarray | None
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
+    embed_seconds: float = 0.0
     rows_fitted: int = 0
     notes: dict[str, None] = field(default_factory=dict)
     error: Exception | None = None
@@ -174,6 +182,7 @@ class _Runner:
             self.probabilities,
             self.fit_seconds,
             self.predict_seconds,
+            self.embed_seconds,
             self.rows_fitted,
             tuple(self.notes),
             self.error,
@@ -194,12 +203,16 @@ def cross_validate(
     methods
         Estimators by name; they are copied for each fold.
     budget
-        Seconds that a method may take for all folds. One that would take longer is fitted on fewer rows, and says so.
+        Seconds that a method may take for all folds. One that would take longer is fitted on 250, 500, 1000, ... rows, and says so;
+        how many depends on the machine.
     """
     runners = [_Runner(name, seeded(each, trial), *_empty(trial)) for name, each in methods.items()]
     for fold, (train, test) in enumerate(trial.halves()):
+        start = time.perf_counter()
         vectors = trial.vectors(train, test)
+        took = time.perf_counter() - start if trial.step is not None else 0.0
         for runner in runners:
+            runner.embed_seconds += took
             if runner.error is None:
                 progress(f"{runner.name}, fold {fold + 1} of {trial.cv}")
                 _run_fold(runner, trial, train, test, vectors, budget)
@@ -262,8 +275,8 @@ def _used_rows(
         runner.rows_fitted = affordable_rows(timed, count, budget / trial.cv)
         if runner.rows_fitted < count:
             runner.notes[
-                f"fitted on {runner.rows_fitted:,} of {count:,} rows in each fold, so that it takes about {budget:g} s; with all "
-                "rows it may do better"
+                f"fitted on {runner.rows_fitted:,} of {count:,} rows in each fold, since all would take more than {budget:g} s on "
+                "this machine; with all rows it may do better, and another machine may allow another number"
             ] = None
     return np.sort(order[: min(count, runner.rows_fitted)])
 

@@ -16,8 +16,12 @@ def as_embedder(embedder: Any, registry: Registry) -> Any:
     return make_embedder(embedder, registry) if isinstance(embedder, str) else embedder
 
 
-def as_estimator(method: Any, task: LearningTask, registry: Registry) -> tuple[str, Any]:
-    """Name and estimator of a method; errors as for `judge`."""
+def as_estimator(method: Any, task: LearningTask, registry: Registry, embedder: Any = None) -> tuple[str, Any]:
+    """Name and estimator of a method; errors as for `judge`.
+
+    A method that goes by inner products unless told otherwise goes by Euclidean distance on vectors of an embedder that is made
+    for it, and its name says so. Vectors for the cosine need nothing: they have length 1.
+    """
     if not isinstance(method, str):
         if not all(hasattr(method, each) for each in ("fit", "predict", "get_params")):
             raise ParameterError(
@@ -28,4 +32,8 @@ def as_estimator(method: Any, task: LearningTask, registry: Registry) -> tuple[s
     tasks = spec.tasks if isinstance(spec, LearnerSpec) else ()
     if task not in tasks:
         raise NotSupportedError(f"learner {method!r} predicts {' and '.join(tasks)}, and these are {task}")
+    part = registry.parse("learner", method)
+    usual = getattr(getattr(spec, "params", None), "metric", None)
+    if getattr(embedder, "metric", "") == "euclidean" and usual == "inner-product" and "metric" not in part.options:
+        method = f"{method}:metric=euclidean"
     return method, registry.make("learner", method, task)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,8 +57,12 @@ def targets_of(y: Any, task: LearningTask | None = None) -> Targets:
     Raises
     ------
     ParameterError
-        Not one target a row, one that is missing, only one label, labels that all differ, or numbers that are none.
+        Not one target a row, one that is missing or a list or an object, only one label, labels that all differ, or numbers that
+        are none.
     """
+    if not isinstance(y, np.ndarray) or y.dtype == object:
+        y = y if hasattr(y, "to_numpy") or isinstance(y, np.ndarray) else list(y)
+        need_plain_labels(y)
     given = np.asarray(y) if isinstance(y, np.ndarray) or hasattr(y, "to_numpy") else _as_array(list(y))
     if given.ndim != 1:
         raise ParameterError(f"targets have shape {given.shape}, (rows,) expected")
@@ -76,6 +80,25 @@ def targets_of(y: Any, task: LearningTask | None = None) -> Targets:
     labels, codes = np.unique(kept, return_inverse=True)
     _need_classes(labels, len(given))
     return Targets("classes", labels, codes)
+
+
+def need_plain_labels(labels: Iterable[Any], field: str | None = None) -> None:
+    """Refuse labels that hold several values.
+
+    Raises
+    ------
+    ParameterError
+        One is a list or an object.
+
+    >>> need_plain_labels(["ham", 1, True])
+    """
+    for row, each in enumerate(labels):
+        if isinstance(each, Mapping | Set | list | tuple | np.ndarray):
+            what = "label" if field is None else f"field {field}"
+            raise ParameterError(
+                f"the {what} of row {row} is a {type(each).__name__}, and a label is text, a number, true or false",
+                hint="name another field" if field is not None else "give one value a row",
+            )
 
 
 def _as_array(values: list[Any]) -> np.ndarray:

@@ -66,7 +66,9 @@ class Judgement:
     probabilities
         (n, classes) where the method gives them.
     fit_seconds, predict_seconds
-        All folds together.
+        All folds together; predicting is `predict` alone, without the probabilities.
+    embed_seconds
+        Of making vectors in all folds, 0 for rows that are vectors; methods that are compared share them.
     rows_fitted
         Training rows in a fold.
     notes
@@ -83,6 +85,7 @@ class Judgement:
     probabilities: np.ndarray | None
     fit_seconds: float
     predict_seconds: float
+    embed_seconds: float
     rows_fitted: int
     notes: tuple[str, ...]
     trial: Trial = field(repr=False)
@@ -103,6 +106,11 @@ class Judgement:
         """(n,) predictions as numbers of the labels."""
         self._need_classes("codes")
         return np.searchsorted(self.labels, self.predicted)
+
+    @property
+    def cut(self) -> bool:
+        """Whether a budget allowed fewer training rows than there are."""
+        return self.rows_fitted < self.trial.trained
 
     @property
     def right(self) -> np.ndarray:
@@ -146,8 +154,7 @@ class Judgement:
         """How the score grows with the rows, in the same folds; see `nearkin.learning_curve`."""
         from nearkin.learning.learning_curves import curve_of
 
-        trained = min(len(train) for train, _ in self.trial.halves())
-        most = min(1.0, self.rows_fitted / trained)
+        most = min(1.0, self.rows_fitted / self.trial.trained)
         whole = None if most < 1 else self.codes if self.task == "classes" else self.predicted
         return curve_of(self.trial, self.method, self.estimator, shares, most=most, whole=whole)
 
@@ -250,7 +257,8 @@ def judge(
     """
     registry = registry or default_registry()
     trial = make_trial(X, y, cv=cv, task=task, embedder=as_embedder(embedder, registry), seed=seed, threads=threads)
-    name, estimator = as_estimator(method, trial.targets.task, registry)
+    of = None if trial.step is None else trial.step.embedder
+    name, estimator = as_estimator(method, trial.targets.task, registry, of)
     outcome = need_outcome(cross_validate(trial, {name: estimator}, progress=progress)[name])
     return judgement_of(trial, name, outcome)
 
@@ -274,6 +282,7 @@ def judgement_of(trial: Trial, name: str, outcome: Outcome) -> Judgement:
         outcome.probabilities,
         outcome.fit_seconds,
         outcome.predict_seconds,
+        outcome.embed_seconds,
         outcome.rows_fitted,
         notes,
         trial,

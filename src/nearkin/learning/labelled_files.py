@@ -14,11 +14,13 @@ import numpy as np
 from nearkin.bound_embedder import make_embedder
 from nearkin.building import open_collection
 from nearkin.documents import kind_of
-from nearkin.errors import InputError, NotSupportedError, ParameterError
-from nearkin.event_columns import need_column
+from nearkin.errors import InputError, NotSupportedError, ParameterError, UnknownNameError
+from nearkin.event_columns import listed_columns, need_column
 from nearkin.files import find_format, read_vectors
 from nearkin.item_files import ItemOptions, open_items
 from nearkin.items import is_missing, plain_number
+from nearkin.learning.folds import need_plain_labels
+from nearkin.metrics import unit_rows
 from nearkin.registry import Registry
 from nearkin.store.replacement import DATABASE_NAME
 
@@ -85,8 +87,10 @@ def read_labelled(path: PathLike, asked: Asked, *, registry: Registry) -> Labell
 
     Raises
     ------
+    UnknownNameError
+        No such column (with the nearest spelling).
     ParameterError
-        No such column (with the nearest spelling), no label was named, or options that do not go together.
+        No label was named, labels that are lists or objects, or options that do not go together.
     InputError
         No row has a label, or other numbers of vectors and labels.
     StorageError, CorruptFileError
@@ -104,14 +108,17 @@ def read_labelled(path: PathLike, asked: Asked, *, registry: Registry) -> Labell
                 f"{place} is a file of vectors, and no labels are given",
                 hint="name a file that has them with --labels FILE",
             )
+        if kind == "document" and place.is_dir():
+            raise NotSupportedError(f"{place} is a folder and not an index, rows with labels expected")
         if kind == "document":
             raise NotSupportedError(f"{place} is a text without columns, rows with labels expected")
         found = _of_table(place, asked, registry)
-    return _with_labels(found, str(path))
+    return _with_labels(found, str(path), asked.label)
 
 
-def _with_labels(found: Labelled, what: str) -> Labelled:
+def _with_labels(found: Labelled, what: str, field: str | None) -> Labelled:
     """Without rows whose label is missing."""
+    need_plain_labels(found.labels, field)
     kept = [at for at, label in enumerate(found.labels) if not is_missing(label) and label != ""]
     gone = len(found.labels) - len(kept)
     if not kept:
@@ -126,7 +133,7 @@ def _with_labels(found: Labelled, what: str) -> Labelled:
 def _need_label(asked: Asked, names: Sequence[str], what: str) -> str:
     if asked.label is None:
         raise ParameterError(
-            f"no column of labels is named, and {what} has {_listed(names)}", hint="name one: --label COLUMN"
+            f"no column of labels is named, and {what} has {listed_columns(names)}", hint="name one: --label COLUMN"
         )
     need_column(what, asked.label, names)
     return asked.label
@@ -159,7 +166,7 @@ def _of_table(place: Path, asked: Asked, registry: Registry) -> Labelled:
     if make_embedder(embedder, registry).takes == "text":
         raise ParameterError(
             f"embedder {embedder!r} takes texts, and no column of texts is named",
-            hint=f"--text COLUMN, one of {_listed(kept)}",
+            hint=f"--text COLUMN, one of {listed_columns(kept)}",
         )
     return Labelled([{name: each.get(name) for name in kept} for each in records], labels, embedder, ())
 
@@ -209,7 +216,7 @@ def _matching(patterns: Sequence[str], names: Sequence[str], what: str) -> list[
     for pattern in patterns:
         found = fnmatch.filter(names, pattern) if "*" in pattern else [pattern]
         if not found:
-            raise ParameterError(f"{what} has no column like {pattern!r}; it has {_listed(names)}")
+            raise UnknownNameError(f"{what} has no column like {pattern!r}; it has {listed_columns(names)}")
         for name in found:
             need_column(what, name, names)
             chosen[name] = None
@@ -234,11 +241,6 @@ def _matrix(records: list[dict[str, Any]], names: Sequence[str], what: str) -> n
                 )
             matrix[row, column] = number
     return matrix.astype(np.float32)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f", ... ({len(names)} in all)" if len(names) > 12 else ""
-    return ", ".join(map(repr, names[:12])) + more
 
 
 # ---- vectors and collections -----------------------------------------------------------------------------------------
@@ -291,10 +293,15 @@ def _of_collection(place: Path, asked: Asked, registry: Registry) -> Labelled:
     _need_vectors_only(asked, str(place))
     with open_collection(place, readonly=True, registry=registry) as collection:
         rows = collection.select()
-        names = list(collection.fields())
+        names, metric = list(collection.fields()), collection.metric_text
     label = _need_label(asked, names, str(place))
     if rows and rows[0].vector is None:
         raise NotSupportedError(f"{place} does not keep its rows, only its index", hint="build it with its vectors")
     vectors = np.stack([np.asarray(row.vector) for row in rows])
-    told = ("vectors are those of the index; what its embedder learned, it learned from all rows",)
-    return Labelled(vectors, [row.metadata.get(label) for row in rows], None, told)
+    told = ["vectors are those of the index; what its embedder learned, it learned from all rows"]
+    if metric == "cosine":
+        vectors = unit_rows(vectors)
+        told.append(
+            "its metric is the cosine, so vectors have length 1, and Euclidean distance orders as the cosine does"
+        )
+    return Labelled(vectors, [row.metadata.get(label) for row in rows], None, tuple(told))

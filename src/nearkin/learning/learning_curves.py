@@ -131,7 +131,8 @@ def learning_curve(
     """
     registry = registry or default_registry()
     trial = make_trial(X, y, cv=cv, task=task, embedder=as_embedder(embedder, registry), seed=seed, threads=threads)
-    return curve_of(trial, *as_estimator(method, trial.targets.task, registry), shares)
+    of = None if trial.step is None else trial.step.embedder
+    return curve_of(trial, *as_estimator(method, trial.targets.task, registry, of), shares)
 
 
 def curve_of(
@@ -178,7 +179,7 @@ def curve_of(
 def need_error(model: Any, error: Exception) -> Exception:
     """The error that `nearkin.judge` would raise."""
     try:
-        need_outcome(Outcome(model, np.empty(0), None, 0.0, 0.0, 0, (), error))
+        need_outcome(Outcome(model, np.empty(0), None, 0.0, 0.0, 0.0, 0, (), error))
     except Exception as found:
         return found
     return error

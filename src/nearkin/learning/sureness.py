@@ -145,7 +145,11 @@ def _scope(distances: np.ndarray | None, scope: float | None) -> tuple[float | N
     if distances is None or scope is None:
         return None, np.inf, ""
     if (distances < 0).any():
-        return None, np.inf, "nothing is held for out of scope: distances below 0 do not tell how far a row is from known ones"
+        return (
+            None,
+            np.inf,
+            "nothing is held for out of scope: distances below 0 do not tell how far a row is from known ones",
+        )
     limit = scope_limit(distances, scope)
     few = (
         f"nothing is held for out of scope: {len(distances):,} held-out rows do not tell within which distance {scope:.4g} of "

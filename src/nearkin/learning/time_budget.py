@@ -6,16 +6,18 @@ from collections.abc import Callable
 from math import log2
 
 FIRST = 250
-"""Rows of the first attempt."""
+"""Rows of the first attempt; the others have twice as many as the one before."""
 
-SURE = 4.0
+SURE = 2.0
 """A time predicted to be so many times shorter than allowed is believed at once."""
 
 
 def affordable_rows(seconds_for: Callable[[int], float], rows: int, seconds: float) -> int:
-    """The most rows, up to all, whose time is predicted to be within the allowance.
+    """All rows, or the largest of 250, 500, 1000, ... whose time is within the allowance.
 
-    Attempts are made with twice the rows each time, and the time is taken to go on growing as it grew from the last one to this.
+    The first attempt is made twice, since a method that is called for the first time loads what it needs. Then twice the rows are
+    tried each time, and rows are only cut after two sizes were timed and the last was timed again: a busy machine makes a time
+    longer and never shorter.
 
     Parameters
     ----------
@@ -28,15 +30,30 @@ def affordable_rows(seconds_for: Callable[[int], float], rows: int, seconds: flo
     --------
     >>> affordable_rows(lambda rows: rows**2 * 1e-6, 8000, 4.0), affordable_rows(lambda rows: rows * 1e-6, 8000, 4.0)
     (2000, 8000)
+    >>> affordable_rows(lambda rows: 3.1, 8000, 12.0)
+    8000
     """
-    size, last, growth = FIRST, 0.0, 2.0
-    while size < rows:
-        took = max(seconds_for(size), 1e-9)
-        if last > 1e-3:
-            growth = min(3.0, max(1.0, log2(took / last)))
-        if took * (rows / size) ** growth * SURE <= seconds:
+    if rows <= FIRST:
+        return rows
+    seconds_for(FIRST)
+    size, last = FIRST, seconds_for(FIRST)
+    while 2 * size < rows:
+        took = seconds_for(2 * size)
+        if _predicted(last, took, 2.0) > seconds:
+            took = min(took, seconds_for(2 * size))
+        if took > seconds:
+            return size
+        size *= 2
+        if SURE * _predicted(last, took, rows / size) <= seconds:
             return rows
-        if took * 2**growth > seconds:
-            return int(min(rows, size * max(1.0, (seconds / took) ** (1 / growth))))
-        last, size = took, 2 * size
+        if _predicted(last, took, min(2.0, rows / size)) > seconds:
+            return size
+        last = took
     return rows
+
+
+def _predicted(last: float, took: float, times: float) -> float:
+    """Seconds for so many times the rows of an attempt, whose time grows on as it grew from half the rows, or as a straight line
+    if that is more."""
+    power = min(3.0, max(0.0, log2(max(took, 1e-9) / max(last, 1e-9))))
+    return float(max(took * times**power, took + 2 * max(0.0, took - last) * (times - 1)))

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from nearkin.learning.score_intervals import Score
+from nearkin.learning.score_intervals import ClassScores, Score
 from nearkin.reporting.cluster_tables import plain
 
 if TYPE_CHECKING:
     from nearkin.learning.comparing import LearnerComparison, LearnerRow
+    from nearkin.learning.embedding_step import EmbeddingStep
     from nearkin.learning.judging import Judgement
     from nearkin.learning.learning_curves import LearningCurve
     from nearkin.learning.paired_tests import PairedTest
@@ -104,7 +105,7 @@ def p_value(test: PairedTest | None) -> str:
 
 def method_headers(found: LearnerComparison) -> tuple[str, ...]:
     """Of the table of methods."""
-    return ("method", *SHOWN_SCORES[found.task], "fit", "predict", "p to best", f"p to {found.baseline}")
+    return ("method", *SHOWN_SCORES[found.task], "rows", "fit", "predict", "p to best", f"p to {found.baseline}")
 
 
 def method_cells(found: LearnerComparison, seconds: Any) -> list[tuple[str, ...]]:
@@ -126,11 +127,17 @@ def _cells(row: LearnerRow, found: LearnerComparison, seconds: Any) -> tuple[str
         row.method,
         with_interval(row.scores.get(first)),
         *("-" if each is None else figure(each.value) for each in scores),
+        rows_cell(row),
         "-" if fit is None else seconds(fit),
         "-" if predict is None else seconds(predict),
         p_value(row.against_best) if row is not found.rows[0] else "best",
         p_value(row.against_baseline),
     )
+
+
+def rows_cell(row: LearnerRow) -> str:
+    """Training rows in a fold, with a star where a budget cut them."""
+    return "-" if row.rows_fitted is None else f"{row.rows_fitted:,}{'*' if row.cut else ''}"
 
 
 def tests_sentence(found: LearnerComparison) -> str:
@@ -143,16 +150,37 @@ def tests_sentence(found: LearnerComparison) -> str:
     return (
         f"p values are of the paired test ({test.test}), corrected for the number of methods (Holm); above 0.05 the difference may "
         "be chance. The best method was chosen on these same rows."
+        + (
+            " A star is at methods that a budget allowed fewer rows; they are not tested against the best."
+            if found.cut
+            else ""
+        )
     )
 
 
 def class_cells(judged: Judgement) -> list[tuple[str, ...]]:
     """A row for each label, the worst F1 first."""
-    order = sorted(judged.by_class, key=lambda each: each.f1.value)
     return [
         (str(each.label), f"{each.rows:,}", *(with_interval(score) for score in (each.precision, each.recall, each.f1)))
-        for each in order[:MOST_CLASSES]
+        for each in _worst_first(judged)
     ]
+
+
+def short_class_cells(judged: Judgement) -> list[tuple[str, ...]]:
+    """As `class_cells`, with the interval of F1 alone, in a cell of its own."""
+    return [
+        (
+            str(each.label),
+            f"{each.rows:,}",
+            *(figure(score.value) for score in (each.precision, each.recall, each.f1)),
+            f"{figure(each.f1.low)}-{figure(each.f1.high)}",
+        )
+        for each in _worst_first(judged)
+    ]
+
+
+def _worst_first(judged: Judgement) -> list[ClassScores]:
+    return sorted(judged.by_class, key=lambda each: each.f1.value)[:MOST_CLASSES]
 
 
 CLASS_HEADERS = ("label", "rows", "precision", "recall", "F1")
@@ -189,8 +217,13 @@ def run_facts(judged: Judgement) -> dict[str, str]:
     if trial.step is not None:
         embedder = trial.step.embedder
         text = embedder if isinstance(embedder, str) else embedder.text
-        facts["embedder"] = f"{text}, {_learned(embedder)}"
+        unit = ", vectors of length 1 for the cosine" if _unit(trial.step) else ""
+        facts["embedder"] = f"{text}, {_learned(embedder)}{unit}"
     return facts
+
+
+def _unit(step: EmbeddingStep) -> bool:
+    return getattr(step.embedder, "metric", "") == "cosine" if step.unit is None else step.unit
 
 
 def _learned(embedder: Any) -> str:
@@ -212,6 +245,7 @@ def judgement_dict(judged: Judgement) -> dict[str, Any]:
         "scores": {name: _score(score) for name, score in judged.scores.items()},
         "fit_seconds": judged.fit_seconds,
         "predict_seconds": judged.predict_seconds,
+        "embed_seconds": judged.embed_seconds,
         "rows_fitted": judged.rows_fitted,
         "notes": list(judged.notes),
     }
@@ -252,7 +286,8 @@ def _row_dict(row: LearnerRow) -> dict[str, Any]:
         "scores": {name: _score(score) for name, score in row.scores.items()},
         "fit_seconds": row.fit_seconds,
         "predict_seconds": row.predict_seconds,
-        "rows_fitted": None if row.judgement is None else row.judgement.rows_fitted,
+        "rows_fitted": row.rows_fitted,
+        "cut": row.cut,
         "against_best": None if row.against_best is None else asdict(row.against_best),
         "against_baseline": None if row.against_baseline is None else asdict(row.against_baseline),
         "notes": [] if row.judgement is None else list(row.judgement.notes),
@@ -287,4 +322,6 @@ def as_text_table(headers: Sequence[str], rows: Iterable[Sequence[str]], escape:
 
 def facts_of(report: LearnerReport) -> Mapping[str, str]:
     """How it was measured, for the foot of a report."""
-    return {**run_facts(report.judged), "intervals": INTERVALS}
+    took = report.judged.embed_seconds
+    times = {"embedding": f"{took:.1f} s in all folds, which methods share"} if took else {}
+    return {**run_facts(report.judged), **times, "intervals": INTERVALS}

@@ -137,8 +137,17 @@ def test_a_slow_method_gets_fewer_rows_and_says_so() -> None:
     found = nk.compare_learners(rows, labels, methods={"slow": slow, "knn": "knn"}, cv=3, budget=0.12, seed=0)
     judged = found["slow"].judgement
     assert judged is not None
-    assert 250 <= judged.rows_fitted < 1600
+    assert judged.rows_fitted in (250, 500, 1000)
+    assert (found["slow"].cut, found.cut) == (True, ("slow",))
+    assert found["slow"].against_best is None or found.rows[0].method == "slow"
+    assert "fitted on fewer rows, for the time: slow" in found.sentence
     assert f"fitted on {judged.rows_fitted:,} of 1,600 rows in each fold" in judged.notes[0]
+
+
+def test_a_comparison_is_walked_through_and_counted() -> None:
+    found = nk.compare_learners(IRIS, NAMES, methods=["knn"], seed=0)
+    assert [row.method for row in found] == ["knn", "majority"]
+    assert len(found) == 2
 
 
 def test_an_embedder_is_fitted_once_a_fold_for_all_methods() -> None:

@@ -309,18 +309,51 @@ def test_records_of_a_table() -> None:
     assert found.right.mean() > 0.9
 
 
+def test_attention_goes_by_distance_on_vectors_that_are_made_for_it() -> None:
+    records = [{"size": float(row[0]), "petal": float(row[2])} for row in IRIS]
+    assert nk.judge("attention:k=20", records, NAMES, embedder="table").method == "attention:k=20:metric=euclidean"
+    assert nk.judge("attention:metric=cosine", IRIS, NAMES).method == "attention:metric=cosine"
+    compared = nk.compare_learners(records, NAMES, methods=["attention"], embedder="table")
+    assert compared["attention:metric=euclidean"].scores["accuracy"].value > 0.9
+
+
 # ---- time ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
-def test_rows_that_a_time_allows(power: float) -> None:
+@pytest.mark.parametrize(("power", "most"), [(1.0, 8000), (2.0, 8000), (3.0, 8000)])
+def test_rows_that_a_time_allows(power: float, most: int) -> None:
     tried = []
 
     def seconds_for(rows: int) -> float:
         tried.append(rows)
-        return 1e-9 * rows**power
+        return 1e-9 * float(rows) ** power
 
-    rows = affordable_rows(seconds_for, 100_000, 1e-9 * 10_000**power)
-    assert rows == pytest.approx(10_000, rel=0.01) if power > 1 else rows >= 5_000
+    assert affordable_rows(seconds_for, 100_000, 1e-9 * 10_000**power) == most
     assert max(tried) <= 10_000
     assert affordable_rows(seconds_for, 200, 1e-30) == 200
+
+
+@pytest.mark.parametrize("label", [{"a": 1}, ["a"], ("a", 2), {"a"}])
+@pytest.mark.parametrize("held", [list, lambda labels: np.array([*labels, None], dtype=object)[:-1]])
+def test_labels_that_hold_several_values(label: Any, held: Any) -> None:
+    labels = held(["b", *[label] * 149])
+    with pytest.raises(errors.ParameterError, match=f"the label of row 1 is a {type(label).__name__}, and a label is"):
+        nk.judge("knn", IRIS, labels)
+
+
+def test_no_rows_are_cut_for_a_cost_that_does_not_grow_or_a_cold_start() -> None:
+    assert affordable_rows(lambda rows: 3.1, 8002, 12.0) == 8002
+    cold = iter([30.0])
+    assert affordable_rows(lambda rows: next(cold, 1e-4 * rows), 8002, 12.0) == 8002
+    assert affordable_rows(lambda rows: 3.0 + 1e-4 * rows, 64_000, 12.0) == 64_000
+    assert affordable_rows(lambda rows: 3.0 + 1e-3 * rows, 64_000, 12.0) == 8000
+
+
+def test_one_slow_moment_of_the_machine_cuts_nothing() -> None:
+    calls = []
+
+    def seconds_for(rows: int) -> float:
+        calls.append(rows)
+        return 1e-4 * rows + (20.0 if len(calls) == 3 else 0.0)
+
+    assert affordable_rows(seconds_for, 8002, 12.0) == 8002

@@ -20,6 +20,7 @@ from nearkin.errors import (
     NotSupportedError,
     ParameterError,
     StorageError,
+    UnknownNameError,
     VectorError,
 )
 from nearkin.recommending.item_names import read_item_names
@@ -251,7 +252,7 @@ def test_columns_that_are_named_and_those_that_there_are_not(write):
     read = nk.read_interactions(path, item="bought", weight="how much")
     assert as_events(read) == [("ann", "tea", 2.0, None)]
     assert read.notes == ("column 'who' is the user",)
-    with pytest.raises(ParameterError, match=r"has no column 'boght' .did you mean 'bought'"):
+    with pytest.raises(UnknownNameError, match=r"has no column 'boght' .did you mean 'bought'"):
         nk.read_interactions(path, item="boght")
     with pytest.raises(ParameterError, match="named for two of user, item"):
         nk.read_interactions(path, user="who", item="who")
@@ -368,7 +369,7 @@ def test_names_of_items(write):
     assert read_item_names(write("n.jsonl", '{"id": 1.0, "name": "tea"}\n{"id": 2}\n')) == {"1": "tea"}
     with pytest.raises(ParameterError, match="tells the title of an item; it has 'movieId', 'genres'"):
         read_item_names(write("x.csv", "movieId,genres\n1,x\n"))
-    with pytest.raises(ParameterError, match=r"no column 'titel' .did you mean 'title'"):
+    with pytest.raises(UnknownNameError, match=r"no column 'titel' .did you mean 'title'"):
         read_item_names(named, title="titel")
     with pytest.raises(InputError, match="no names of items"):
         read_item_names(write("e.jsonl", '{"id": 1, "name": null}\n'))
