@@ -137,7 +137,7 @@ class CollectionClassifier:
                 "the collection was changed since this classifier learned from it",
                 hint="make a new one: classifier(...)",
             )
-        vectors = _vectors_of(self._collection, queries)
+        vectors, unheard = _vectors_of(self._collection, queries)
         if not len(vectors):
             return replace(
                 self.sureness.decide(self.classes, np.empty((0, len(self.classes))), np.empty(0)), notes=self.notes
@@ -154,7 +154,7 @@ class CollectionClassifier:
             reasons = self._reasons(vectors, found, wanted)
         far = found.distances[:, 0].astype(np.float64)
         decided = self.sureness.decide(self.classes, given, far, reasons if wanted else (), columns)
-        return replace(decided, notes=self.notes)
+        return replace(decided, notes=self.notes).without(unheard)
 
     # ---- what the rows say of themselves ---------------------------------------------------------------------------
 
@@ -164,6 +164,8 @@ class CollectionClassifier:
 
     def _said(self) -> tuple[str, ...]:
         said = []
+        if self._voting is not None and self._voting.k > self.rows:
+            said.append(f"all {self.rows:,} rows with a {self.label} vote, for there are no {self._voting.k:,}")
         if self.left_out:
             said.append(
                 f"{self.left_out:,} of {self.left_out + self.rows:,} rows have no {self.label} and were left out"
@@ -261,6 +263,12 @@ class CollectionClassifier:
         labels = dict(zip(self._labels.names.tolist(), self.classes, strict=True))
         columns = _column_names(self._collection)
         given = self._estimator.reasons(self._features(vectors), most)
+        if (
+            self._collection.embedder_record is not None
+            and not columns
+            and any(row and row[0].label is None for row in given)
+        ):
+            return self._evidence(found, np.zeros(found.positions.shape), most)  # columns that mean nothing to anybody
         return [[self._named(each, labels, columns) for each in row] for row in given]
 
     def _named(self, reason: Reason, labels: dict[str, Any], columns: Sequence[str]) -> Reason:
@@ -373,7 +381,8 @@ def _need_independent(collection: CollectionReader, label: str) -> None:
         return
     embedder: Any = collection.embedder
     counts = getattr(embedder, "weights", {})
-    if label in getattr(embedder, "columns", ()) and counts.get(label, 1.0):
+    names = getattr(embedder, "columns", ())
+    if isinstance(names, tuple | list) and label in names and counts.get(label, 1.0):
         raise ParameterError(
             f"the vectors of this collection were made from the column {label!r}, too, so that its rows tell nothing about "
             "queries without it",
@@ -385,16 +394,24 @@ def _column_names(collection: CollectionReader) -> Sequence[str]:
     """Of the vectors' columns, where the embedder has one for each."""
     if collection.embedder_record is None:
         return ()
-    names = tuple(getattr(collection.embedder, "columns", ()))
-    return names if len(names) == collection.dim else ()
+    names = getattr(collection.embedder, "columns", ())
+    named = isinstance(names, tuple | list) and len(names) == collection.dim
+    return tuple(names) if named else ()
 
 
-def _vectors_of(collection: CollectionReader, queries: Any) -> np.ndarray:
-    """Queries as vectors. Texts are embedded as those that are stored are: both are examples of the same thing."""
+def _vectors_of(collection: CollectionReader, queries: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Queries as vectors, and (m,) of which the embedder knows nothing: those have the vector of some row, which means nothing.
+
+    Texts are embedded as those that are stored are: both are examples of the same thing.
+    """
     record = collection.embedder_record
     items = None if record is None else items_in(queries, records=record.takes == "record")
     if items is None or record is None or record.takes == "record" or collection.embedder is None:
-        return collection.checked_queries(queries)
+        vectors = collection.checked_queries(queries)
+        return vectors, np.zeros(len(vectors), dtype=bool)
     vectors = collection.embedder.embed(items, role="document")
-    collection.need_known(vectors, items, "query")
-    return collection.checked_queries(vectors)
+    unheard = np.zeros(len(vectors), dtype=bool)
+    if collection.metric.refuses_rows:
+        unheard = np.asarray(~vectors.any(axis=1))
+        vectors[unheard] = collection.rows.take(np.flatnonzero(collection.rows.alive)[:1])
+    return collection.checked_queries(vectors), unheard

@@ -166,3 +166,37 @@ def test_what_is_wrong_is_said(run: Run, notes: str, words: list[str], code: int
 def test_no_such_index(run: Run) -> None:
     result: Any = run("classify", "nope", "--label", "kind", "soup")
     assert result.exit_code == 3
+
+
+def test_what_the_embedder_does_not_know_stops_no_other_query(run: Run, notes: str) -> None:
+    found = json.loads(
+        ok(run("classify", notes, "--label", "kind", "--text", "—", "--text", "soup and bread", "--json"))
+    )["decisions"]
+    assert [each["label"] for each in found] == [None, "meal"]
+    assert found[0]["why"] == "out of scope: it has nothing that the embedder knows"
+    assert (found[0]["likeliest"], found[0]["reasons"], found[0]["distance"]) == (None, [], None)
+    alone = json.loads(ok(run("classify", notes, "--label", "kind", "--text", "soup and bread", "--json")))["decisions"]
+    assert {**found[1]} == alone[0]
+
+
+@pytest.mark.parametrize("embedder", ["hashing", "lsa:dim=8"])
+@pytest.mark.parametrize("method", ["centroid", "attention", "logistic", "tree", "naive-bayes"])
+def test_reasons_of_every_kind_of_method(run: Run, notes: str, embedder: str, method: str) -> None:
+    built = run("build", "notes.csv", "--embedder", embedder, "--text", "text", "-o", "again", "--overwrite")
+    assert built.exit_code == 0, built.output
+    asked = ("classify", "again", "--label", "kind", "--method", method, "--text", "soup and bread")
+    (found,) = json.loads(ok(run(*asked, "--json")))["decisions"]
+    assert found["likeliest"] == "meal"
+    ids = [each["what"] for each in found["reasons"]]
+    if method == "centroid":
+        assert sorted(ids) == ["centroid 0", "centroid 1"]
+    else:
+        assert all(each.startswith(("m", "w")) for each in ids)  # rows, by their ids; columns of words have no names
+    text = ok(run(*asked))
+    assert ("which did not decide" in text) == (method not in ("centroid", "attention"))
+
+
+def test_more_voters_than_rows_are_told(run: Run, notes: str) -> None:
+    result = run("classify", notes, "--label", "kind", "-k", 100, "soup and bread")
+    assert result.exit_code == 0, result.output
+    assert "all 60 rows with a kind vote, for there are no 100" in result.stderr

@@ -201,7 +201,8 @@ def _answer(each: Decision) -> str:
     if each.known:
         why = "" if each.why == "likeliest" else f", {each.why}"
         return f"{label}   probability {each.probability:.2f}{why}"
-    return f"{click.style('I do not know', bold=True)}   {each.why} (likeliest is {_words(each.likeliest)})"
+    likeliest = "" if each.likeliest is None else f" (likeliest is {_words(each.likeliest)})"
+    return f"{click.style('I do not know', bold=True)}   {each.why}{likeliest}"
 
 
 def _print_lines(found: Decisions, names: Sequence[Any]) -> None:
@@ -224,6 +225,8 @@ def _print_reasons(reasons: Sequence[Reason], collection: Collection, label: str
         return
     names, beside = _beside(reasons, collection, show)
     voted = any(each.weight for each in reasons)
+    if not voted:
+        click.echo("the nearest rows, which did not decide:")
     rows = [
         (
             f"{each.weight:.0%}" if voted else "-",
@@ -248,6 +251,8 @@ def _beside(
     if record is None and not show:
         return [], [[] for _ in reasons]
     rows = [_metadata(collection, each.what) for each in reasons]
+    if not any(rows) and not show:  # centroids
+        return [], [[] for _ in reasons]
     if record is not None and not show and record.takes == "record":
         return ["metadata"], [[_words(each)] for each in rows]
     names = list(show or (record.field if record is not None else "",))

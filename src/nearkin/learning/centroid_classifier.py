@@ -208,17 +208,22 @@ class CentroidClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def reasons(self, X: Any, most: int = 5) -> list[list[Reason]]:
         """For each row the nearest centroid of each label, the nearest first; the weight is the label's probability.
 
+        ``centroid 3`` is row 3 of `centroids_`.
+
         Examples
         --------
         >>> model = CentroidClassifier(temperature=1.0).fit([[0.0], [0.4], [3.0], [3.2]], ["low", "low", "high", "high"])
         >>> [(why.what, str(why.label), round(why.distance, 2), round(why.weight, 2)) for why in model.reasons([[1.0]])[0]]
-        [(1, 'low', 0.8, 0.79), (0, 'high', 2.1, 0.21)]
+        [('centroid 1', 'low', 0.8, 0.79), ('centroid 0', 'high', 2.1, 0.21)]
         """
         distances, nearest = self._distances(X)
         shares = shares_of(-distances, self.temperature_)
         order = np.argsort(distances, axis=1, kind="stable")[:, : whole_number("most", most, 1)]
         return [
-            [Reason(int(numbers[code]), self.classes_[code], float(far[code]), float(share[code])) for code in codes]
+            [
+                Reason(f"centroid {numbers[code]}", self.classes_[code], float(far[code]), float(share[code]))
+                for code in codes
+            ]
             for codes, numbers, far, share in zip(order, nearest, distances, shares, strict=True)
         ]
 

@@ -78,6 +78,8 @@ class Decisions:
         One sequence a row; empty where nothing says why.
     notes
         What holds for all of them, in sentences.
+    unheard : ndarray or None
+        (m,) of which the embedder knows nothing, so that nothing is said of them.
     """
 
     likeliest: Sequence[Any]
@@ -89,6 +91,7 @@ class Decisions:
     error_rate: float | None = None
     reasons: Sequence[Sequence[Reason]] = ()
     notes: tuple[str, ...] = field(default=())
+    unheard: np.ndarray | None = None
 
     @property
     def known(self) -> np.ndarray:
@@ -106,7 +109,8 @@ class Decisions:
 
     @cached_property
     def _far(self) -> np.ndarray:
-        return np.zeros(len(self), dtype=bool) if self.distances is None else beyond(self.distances, self.limit)
+        far = np.zeros(len(self), dtype=bool) if self.distances is None else beyond(self.distances, self.limit)
+        return far if self.unheard is None else far | self.unheard
 
     @property
     def labels(self) -> list[Any]:
@@ -136,11 +140,29 @@ class Decisions:
         """One JSON-able dict a row."""
         return [each.to_dict() for each in self]
 
+    def without(self, unheard: np.ndarray) -> Decisions:
+        """The same, with nothing said of some rows, because the embedder knows nothing of them."""
+        if not unheard.any():
+            return self
+        gone = unheard.tolist()
+        return replace(
+            self,
+            likeliest=[None if none else label for label, none in zip(self.likeliest, gone, strict=True)],
+            probabilities=np.where(unheard, 0.0, self.probabilities),
+            distances=None if self.distances is None else np.where(unheard, np.inf, self.distances),
+            reasons=[() if none else tuple(each) for each, none in zip(self.reasons, gone, strict=True)]
+            if self.reasons
+            else (),
+            unheard=unheard,
+        )
+
     def with_reasons(self, reasons: Sequence[Sequence[Reason]]) -> Decisions:
         """The same with other reasons."""
         return replace(self, reasons=reasons)
 
     def _why(self, row: int) -> str:
+        if self.unheard is not None and self.unheard[row]:
+            return "out of scope: it has nothing that the embedder knows"
         if self.distances is not None and self._far[row]:
             far, limit = apart(float(self.distances[row]), self.limit, 4, "g")
             return f"out of scope: distance {far}, {self.scope or 0:.4g} of known rows lie within {limit}"
