@@ -139,7 +139,9 @@ class CollectionClassifier:
             )
         vectors = _vectors_of(self._collection, queries)
         if not len(vectors):
-            return replace(self.sureness.decide(self.classes, np.empty((0, len(self.classes))), np.empty(0)), notes=self.notes)
+            return replace(
+                self.sureness.decide(self.classes, np.empty((0, len(self.classes))), np.empty(0)), notes=self.notes
+            )
         nearest = SHOWN if self._voting is None else self._voting.k
         found = self._search(vectors, min(max(1, nearest), self.rows))
         columns = None

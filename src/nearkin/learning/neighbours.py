@@ -153,7 +153,9 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
         """Check rows and targets, keep the rows, and build the collection; return the targets."""
         need_weighting(self.weights, self.temperature)
         rows, targets = validate_data(self, X, y, dtype=None if self._on_bits() else np.float32, order="C", **how)
-        kept: np.ndarray = np.array(rows) if rows is X or rows.base is not None else rows  # it may be a view of what X has
+        kept: np.ndarray = (
+            np.array(rows) if rows is X or rows.base is not None else rows
+        )  # it may be a view of what X has
         kept.flags.writeable = False  # so that the collection needs no copy of its own
         self._rows = kept
         k, seed = whole_number("n_neighbors", self.n_neighbors, 1), seed_of(self.random_state)
@@ -190,7 +192,9 @@ class _Neighbours(BaseEstimator):  # type: ignore[misc]
             asked = np.sort(np.random.default_rng(self._how["seed"]).choice(asked, MEASURED_ROWS, replace=False))
         rows = self._rows[asked]
         answers = {"exact": collection.exact_search(rows, k + 1), "plan": collection.search(rows, k + 1)}
-        return asked, {name: without_itself(Found(each.positions, each.distances), asked, k) for name, each in answers.items()}
+        return asked, {
+            name: without_itself(Found(each.positions, each.distances), asked, k) for name, each in answers.items()
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())

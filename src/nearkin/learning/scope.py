@@ -57,6 +57,4 @@ def beyond(distances: np.ndarray, limit: float) -> np.ndarray:
     >>> beyond(np.array([3e-9, 3.00001e-9, 4e-9]), 3e-9).tolist()
     [False, False, True]
     """
-    return (
-        np.asarray(distances > limit * (1 + ROUNDING)) if np.isfinite(limit) else np.zeros(len(distances), bool)
-    )
+    return np.asarray(distances > limit * (1 + ROUNDING)) if np.isfinite(limit) else np.zeros(len(distances), bool)

@@ -137,7 +137,9 @@ def test_many_labels_with_few_rows() -> None:
     centroids = several.centroids_.astype(np.float64)
     apart = np.sqrt(((rows[:50, None] - centroids[None]) ** 2).sum(axis=2))
     for row, whys in enumerate(several.reasons(rows[:50], most=2)):
-        nearest = [min(np.flatnonzero(several.centroid_labels_ == why.label), key=apart[row].__getitem__) for why in whys]
+        nearest = [
+            min(np.flatnonzero(several.centroid_labels_ == why.label), key=apart[row].__getitem__) for why in whys
+        ]
         assert [why.what for why in whys] == nearest
 
 
