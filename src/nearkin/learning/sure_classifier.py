@@ -75,7 +75,7 @@ class SureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     metric
         Of the distance to the nearest row; None for the estimator's own, or euclidean.
     cv
-        Folds, at least 2, or a splitter of scikit-learn.
+        Folds, at least 2, or a splitter of scikit-learn under which no row asks twice.
     validation
         Share of the rows to hold out instead, which the estimator then never learns from.
     random_state
@@ -137,7 +137,8 @@ class SureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ParameterError, VectorError
-            An error rate, a scope or a validation share that is none, or what the estimator or the metric refuses.
+            An error rate, a scope or a validation share that is none, splits under which rows ask twice or were
+            learned from, scores that are not one for each label, or what the estimator or the metric refuses.
         """
         need_error_rate(self.error_rate)
         need_scope(self.scope)

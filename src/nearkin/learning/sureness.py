@@ -26,7 +26,7 @@ class HeldOut:
     Attributes
     ----------
     probabilities
-        (n, classes) as the classifier gives them; or (n, few) without columns that would be zero, another set of labels in each row.
+        (n, classes) as the classifier gives them; or (n, few) without some that are zero, of other labels in each row.
     codes
         (n,) columns of the true labels.
     distances
@@ -91,8 +91,9 @@ class Sureness:
         """
         given, codes, unseen = held_out.probabilities, held_out.codes, held_out.unseen
         scaling = fit_temperature(given, codes, unseen)
-        scope, limit, unknown = _scope(held_out.distances, scope)
-        inside = np.ones(len(codes), dtype=bool) if scope is None else ~beyond(held_out.distances, limit)
+        far = held_out.distances
+        scope, limit, unknown = _scope(far, scope)
+        inside = np.ones(len(codes), dtype=bool) if far is None or scope is None else ~beyond(far, limit)
         right = given.argmax(axis=1) == codes
         stated = _rounded(scaling.apply(given, unseen).max(axis=1, initial=0.0)) if len(codes) else np.empty(0)
         answer = choose_threshold(stated, right, error_rate, answerable=inside)
