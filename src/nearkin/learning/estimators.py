@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from nearkin.bound_embedder import make_embedder
-from nearkin.errors import NotSupportedError, ParameterError
+from nearkin.errors import NotSupportedError, ParameterError, PluginLoadError
 from nearkin.hooks import LearnerSpec
 from nearkin.learners import LearningTask
 from nearkin.registry import Registry
+
+METHODS = ("fit", "predict", "get_params")
+"""What an estimator has."""
 
 
 def as_embedder(embedder: Any, registry: Registry) -> Any:
@@ -19,7 +22,7 @@ def as_embedder(embedder: Any, registry: Registry) -> Any:
 def as_estimator(method: Any, task: LearningTask, registry: Registry) -> tuple[str, Any]:
     """Name and estimator of a method; errors as for `judge`."""
     if not isinstance(method, str):
-        if not all(hasattr(method, each) for each in ("fit", "predict", "get_params")):
+        if not all(hasattr(method, each) for each in METHODS):
             raise ParameterError(
                 f"method is a {type(method).__name__}, a learner's name or a scikit-learn estimator expected"
             )
@@ -28,4 +31,17 @@ def as_estimator(method: Any, task: LearningTask, registry: Registry) -> tuple[s
     tasks = spec.tasks if isinstance(spec, LearnerSpec) else ()
     if task not in tasks:
         raise NotSupportedError(f"learner {method!r} predicts {' and '.join(tasks)}, and these are {task}")
-    return method, registry.make("learner", method, task)
+    return method, made_estimator(method, registry.make("learner", method, task))
+
+
+def made_estimator(name: str, made: Any) -> Any:
+    """What a plugin made, if it is an estimator.
+
+    Raises
+    ------
+    PluginLoadError
+        It is none.
+    """
+    if isinstance(made, type) or not all(hasattr(made, each) for each in METHODS):
+        raise PluginLoadError(f"learner {name!r} is a {type(made).__name__}, a scikit-learn estimator expected")
+    return made
