@@ -197,9 +197,9 @@ def compare_learners(
 
     For labels the test is McNemar's, exact, over all rows; for numbers the corrected resampled t test of mean squared errors over
     the folds (C. Nadeau, Y. Bengio, 2003). p values are corrected by Holm's method. The best is chosen on the rows that it is
-    judged on, so those against it are corrected for all k (k - 1) / 2 pairs of k methods: of equally good methods, one is called surely
-    better in at most 5 % of comparisons. Those against the baseline are corrected among themselves. The best method's own score is
-    flattered a little where many are about as good.
+    judged on, so those against it are corrected for all k (k - 1) / 2 pairs of k methods: of equally good methods, one is called
+    surely better in at most 5 % of comparisons. Those against the baseline are corrected among themselves. The best method's own
+    score is flattered a little where many are about as good.
 
     Parameters
     ----------
