@@ -24,7 +24,9 @@ COMMANDS = {
     "add": Entry("add", "Add files to an index, replacing rows that it has."),
     "analogy": Entry("analogy", "Answer: A is to B as C is to what?"),
     "build": Entry("build", "Build an index from a file of vectors, or from texts and tables, and save it."),
-    "classify": Entry("classify", "Label queries by the rows of an index, say how sure that is, and show what decided."),
+    "classify": Entry(
+        "classify", "Label queries by the rows of an index, say how sure that is, and show what decided."
+    ),
     "cluster": Entry("cluster", "Divide rows into clusters, and say how good they are."),
     "compact": Entry("info", "Write an index anew without the rows that were deleted."),
     "count": Entry("listing", "Count the rows of an index, or those that a filter keeps."),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nearkin.accuracy import CONFIDENCE_Z, Interval
+from nearkin.errors import ParameterError
 from nearkin.learning.calibration_error import calibration_error
 from nearkin.learning.scores import BINS, class_scores, confidences, confusion_matrix, number_scores, row_losses
 from nearkin.vectors import block_rows
@@ -20,7 +21,22 @@ from nearkin.vectors import block_rows
 DRAWS = 1000
 """Times that rows are drawn anew."""
 
+MOST = 1e150
+"""Numbers up to here have squares that add up."""
+
 ENDS = (0.025, 0.975)
+
+
+def figure(value: float) -> str:
+    """A score with as many digits as say something.
+
+    >>> figure(0.91234), figure(54321.0), figure(12.345), figure(0.0), figure(0.00001234), figure(3.2e14)
+    ('0.912', '54,321', '12.3', '0.000', '1.23e-05', '3.20e+14')
+    """
+    size = abs(value)
+    if 0 < size < 0.0005 or size >= 1e12:
+        return f"{value:.2e}"
+    return f"{value:.3f}" if size < 10 else f"{value:.1f}" if size < 1000 else f"{value:,.0f}"
 
 
 @dataclass(frozen=True)
@@ -36,7 +52,7 @@ class Score:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        return f"{figure(self.value)} ({figure(self.low)} to {figure(self.high)})"
 
 
 @dataclass(frozen=True)
@@ -268,7 +284,19 @@ def _in_order(scores: np.ndarray, mine: np.ndarray, folds: np.ndarray) -> np.nda
 
 
 def scores_of_numbers(truth: np.ndarray, predicted: np.ndarray, *, seed: int = 0) -> Scores:
-    """The scores of `number_scores`, with intervals of the bootstrap over rows."""
+    """The scores of `number_scores`, with intervals of the bootstrap over rows.
+
+    From 200 rows on they hold what they should; of 30 rows whose errors are normal, those of MSE and RMSE hold it about 8 times in
+    10. Where every row is predicted exactly, the intervals are points.
+
+    Raises
+    ------
+    ParameterError
+        Numbers too large to be squared.
+    """
+    largest = max(float(np.abs(truth).max()), float(np.abs(predicted).max()))
+    if largest > MOST:
+        raise ParameterError(f"numbers up to {largest:.3g} cannot be squared", hint="divide the numbers by a large one")
     values = number_scores(truth, predicted)
     centred = truth - truth.mean()
     errors = predicted - truth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_iris
+from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 import nearkin as nk
@@ -109,6 +112,26 @@ def test_one_that_writes_into_its_rows_spoils_no_other() -> None:
         assert judged is not None
         np.testing.assert_array_equal(judged.predicted, alone.predicted)
         np.testing.assert_array_equal(judged.probabilities, alone.probabilities)
+
+
+def test_numbers_that_cannot_be_squared_are_never_best() -> None:
+    rows, numbers = IRIS[:, :3], IRIS[:, 3]
+    huge = TransformedTargetRegressor(
+        LinearRegression(), func=np.negative, inverse_func=lambda z: z * 1e200, check_inverse=False
+    )
+    found = nk.compare_learners(rows, numbers, methods={"huge": huge, "knn": "knn"}, task="numbers", seed=0)
+    assert [row.method for row in found] == ["knn", "majority", "huge"]
+    assert "cannot be squared" in found["huge"].error
+    with pytest.raises(errors.ParameterError, match="cannot be squared"):
+        nk.judge("knn", rows, numbers * 1e200, task="numbers", seed=0)
+    small = nk.judge("knn", rows, numbers * 1e-6, task="numbers", seed=0).scores["MAE"]
+    assert str(small).count("e-07 ") == 2
+
+
+def test_dates_as_labels_have_a_report_in_json() -> None:
+    days = np.array(["2024-01-01", "2024-01-02", "2024-01-03"], dtype="datetime64[D]")[SPECIES]
+    found = nk.judge(KNN, IRIS, days, seed=0).to_dict()
+    assert json.loads(json.dumps(found))["labels"][0] == "2024-01-01"
 
 
 class Offering:
