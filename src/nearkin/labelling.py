@@ -85,7 +85,7 @@ class CollectionClassifier:
     def __init__(self, collection: CollectionReader, asked: _Asked) -> None:
         need_error_rate(asked.error_rate)
         need_scope(asked.scope)
-        self.label, self.method = asked.label, asked.method
+        self.label, self.method, self._asked_k = asked.label, asked.method, asked.k
         self._collection = collection
         self._spec, self._params, self._voting = _learner(collection, asked)
         _need_independent(collection, asked.label)
@@ -164,8 +164,8 @@ class CollectionClassifier:
 
     def _said(self) -> tuple[str, ...]:
         said = []
-        if self._voting is not None and self._voting.k > self.rows:
-            said.append(f"all {self.rows:,} rows with a {self.label} vote, for there are no {self._voting.k:,}")
+        if (self._asked_k or 0) > self.rows:
+            said.append(f"k is {self._asked_k:,}, and only {self.rows:,} rows have a {self.label}: all of them vote")
         if self.left_out:
             said.append(
                 f"{self.left_out:,} of {self.left_out + self.rows:,} rows have no {self.label} and were left out"
@@ -263,11 +263,8 @@ class CollectionClassifier:
         labels = dict(zip(self._labels.names.tolist(), self.classes, strict=True))
         columns = _column_names(self._collection)
         given = self._estimator.reasons(self._features(vectors), most)
-        if (
-            self._collection.embedder_record is not None
-            and not columns
-            and any(row and row[0].label is None for row in given)
-        ):
+        unnamed = self._collection.embedder_record is not None and not columns
+        if unnamed and any(_is_numbered_column(each) for row in given for each in row):
             return self._evidence(found, np.zeros(found.positions.shape), most)  # columns that mean nothing to anybody
         return [[self._named(each, labels, columns) for each in row] for row in given]
 
@@ -388,6 +385,10 @@ def _need_independent(collection: CollectionReader, label: str) -> None:
             "queries without it",
             hint="build it with the other columns named: --numeric, --categorical, --date",
         )
+
+
+def _is_numbered_column(reason: Reason) -> bool:
+    return reason.label is None and isinstance(reason.what, int | np.integer)
 
 
 def _column_names(collection: CollectionReader) -> Sequence[str]:

@@ -199,4 +199,4 @@ def test_reasons_of_every_kind_of_method(run: Run, notes: str, embedder: str, me
 def test_more_voters_than_rows_are_told(run: Run, notes: str) -> None:
     result = run("classify", notes, "--label", "kind", "-k", 100, "soup and bread")
     assert result.exit_code == 0, result.output
-    assert "all 60 rows with a kind vote, for there are no 100" in result.stderr
+    assert "k is 100, and only 60 rows have a kind: all of them vote" in result.stderr

@@ -18,7 +18,7 @@ from nearkin.learning.cross_validation import Outcome, Trial, cross_validate, ma
 from nearkin.learning.estimators import as_embedder, as_estimator
 from nearkin.learning.folds import rare_classes
 from nearkin.learning.judging import Judgement, judgement_of
-from nearkin.learning.paired_tests import PairedTest, compare_labels, compare_numbers, holm
+from nearkin.learning.paired_tests import PairedTest, compare_labels, compare_numbers, holm, mcnemar
 from nearkin.learning.score_intervals import Scores
 from nearkin.registry import Registry, default_registry
 
@@ -196,15 +196,17 @@ def compare_learners(
     """Cross-validate many methods in the same folds, and test each against the best and against the baseline.
 
     For labels the test is McNemar's, exact, over all rows; for numbers the corrected resampled t test of mean squared errors over
-    the folds (C. Nadeau, Y. Bengio, 2003). p values are corrected by Holm's method, those against the best among themselves and
-    those against the baseline likewise. The best is chosen on the rows that it is judged on, so its own score is flattered a
-    little where many are about as good.
+    the folds (C. Nadeau, Y. Bengio, 2003). p values are corrected by Holm's method. The best is chosen on the rows that it is
+    judged on, so those against it are corrected for all k (k - 1) / 2 pairs of k methods: of equally good methods, one is called
+    surely better in at most 5 % of comparisons. Those against the baseline are corrected among themselves. The best method's own
+    score is flattered a little where many are about as good.
 
     Parameters
     ----------
     methods
         Learners by name with options, scikit-learn estimators, or estimators by a name of yours; None for every learner that does
         the task, yardsticks too. The baseline is always among them.
+        A name that two plugins offer is written with its plugin in front.
     budget
         Seconds that a method may take, about, for all folds; one that would take longer is fitted on 250, 500, 1000, ... rows, with
         a note, and not tested against the best. How many that are depends on the machine, and so do its scores; without a budget
@@ -237,7 +239,8 @@ def compare_learners(
     found = cross_validate(trial, made, budget=budget, progress=progress)
     _need_some(found, failed, baseline)
     progress("scoring")
-    judged = {name: judgement_of(trial, name, each) for name, each in found.items() if each.error is None}
+    judged, found = _judged(trial, found)
+    _need_some(found, failed, baseline)
     errors = failed | {name: sentence_of(each.error) for name, each in found.items() if each.error is not None}
     rows = [_row(name, each, _is_yardstick(name, registry)) for name, each in judged.items()]
     rows = _tested(sorted(rows, key=_place), baseline)
@@ -258,9 +261,9 @@ def _made(
             raise ParameterError(f"methods is {methods!r}, a list of learners expected", hint='such as methods=["knn"]')
         return dict(as_estimator(each, task, registry, embedder) for each in methods), {}
     made, failed = {}, {}
-    for name in registry.names("learner"):
-        spec = registry.resolve("learner", name)
+    for spec in registry.specs("learner"):
         if isinstance(spec, LearnerSpec) and task in spec.tasks:
+            name = registry.name_of(spec)  # with its plugin in front where two offer the name
             try:
                 text, estimator = as_estimator(name, task, registry, embedder)
                 made[text] = estimator
@@ -270,19 +273,26 @@ def _made(
 
 
 def _baseline(task: LearningTask, registry: Registry) -> Any:
-    if registry.has("learner", BASELINE):
-        spec = registry.resolve("learner", BASELINE)
-        if isinstance(spec, LearnerSpec) and task in spec.tasks:
-            return registry.make("learner", BASELINE, task)
+    spec = _spec(BASELINE, registry)
+    if spec is not None and task in spec.tasks:
+        return registry.make("learner", BASELINE, task)
     from sklearn.dummy import DummyClassifier, DummyRegressor
 
     return DummyClassifier(strategy="prior") if task == "classes" else DummyRegressor()
 
 
 def _is_yardstick(name: str, registry: Registry) -> bool:
-    short = name.partition(":")[0]
-    spec = registry.resolve("learner", short) if registry.has("learner", short) else None
-    return name == BASELINE or (isinstance(spec, LearnerSpec) and spec.yardstick)
+    spec = _spec(name.partition(":")[0], registry)
+    return name == BASELINE or (spec is not None and spec.yardstick)
+
+
+def _spec(name: str, registry: Registry) -> LearnerSpec | None:
+    """The learner that a name means; None where it means none, or several."""
+    try:
+        spec = registry.resolve("learner", name)
+    except NearkinError:
+        return None
+    return spec if isinstance(spec, LearnerSpec) else None
 
 
 def _need_some(found: Mapping[str, Outcome], failed: Mapping[str, str], baseline: str) -> None:
@@ -293,6 +303,18 @@ def _need_some(found: Mapping[str, Outcome], failed: Mapping[str, str], baseline
     if not others and failed:
         name, why = next(iter(failed.items()))
         raise ParameterError(f"no learner could be made; {name}: {why}")
+
+
+def _judged(trial: Trial, found: Mapping[str, Outcome]) -> tuple[dict[str, Judgement], dict[str, Outcome]]:
+    """Judgements of those that did not fail, and all with the errors of those whose predictions cannot be scored."""
+    judged, outcomes = {}, dict(found)
+    for name, each in found.items():
+        if each.error is None:
+            try:
+                judged[name] = judgement_of(trial, name, each)
+            except Exception as error:
+                outcomes[name] = each._replace(error=error)
+    return judged, outcomes
 
 
 def _row(name: str, judged: Judgement, yardstick: bool) -> LearnerRow:
@@ -307,26 +329,36 @@ def _place(row: LearnerRow) -> float:
 def _tested(rows: list[LearnerRow], baseline: str) -> list[LearnerRow]:
     """With the paired tests, the rows in order."""
     base = next((row.judgement for row in rows if row.method == baseline), None)
-    whole = [row if not row.cut else replace(row, judgement=None) for row in rows]
-    against_best = _tests([rows[0], *whole[1:]], rows[0].judgement)
-    against_base = _tests(rows, base)
+    against_best, against_base = _against_best(rows), _against(rows, base)
     return [
         replace(row, against_best=best, against_baseline=other)
         for row, best, other in zip(rows, against_best, against_base, strict=True)
     ]
 
 
-def _tests(rows: Sequence[LearnerRow], other: Judgement | None) -> list[PairedTest | None]:
-    found = [
-        None if other is None or row.judgement is None or row.judgement is other else _test(row.judgement, other)
-        for row in rows
+def _against_best(rows: Sequence[LearnerRow]) -> list[PairedTest | None]:
+    """Corrected for the tests of all pairs, since any of them might have been the best."""
+    whole = [at for at, row in enumerate(rows) if at == 0 or not row.cut]
+    pairs = [(one, other) for at, other in enumerate(whole) for one in whole[at + 1 :]]
+    against = {one: _test(rows[one].judgement, rows[0].judgement) for one in whole[1:]}
+    p_values = [
+        _p_value(rows[one].judgement, rows[other].judgement) if other else against[one].p_value for one, other in pairs
     ]
-    p_values = holm([each.p_value for each in found if each is not None])
-    corrected = iter(p_values)
+    corrected = dict(zip(pairs, holm(p_values), strict=True))
+    return [replace(against[at], adjusted=corrected[at, 0]) if at in against else None for at in range(len(rows))]
+
+
+def _p_value(one: Any, other: Any) -> float:
+    return mcnemar(one.right, other.right) if one.task == "classes" else _test(one, other).p_value
+
+
+def _against(rows: Sequence[LearnerRow], other: Judgement | None) -> list[PairedTest | None]:
+    found = [None if other is None or row.judgement is other else _test(row.judgement, other) for row in rows]
+    corrected = iter(holm([each.p_value for each in found if each is not None]))
     return [None if each is None else replace(each, adjusted=next(corrected)) for each in found]
 
 
-def _test(one: Any, other: Judgement) -> PairedTest:
+def _test(one: Any, other: Any) -> PairedTest:
     if one.task == "classes":
         return compare_labels(other.method, one.right, other.right)
     truth = one.trial.targets.values

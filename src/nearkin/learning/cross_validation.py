@@ -95,7 +95,7 @@ class Outcome(NamedTuple):
     rows_fitted: int
     """Training rows of a fold, of which there may have been more."""
     notes: tuple[str, ...]
-    error: Exception | None
+    error: BaseException | None
 
 
 def make_trial(
@@ -173,7 +173,7 @@ class _Runner:
     embed_seconds: float = 0.0
     rows_fitted: int = 0
     notes: dict[str, None] = field(default_factory=dict)
-    error: Exception | None = None
+    error: BaseException | None = None
 
     def outcome(self) -> Outcome:
         return Outcome(
@@ -206,7 +206,7 @@ def cross_validate(
         Seconds that a method may take for all folds. One that would take longer is fitted on 250, 500, 1000, ... rows, and says so;
         how many depends on the machine.
     """
-    runners = [_Runner(name, seeded(each, trial), *_empty(trial)) for name, each in methods.items()]
+    runners = [_started(name, each, trial) for name, each in methods.items()]
     for fold, (train, test) in enumerate(trial.halves()):
         start = time.perf_counter()
         vectors = trial.vectors(train, test)
@@ -217,6 +217,15 @@ def cross_validate(
                 progress(f"{runner.name}, fold {fold + 1} of {trial.cv}")
                 _run_fold(runner, trial, train, test, vectors, budget)
     return {runner.name: runner.outcome() for runner in runners}
+
+
+def _started(name: str, estimator: Any, trial: Trial) -> _Runner:
+    runner = _Runner(name, estimator, *_empty(trial))
+    try:
+        runner.estimator = seeded(estimator, trial)
+    except Exception as error:  # a class, or what scikit-learn cannot copy
+        runner.error = error
+    return runner
 
 
 def _empty(trial: Trial) -> tuple[np.ndarray, np.ndarray | None]:
@@ -236,12 +245,14 @@ def _run_fold(
             start = time.perf_counter()
             model.fit(take(vectors[0], used), trial.wanted[train[used]])
             fitted = time.perf_counter()
-            answers = model.predict(vectors[1])
+            answers = model.predict(_own(vectors[1]))
             runner.predict_seconds += time.perf_counter() - fitted
             runner.fit_seconds += fitted - start
-            runner.predicted[test] = _as_values(answers, trial.targets, runner.name)
+            runner.predicted[test] = _as_values(answers, trial.targets, runner.name, len(test))
             _keep_probabilities(runner, model, trial.targets, test, vectors[1])
-        except Exception as error:  # whatever a stranger's learner raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's learner raises, an exit too
             runner.error = error
             return
     runner.notes.update(dict.fromkeys(_said(each) for each in caught if issubclass(each.category, UserWarning)))
@@ -269,7 +280,7 @@ def _used_rows(
         def timed(size: int) -> float:
             some = np.sort(order[:size])
             start = time.perf_counter()
-            clone(runner.estimator).fit(take(vectors[0], some), trial.wanted[train[some]]).predict(vectors[1])
+            clone(runner.estimator).fit(take(vectors[0], some), trial.wanted[train[some]]).predict(_own(vectors[1]))
             return time.perf_counter() - start
 
         runner.rows_fitted = affordable_rows(timed, count, budget / trial.cv)
@@ -281,27 +292,63 @@ def _used_rows(
     return np.sort(order[: min(count, runner.rows_fitted)])
 
 
-def _as_values(answers: Any, targets: Targets, name: str) -> np.ndarray:
+def _own(rows: Any) -> Any:
+    """A copy, since a learner may write into what it is given, and others get the same rows."""
+    return take(rows, np.arange(rows.shape[0]))
+
+
+def _as_values(answers: Any, targets: Targets, name: str, rows: int) -> np.ndarray:
     given = np.asarray(answers)
+    if given.shape not in ((rows,), (rows, 1)):
+        raise ParameterError(f"{name} predicted an array of shape {given.shape}, ({rows},) expected")
+    given = given.reshape(rows)
     if targets.task == "numbers":
-        numbers = np.asarray(given, dtype=np.float64).reshape(len(given))
+        numbers = np.asarray(given, dtype=np.float64)
         if not np.isfinite(numbers).all():
             raise ParameterError(f"{name} predicted {int((~np.isfinite(numbers)).sum()):,} numbers that are not finite")
         return numbers
     codes = np.clip(np.searchsorted(targets.labels, given), 0, len(targets.labels) - 1)
-    if not (targets.labels[codes] == given).all():
+    if not np.all(targets.labels[codes] == given):
         raise ParameterError(f"{name} predicted labels that no row has")
     return np.asarray(codes)
 
 
 def _keep_probabilities(runner: _Runner, model: Any, targets: Targets, test: np.ndarray, rows: Any) -> None:
+    """Those that are probabilities; else none at all, with a note, since the predictions may be good without."""
     if runner.probabilities is None:
         return
     if not hasattr(model, "predict_proba"):
         runner.probabilities = None
         return
-    columns = np.searchsorted(targets.labels, model.classes_)
-    runner.probabilities[test[:, None], columns[None, :]] = model.predict_proba(rows)
+    try:
+        columns, given = _probabilities(model, targets, rows)
+        runner.probabilities[test[:, None], columns[None, :]] = given
+    except Exception as error:  # whatever a stranger's learner raises
+        runner.probabilities = None
+        runner.notes[f"no scores of its probabilities: {sentence_of(error)}"] = None
+
+
+SUM_ERROR = 1e-3
+"""How far probabilities of a row may be from 1 in sum; single precision is well within."""
+
+
+def _probabilities(model: Any, targets: Targets, rows: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(m,) numbers of the labels that a model knows, and (rows, m) probabilities, checked."""
+    known = np.asarray(model.classes_)
+    columns = np.clip(np.searchsorted(targets.labels, known), 0, len(targets.labels) - 1)
+    if known.ndim != 1 or len(np.unique(columns)) != len(known) or not np.all(targets.labels[columns] == known):
+        raise ParameterError("classes_ are not labels of the rows, each once")
+    given = np.asarray(model.predict_proba(_own(rows)), dtype=np.float64)
+    if given.shape != (rows.shape[0], len(known)):
+        raise ParameterError(f"they have shape {given.shape}, {(rows.shape[0], len(known))} expected")
+    if not np.isfinite(given).all():
+        raise ParameterError(f"{int((~np.isfinite(given)).sum()):,} of them are not finite")
+    if given.min() < -SUM_ERROR or given.max() > 1 + SUM_ERROR:
+        raise ParameterError(f"they lie between {given.min():g} and {given.max():g}, 0 to 1 expected")
+    sums = given.sum(axis=1)
+    if np.abs(sums - 1).max() > SUM_ERROR:
+        raise ParameterError(f"those of a row sum to between {sums.min():g} and {sums.max():g}, 1 expected")
+    return columns, np.clip(given, 0, 1)
 
 
 def _said(caught: warnings.WarningMessage) -> str:
@@ -329,7 +376,7 @@ def need_outcome(outcome: Outcome) -> Outcome:
     raise ParameterError(f"{outcome.estimator!r} failed: {sentence_of(error)}") from error
 
 
-def sentence_of(error: Exception) -> str:
+def sentence_of(error: BaseException) -> str:
     """An error in one line.
 
     >>> sentence_of(ValueError("Input X\\nhas NaN")), sentence_of(ParameterError("k is 0"))

@@ -273,7 +273,12 @@ def judgement_of(trial: Trial, name: str, outcome: Outcome) -> Judgement:
         predicted = outcome.predicted
     else:
         given = (targets.values, outcome.predicted, len(targets.labels), outcome.probabilities)
-        scores = scores_of_classes(*given, seed=trial.seed)
+        scores = scores_of_classes(*given, seed=trial.seed, folds=trial.folds)
+        if outcome.probabilities is not None and scores["ROC-AUC"] is None:
+            notes = (
+                *notes,
+                "no ROC-AUC: it compares rows of one fold, and the folds are too small to hold every label",
+            )
         predicted = targets.labels[outcome.predicted]
     return Judgement(
         name,

@@ -246,12 +246,14 @@ def as_json(report: ClusterReport) -> str:
 
 
 def plain(value: Any) -> Any:
-    """What JSON knows: numbers of numpy as Python's, tuples as lists, and None for what is not finite."""
+    """What JSON knows: numbers of numpy as Python's, tuples as lists, dates as text, and None for what is not finite."""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
     value = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(value, str | int | float | None):
+        return str(value)  # a date
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

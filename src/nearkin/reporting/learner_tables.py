@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nearkin.learning.score_intervals import ClassScores, Score
+from nearkin.learning.score_intervals import figure as figure
 from nearkin.reporting.cluster_tables import plain
 
 if TYPE_CHECKING:
@@ -79,21 +80,11 @@ class LearnerReport:
 # ---- cells -----------------------------------------------------------------------------------------------------------
 
 
-def figure(value: float) -> str:
-    """A score with as many digits as say something.
-
-    >>> figure(0.91234), figure(54321.0), figure(12.345)
-    ('0.912', '54,321', '12.3')
-    """
-    size = abs(value)
-    return f"{value:.3f}" if size < 10 else f"{value:.1f}" if size < 1000 else f"{value:,.0f}"
-
-
 def with_interval(score: Score | None) -> str:
     """``0.912 (0.901 to 0.922)``; a hyphen for a score that is not defined."""
     if score is None:
         return "-"
-    return f"{figure(score.value)} ({figure(score.low)} to {figure(score.high)})"
+    return str(score)
 
 
 def p_value(test: PairedTest | None) -> str:

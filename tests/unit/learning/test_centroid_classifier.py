@@ -140,7 +140,7 @@ def test_many_labels_with_few_rows() -> None:
         nearest = [
             min(np.flatnonzero(several.centroid_labels_ == why.label), key=apart[row].__getitem__) for why in whys
         ]
-        assert [why.what for why in whys] == nearest
+        assert [why.what for why in whys] == [f"centroid {each}" for each in nearest]
 
 
 def test_a_fifth_of_each_label_is_held_out() -> None:

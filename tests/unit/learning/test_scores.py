@@ -126,6 +126,44 @@ def test_intervals_of_labels_cover_the_true_score(monkeypatch: pytest.MonkeyPatc
     assert shares["F1"] < 1  # an interval that holds everything says nothing
 
 
+def test_calibrated_probabilities_are_seldom_called_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score_intervals, "DRAWS", 200)
+    rng, told = np.random.default_rng(8), 0
+    for _ in range(100):
+        probabilities = rng.dirichlet([1, 1, 1], 150)
+        truth = (rng.random((150, 1)) > probabilities.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+        score = scores_of_classes(truth, probabilities.argmax(axis=1), 3, probabilities)["calibration error"]
+        assert score is not None
+        told += score.low > 0
+    assert told <= 11
+    sure = np.eye(3)[truth] * 0.4 + 0.2  # always right, and sure of it at 0.6
+    score = scores_of_classes(truth, truth, 3, sure)["calibration error"]
+    assert score is not None
+    assert score.low > 0.3
+
+
+def test_rows_of_different_folds_are_not_compared() -> None:
+    rng = np.random.default_rng(9)
+    truth, folds = rng.integers(0, 2, 200), np.arange(200) % 4
+    scores = np.round(rng.normal(size=200) + truth, 1)
+    inside = [(metrics.roc_auc_score(truth[folds == each], scores[folds == each])) for each in range(4)]
+    pairs = [truth[folds == each].sum() * (1 - truth[folds == each]).sum() for each in range(4)]
+    moved = scores + 10 * folds  # the models differ in level
+    found = area(truth, np.column_stack([-moved, moved]), folds)
+    whole = area(truth, np.column_stack([-scores, scores]))
+    assert found is not None
+    assert whole is not None
+    assert found.value == pytest.approx(np.average(inside, weights=pairs))
+    assert found.high - found.low == pytest.approx(whole.high - whole.low, rel=0.15)
+    assert area(truth, np.column_stack([-scores, scores]), np.arange(200)) is None
+
+
+def test_one_probability_for_all_orders_nothing() -> None:
+    found = area(np.arange(60) % 2, np.full((60, 2), 0.5))
+    assert found is not None
+    assert (found.value, found.low < 0.45, found.high > 0.55, found.low > 0.2) == (0.5, True, True, True)
+
+
 def test_intervals_of_numbers_cover_the_true_score(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(score_intervals, "DRAWS", 300)
     rng = np.random.default_rng(1)
@@ -204,9 +242,7 @@ def test_mcnemar_is_a_binomial_test_of_the_rows_that_differ(pairs: list[tuple[bo
     if first + second == 0:
         assert mcnemar(one, other) == 1.0
         return
-    # the two-sided exact formula: twice the smaller tail, at most 1
-    tail = stats.binom.cdf(min(first, second), first + second, 0.5)
-    assert mcnemar(one, other) == pytest.approx(min(1.0, 2 * tail))
+    assert mcnemar(one, other) == pytest.approx(stats.binomtest(first, first + second).pvalue)
 
 
 def test_methods_that_are_equally_good_are_seldom_told_apart() -> None:
