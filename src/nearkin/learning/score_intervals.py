@@ -286,8 +286,8 @@ def _in_order(scores: np.ndarray, mine: np.ndarray, folds: np.ndarray) -> np.nda
 def scores_of_numbers(truth: np.ndarray, predicted: np.ndarray, *, seed: int = 0) -> Scores:
     """The scores of `number_scores`, with intervals of the bootstrap over rows.
 
-    From 200 rows on they hold what they should; of 30 rows whose errors are normal, those of MSE and RMSE hold it about 8 times in
-    10. Where every row is predicted exactly, the intervals are points.
+    Simulated with normal errors, they hold the true value in 94 to 95 of 100 runs from 200 rows, and in about 90 from 30 rows; with
+    few large errors among 30 rows it is less. Where every row is predicted exactly, the intervals are points.
 
     Raises
     ------

@@ -61,6 +61,8 @@ def plane_of(judged: Judgement) -> Plane | None:
     if matrix is None:
         return None
     points, axes, how = _in_two(matrix, trial.rows)
+    if trial.step is not None and matrix.shape[1] == 2:
+        axes, how = ("first dimension", "second dimension"), "The two dimensions that the embedder gives."
     model = clone(judged.estimator)
     try:
         with warnings.catch_warnings():

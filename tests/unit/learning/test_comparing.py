@@ -236,6 +236,15 @@ def test_the_background_is_what_the_method_predicts_in_the_plane() -> None:
         assert plane.names[plane.grid[row, column]] == model.predict(place)[0]
 
 
+def test_the_plane_of_an_embedder_is_not_called_the_columns() -> None:
+    texts = ["a parcel is late", "my parcel is lost", "close my account", "open an account"] * 6
+    found = nk.judge("knn", texts, ["post", "post", "bank", "bank"] * 6, embedder="lsa:dim=2", cv=3, seed=0)
+    plane = plane_of(found)
+    assert plane is not None
+    assert plane.axes == ("first dimension", "second dimension")
+    assert "that the embedder gives" in plane.caption
+
+
 def test_of_many_labels_those_that_are_confused_most_are_drawn() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(40), 5)
