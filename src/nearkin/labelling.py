@@ -264,7 +264,7 @@ class CollectionClassifier:
         columns = _column_names(self._collection)
         given = self._estimator.reasons(self._features(vectors), most)
         unnamed = self._collection.embedder_record is not None and not columns
-        if unnamed and any(_is_numbered_column(each) for row in given for each in row):
+        if unnamed and any(row and all(map(_is_numbered_column, row)) for row in given):
             return self._evidence(found, np.zeros(found.positions.shape), most)  # columns that mean nothing to anybody
         return [[self._named(each, labels, columns) for each in row] for row in given]
 

@@ -164,11 +164,11 @@ class Attention:
         found = self.finder.nearest(queries, min(self.k, self.keys.count))
         return self.values.mixed(found, shares_of(self.keys.scores_of(queries, found), temperature))
 
-    def answer(self, queries: np.ndarray, temperature: float, left_out: LeftOut) -> Attended:
-        """All that is told of queries; ids are numbers of keys."""
+    def answer(self, queries: np.ndarray, temperature: float, left_out: LeftOut, shown: int = SHOWN) -> Attended:
+        """All that is told of queries; ids are numbers of keys, of all keys so many as are to be shown."""
         if self.finder is None or self.k is None:
             means, mass = attend_to_all(self.keys, queries, temperature, self.values)
-            numbers, weights = heaviest(self.keys, queries, temperature, mass, SHOWN)
+            numbers, weights = heaviest(self.keys, queries, temperature, mass, shown)
             nothing = np.zeros(len(queries))
             return Attended(means, numbers, weights, nothing, "exact", temperature, self.values.classes)
         found = self.finder.nearest(queries, min(self.k, self.keys.count))

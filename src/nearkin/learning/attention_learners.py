@@ -166,8 +166,8 @@ class _Attention(BaseEstimator):  # type: ignore[misc]
         """For each row the training rows with the most weight, by the distance of the metric."""
         asked = self._asked(X)
         attention = self._attention()
-        found = attention.answer(asked, self.temperature_, None)
         shown = whole_number("most", most, 1)
+        found = attention.answer(asked, self.temperature_, None, shown)
         numbers, weights = found.ids[:, :shown], found.weights[:, :shown]
         scores = attention.keys.scores_of(asked, np.stack([numbers] * self._how["heads"])).sum(axis=0)
         distances = _distances(self._how["metric"], scores)

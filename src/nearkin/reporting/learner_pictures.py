@@ -219,7 +219,7 @@ def _heat_map(axes: Axes, judged: Judgement, shown: np.ndarray) -> None:
         axes.annotate(text, (across, down), ha="center", va="center", fontsize=size, color=ink)
     names = [shortened(each, 30 if len(shown) <= 12 else LONGEST_LABEL) for each in judged.labels[shown].tolist()]
     size = 9.0 if len(shown) <= 12 else 7.0
-    steep = max(map(len, names)) > 4 and len(names) > 3
+    steep = max(map(len, names)) > (4 if len(names) > 3 else 14)
     axes.set_xticks(range(len(shown)), names, rotation=90 if steep else 0, fontsize=size)
     axes.set_yticks(range(len(shown)), names, fontsize=size)
     axes.set_xlim(-0.5, len(shown) - 0.5)

@@ -139,7 +139,7 @@ def tests_sentence(found: LearnerComparison) -> str:
     if test is None:
         return ""
     return (
-        f"p values are of the paired test ({test.test}), corrected for the number of methods (Holm); above 0.05 the difference may "
+        f"p values are of the paired test ({test.test}), corrected for all pairs of methods (Holm); above 0.05 the difference may "
         "be chance. The best method was chosen on these same rows."
         + (
             " A star is at methods that a budget allowed fewer rows; they are not tested against the best."

@@ -133,6 +133,8 @@ def test_many_labels_with_few_rows() -> None:
     np.testing.assert_allclose(model.centroids_, means, rtol=1e-5, atol=1e-6)
     apart = np.sqrt(((rows[:, None] - means[None]) ** 2).sum(axis=2))
     np.testing.assert_array_equal(model.predict(rows), apart.argmin(axis=1))
+    some = labels < 40
+    rows, labels = rows[some], labels[some]
     several = nk.CentroidClassifier(3).fit(rows, labels)
     centroids = several.centroids_.astype(np.float64)
     apart = np.sqrt(((rows[:50, None] - centroids[None]) ** 2).sum(axis=2))

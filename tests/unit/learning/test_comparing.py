@@ -157,8 +157,8 @@ def test_a_slow_method_gets_fewer_rows_and_says_so() -> None:
     rng = np.random.default_rng(0)
     rows, labels = rng.normal(size=(2400, 2)), np.arange(2400) % 3
     Recording.seen.clear()
-    slow = Recording("slow", rest=4e-5)  # 0.08 s a fold for all rows
-    found = nk.compare_learners(rows, labels, methods={"slow": slow, "knn": "knn"}, cv=3, budget=0.12, seed=0)
+    slow = Recording("slow", rest=5e-4)  # 0.8 s a fold for all rows
+    found = nk.compare_learners(rows, labels, methods={"slow": slow, "knn": "knn"}, cv=3, budget=1.2, seed=0)
     judged = found["slow"].judgement
     assert judged is not None
     assert judged.rows_fitted in (250, 500, 1000)

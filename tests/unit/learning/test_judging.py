@@ -71,7 +71,7 @@ def test_what_is_predicted_is_seen(y: Any, task: str) -> None:
         (["a", "a"], {}, "all 2 rows have the label 'a'"),
         (["a", "b"], {}, "each of the 2 rows has a label of its own"),
         (["a", None, "b", "a"], {}, "1 of 4 rows have no label, row 1 first"),
-        ([[1], [2]], {}, r"targets have shape \(2, 1\)"),
+        ([[1], [2]], {}, "the label of row 0 is a list, and a label is text"),
         (["x", "y", "x"], {"task": "numbers"}, "some targets are no numbers"),
         ([1.0, float("inf"), 2.0], {"task": "numbers"}, "1 targets are not finite"),
         (["a", "b", "a"], {"task": "labels"}, "'classes' or 'numbers' expected"),
