@@ -20,7 +20,7 @@ class Reason(NamedTuple):
     Attributes
     ----------
     what
-        Number of a row (a neighbour), name or number of a column, or ``centroid`` and its number.
+        Number of a row (a neighbour), name or number of a column; of a centroid its label, or ``centroid`` and its number.
     label
         Label (or number) of that neighbour or centroid; None for a column.
     distance

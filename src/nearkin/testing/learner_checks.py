@@ -334,11 +334,11 @@ def reasons_name(subject: Subject) -> None:
                 )
                 expect(known, f"column {reason.what!r} is a reason, and there are {ground.asked.shape[1]}")
                 continue
-            right: set[Any] = set()
+            right = {_plain(reason.what)} if ground.task == "classes" else set()  # the one centroid of a label
             if isinstance(reason.what, str) and reason.what.startswith("centroid "):
                 right = {_plain(each) for each in np.unique(ground.targets)}
             elif isinstance(reason.what, int | np.integer) and 0 <= reason.what < len(ground.targets):
-                right = {_plain(ground.targets[reason.what])}
+                right |= {_plain(ground.targets[reason.what])}
             expect(
                 _plain(reason.label) in right,
                 f"{reason.what!r} is a reason with the label {reason.label!r}, {right} expected",
