@@ -197,7 +197,18 @@ def test_convert(run: Run, vectors: np.ndarray, shop: Path) -> None:
 
 def test_components(run: Run) -> None:
     every = json.loads(run("components", "--json").stdout)
-    assert set(every) == {"metrics", "indexes", "transforms", "codecs", "clusterers", "embedders", "formats"}
+    kinds = {
+        "metrics",
+        "indexes",
+        "transforms",
+        "codecs",
+        "clusterers",
+        "embedders",
+        "learners",
+        "recommenders",
+        "formats",
+    }
+    assert set(every) == kinds
     pq = next(each for each in every["codecs"] if each["name"] == "pq")
     assert (pq["options"], pq["plugin"]) == ({"M": None, "bits": 4}, "codecs")
     text = run("components").stdout

@@ -274,7 +274,7 @@ def test_quality_beside_popularity(run: Run, events: Path, tmp_path: Path) -> No
         (("events.csv", "--user", "ann", "--disliked", "sku-1"), 2, "--disliked goes with --liked"),
         (("events.csv", "--user", "ann", "--method", "populer"), 3, "populer"),
         (("events.csv", "--user", "ann", "--method", "popular", "--half-life", "soon"), 2, "half_life is 'soon'"),
-        (("events.csv", "--user", "ann", "--method", "popular", "--item-column", "itme"), 2, "did you mean 'item'"),
+        (("events.csv", "--user", "ann", "--method", "popular", "--item-column", "itme"), 3, "did you mean 'item'"),
         (("events.csv", "--liked", "sku-22", "--method", "popular"), 3, "no item 'sku-22' in events.csv; did you mean"),
         (("events.csv", "--similar", "sku-1", "--method", "popular"), 2, "popular does not compare items"),
         (("none.csv", "--user", "ann", "--method", "popular"), 5, "there is no file none.csv"),

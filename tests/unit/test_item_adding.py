@@ -341,7 +341,7 @@ def test_building_goes_on_and_refuses_what_it_is_not(tmp_path: Path, monkeypatch
 
 def test_an_option_that_was_wrong_can_be_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(errors.ParameterError, match="did you mean 'question'"):
+    with pytest.raises(errors.UnknownNameError, match="did you mean 'question'"):
         nk.build_items([write("a.csv", FAQ)], "made", embedder="hashing", text="qestion")
     with nk.build_items(["a.csv"], "made", embedder="hashing", text="question") as made:
         assert len(made) == 2

@@ -125,7 +125,7 @@ def broken_text(text: str, width: int) -> list[str]:
     (['card_not_', 'working'], ['indivisible'])
     """
     lines = [""]
-    for part in re.findall(r"[^ _]*[ _]*", text):
+    for part in re.findall(r"[^ _]+[ _]*|[ _]+", text):
         if lines[-1] and cell_width((lines[-1] + part).rstrip()) > width:
             lines.append("")
         lines[-1] += part
